@@ -1,0 +1,226 @@
+//! The arguments of every command. Parsing validates and never acts, so `--help` cannot fail.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+
+use crate::commands::{
+    completions, config_show, discovery, jwks, keys, man, publish, quickstart, serve, thumbprint,
+    token, version,
+};
+use crate::exit;
+use crate::logging::LogFormat;
+use crate::output::Format;
+
+/// AWS IAM roles for pods on any Kubernetes cluster, with no static keys.
+///
+/// From the keys that kube-apiserver signs with, irsa makes the two public documents of an OIDC issuer, puts them
+/// where AWS can fetch them, and proves that a pod's token verifies. Start with: irsa quickstart
+#[derive(Debug, Parser)]
+#[command(name = "irsa", version, after_help = exit::TABLE, max_term_width = 100)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Configuration file (YAML). Flags win over IRSA_* variables, these over the file, the file over defaults
+    #[arg(long, env = "IRSA_CONFIG", global = true, value_name = "FILE", value_hint = ValueHint::FilePath, hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// How results are written
+    #[arg(
+        short,
+        long,
+        env = "IRSA_OUTPUT",
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        hide_env_values = true
+    )]
+    pub output: Option<Format>,
+    /// What is logged to standard error: error, warn, info, debug, trace, or directives like irsa_issuer=debug
+    #[arg(
+        long,
+        env = "IRSA_LOG",
+        global = true,
+        value_name = "FILTER",
+        hide_env_values = true
+    )]
+    pub log: Option<String>,
+    /// How log lines are written
+    #[arg(
+        long,
+        env = "IRSA_LOG_FORMAT",
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        hide_env_values = true
+    )]
+    pub log_format: Option<LogFormat>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "the arguments of each document it, and are its --help"
+)]
+pub enum Command {
+    Quickstart(quickstart::Args),
+    /// Make signing keys, and see what kube-apiserver does with a key file
+    #[command(subcommand)]
+    Keys(keys::Command),
+    Jwks(jwks::Args),
+    Discovery(discovery::Args),
+    Publish(publish::Args),
+    Serve(Box<serve::Args>),
+    /// Make, verify and explain service account tokens
+    #[command(subcommand)]
+    Token(token::Command),
+    Thumbprint(thumbprint::Args),
+    /// Show the configuration in force
+    #[command(subcommand)]
+    Config(config_show::Command),
+    Completions(completions::Args),
+    Man(man::Args),
+    Version(version::Args),
+}
+
+/// The issuer.
+#[derive(Debug, Clone, Args)]
+pub struct IssuerArgs {
+    /// The issuer URL: byte for byte what kube-apiserver has as its first --service-account-issuer
+    #[arg(long, env = "IRSA_ISSUER", value_name = "URL", hide_env_values = true)]
+    pub issuer: Option<String>,
+    /// Accept an issuer that ends in a slash, for a cluster that already signs with it
+    #[arg(long, env = "IRSA_ALLOW_TRAILING_SLASH", hide_env_values = true)]
+    pub allow_trailing_slash: bool,
+}
+
+/// Where an issuer's documents stand.
+#[derive(Debug, Clone, Args)]
+pub struct DocumentArgs {
+    /// The issuer.
+    #[command(flatten)]
+    pub issuer: IssuerArgs,
+    /// Where the JWKS stands [default: ISSUER/keys.json]
+    #[arg(
+        long,
+        env = "IRSA_JWKS_URI",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub jwks_uri: Option<String>,
+}
+
+/// The endpoint of `irsa serve`.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Endpoint")]
+pub struct ServeArgs {
+    /// Key file, or directory of *.pub files (several: repeat it)
+    #[arg(
+        long,
+        env = "IRSA_KEYS",
+        value_name = "FILE|DIR",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub keys: Vec<PathBuf>,
+    /// Address to listen on (several: repeat it) [default: 127.0.0.1:8080]
+    #[arg(
+        long,
+        env = "IRSA_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub listen: Vec<SocketAddr>,
+    /// Certificate chain in PEM, leaf first; read again when it changes
+    #[arg(long, env = "IRSA_TLS_CERT", value_name = "FILE", value_hint = ValueHint::FilePath, hide_env_values = true)]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate in PEM; read again when it changes
+    #[arg(long, env = "IRSA_TLS_KEY", value_name = "FILE", value_hint = ValueHint::FilePath, hide_env_values = true)]
+    pub tls_key: Option<PathBuf>,
+    /// Serve plain HTTP on an address that is not loopback: only behind a proxy that ends TLS
+    #[arg(long, env = "IRSA_BEHIND_PROXY", hide_env_values = true)]
+    pub behind_proxy: bool,
+    /// Address of /livez, /readyz and /metrics, plain HTTP [default: none]
+    #[arg(
+        long,
+        env = "IRSA_ADMIN_LISTEN",
+        value_name = "ADDR",
+        hide_env_values = true
+    )]
+    pub admin_listen: Option<SocketAddr>,
+    /// How long relying parties may keep a document [default: 300s]
+    #[arg(long, env = "IRSA_MAX_AGE", value_name = "DURATION", value_parser = duration, hide_env_values = true)]
+    pub max_age: Option<Duration>,
+    /// How often key files and configuration are looked at [default: 2s]
+    #[arg(long, env = "IRSA_RELOAD_INTERVAL", value_name = "DURATION", value_parser = duration, hide_env_values = true)]
+    pub reload_interval: Option<Duration>,
+    /// Connections at once; above it the longest idle one is closed [default: 8192]
+    #[arg(
+        long,
+        env = "IRSA_MAX_CONNECTIONS",
+        value_name = "N",
+        hide_env_values = true
+    )]
+    pub max_connections: Option<usize>,
+    /// Time for a TLS handshake, and for the header of a request [default: 10s]
+    #[arg(long, env = "IRSA_HEADER_TIMEOUT", value_name = "DURATION", value_parser = duration, hide_env_values = true)]
+    pub header_timeout: Option<Duration>,
+    /// Time between two requests of a connection [default: 60s]
+    #[arg(long, env = "IRSA_IDLE_TIMEOUT", value_name = "DURATION", value_parser = duration, hide_env_values = true)]
+    pub idle_timeout: Option<Duration>,
+    /// Time for requests in flight after SIGTERM [default: 15s]
+    #[arg(long, env = "IRSA_DRAIN_TIMEOUT", value_name = "DURATION", value_parser = duration, hide_env_values = true)]
+    pub drain_timeout: Option<Duration>,
+}
+
+/// A relying party's view of an issuer.
+#[derive(Debug, Clone, Args)]
+pub struct FetchArgs {
+    /// CA certificates in PEM to trust besides the system's
+    #[arg(long, env = "IRSA_CA_FILE", value_name = "FILE", value_hint = ValueHint::FilePath, hide_env_values = true)]
+    pub ca_file: Option<PathBuf>,
+    /// How long to wait for each answer; AWS STS waits 5 s
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
+    pub timeout: Duration,
+}
+
+/// Reads a duration like `300s`, `5m` or `1h30m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let fail = || "write it like 300s, 5m or 1h30m".to_owned();
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| fail())?;
+    Duration::try_from(signed).map_err(|_| fail())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("300s"), Ok(Duration::from_mins(5)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
+        for bad in ["", "300", "-5s", "x"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! One file for each subcommand: its arguments, and what it does with them.
+
+pub mod completions;
+pub mod config_show;
+pub mod discovery;
+pub mod jwks;
+pub mod keys;
+pub mod man;
+pub mod publish;
+pub mod quickstart;
+pub mod serve;
+pub mod thumbprint;
+pub mod token;
+pub mod version;
+
+use irsa_issuer::keyset::LoadedKeys;
+
+use crate::args::Command;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::report::{self, Failure};
+
+/// Runs a command.
+pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Quickstart(args) => quickstart::run(args, context),
+        Command::Keys(keys::Command::Generate(args)) => keys::generate::run(args, context),
+        Command::Keys(keys::Command::Inspect(args)) => keys::inspect::run(args, context),
+        Command::Jwks(args) => jwks::run(args),
+        Command::Discovery(args) => discovery::run(args, context),
+        Command::Publish(args) => publish::run(args, context),
+        Command::Serve(args) => serve::run(*args, context),
+        Command::Token(token::Command::Mint(args)) => token::mint::run(args, context),
+        Command::Token(token::Command::Verify(args)) => token::verify::run(args, context),
+        Command::Token(token::Command::Explain(args)) => token::explain::run(args, context),
+        Command::Thumbprint(args) => thumbprint::run(args, context),
+        Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
+        Command::Version(args) => version::run(args, context),
+    }
+}
+
+/// Says where kube-apiserver would see fewer keys than we publish.
+fn warn_of_deviations(keys: &LoadedKeys) {
+    for deviation in &keys.deviations {
+        report::warning(&format!(
+            "{}:{}: published, but skipped by kube-apiserver as --service-account-key-file: {}",
+            deviation.path.display(),
+            deviation.line,
+            deviation.reason
+        ));
+    }
+}

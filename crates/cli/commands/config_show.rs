@@ -1,0 +1,107 @@
+//! `irsa config show`.
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use crate::args::{DocumentArgs, ServeArgs};
+use crate::context::{Context, Origin};
+use crate::exit::Exit;
+use crate::output::{self, Render};
+use crate::report::Failure;
+use crate::settings::ServeSettings;
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "the arguments of each document it, and are its --help"
+)]
+pub enum Command {
+    Show(Box<Args>),
+}
+
+/// Show every setting with its value and where it came from.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// One issuer; many come from the configuration file.
+    #[command(flatten)]
+    pub document: DocumentArgs,
+    /// The endpoint.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Serialize)]
+struct Settings {
+    settings: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    value: String,
+    origin: Origin,
+}
+
+impl Render for Settings {
+    fn text(&self) -> String {
+        output::table(
+            ["SETTING", "VALUE", "ORIGIN"],
+            self.settings.iter().map(|row| {
+                [
+                    row.name.to_owned(),
+                    row.value.clone(),
+                    format!("{:?}", row.origin).to_lowercase(),
+                ]
+            }),
+        )
+    }
+}
+
+/// Prints the settings.
+pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+    let Args { document, serve } = args;
+    let serve = ServeSettings::resolve(document, serve, &context.config, context)?;
+    let name = |value: &dyn erased::Name| value.name();
+    let mut settings = vec![
+        Row {
+            name: "output",
+            value: name(&context.output.value),
+            origin: context.output.origin,
+        },
+        Row {
+            name: "log",
+            value: context.log.value.clone(),
+            origin: context.log.origin,
+        },
+        Row {
+            name: "log_format",
+            value: name(&context.log_format.value),
+            origin: context.log_format.origin,
+        },
+    ];
+    settings.extend(serve.rows().into_iter().map(|(name, value, origin)| Row {
+        name,
+        value,
+        origin,
+    }));
+    context.print(&Settings { settings })?;
+    Ok(Exit::Done)
+}
+
+/// The spelling of a value that clap knows.
+mod erased {
+    use clap::ValueEnum;
+
+    pub(super) trait Name {
+        fn name(&self) -> String;
+    }
+
+    impl<T: ValueEnum> Name for T {
+        fn name(&self) -> String {
+            self.to_possible_value()
+                .map(|value| value.get_name().to_owned())
+                .unwrap_or_default()
+        }
+    }
+}

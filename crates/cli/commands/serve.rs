@@ -1,0 +1,242 @@
+//! `irsa serve`.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use irsa_issuer::keyset::Stamp;
+use irsa_issuer::serve::{Bound, Metrics, Server, SiteHandle};
+use irsa_issuer::source::{Changes, SiteSource};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::args::{DocumentArgs, ServeArgs};
+use crate::config::Config;
+use crate::context::{Context, Origin};
+use crate::exit::Exit;
+use crate::report::Failure;
+use crate::settings::ServeSettings;
+
+/// Serve the documents of one or many issuers, for as long as it runs.
+///
+/// One issuer by flags, many by the configuration file, each with keys of its own. Key files, configuration and
+/// certificates are read again when they change; when new input is bad the last good documents stay. SIGHUP reads
+/// everything at once, SIGTERM finishes the requests in flight and ends.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// One issuer; many come from the configuration file.
+    #[command(flatten)]
+    pub document: DocumentArgs,
+    /// The endpoint.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// Serves until a signal says to stop.
+pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+    let Args { document, serve } = args;
+    context.start_logging()?;
+    let settings = ServeSettings::resolve(document, serve, &context.config, context)?;
+    let (specs, config) = (settings.specs()?, settings.server()?);
+    runtime()?.block_on(async {
+        let (mut source, changes) = SiteSource::load(specs, settings.max_age.value);
+        let only_refused = changes.reloaded.is_empty();
+        if let (true, Some(refused)) = (only_refused, changes.refused.into_iter().next()) {
+            // Nothing at all could be served: better not to start than to answer 503 to everybody.
+            return Err(refused.error.into());
+        }
+        let (handle, metrics) = (SiteHandle::new(source.site()?), Metrics::new());
+        let bound = Server::bind(config, handle.clone(), metrics.clone()).await?;
+        announce(&bound, settings.tls_cert.value.is_some());
+        let reloader = Reloader {
+            config: ConfigFile::of(context, &settings),
+            certificates: bound.certificate_reloader(),
+            handle,
+            metrics,
+        };
+        let stop = stop_signal()?;
+        let hangup = listen_for(SignalKind::hangup())?;
+        let every = settings
+            .reload_interval
+            .value
+            .max(Duration::from_millis(100));
+        tokio::select! {
+            served = bound.run(stop) => served.map_err(Failure::from),
+            never = reloader.watch(&mut source, hangup, every) => never,
+        }
+    })?;
+    Ok(Exit::Done)
+}
+
+/// One thread on one CPU: a work-stealing pool would only cost there.
+fn runtime() -> Result<Runtime, Failure> {
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut builder = if cpus == 1 {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::system("the runtime cannot be started", &error))
+}
+
+fn announce(bound: &Bound, tls: bool) {
+    let scheme = if tls { "https" } else { "http" };
+    for address in bound.local_addrs() {
+        tracing::info!("serving on {scheme}://{address}");
+    }
+    if let Some(address) = bound.admin_addr() {
+        tracing::info!("livez, readyz and metrics on http://{address}");
+    }
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::system("signals cannot be listened for", &error))
+}
+
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let (mut terminate, mut interrupt) = (
+        listen_for(SignalKind::terminate())?,
+        listen_for(SignalKind::interrupt())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: finishing the requests in flight"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: finishing the requests in flight"),
+        }
+    })
+}
+
+/// Everything that follows the files while the server runs.
+struct Reloader {
+    config: Option<ConfigFile>,
+    certificates: irsa_issuer::serve::CertificateReloader,
+    handle: SiteHandle,
+    metrics: Metrics,
+}
+
+impl Reloader {
+    /// Looks at the files for ever.
+    async fn watch<T>(mut self, source: &mut SiteSource, mut hangup: Signal, every: Duration) -> T {
+        let mut tick = interval(every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick.tick().await;
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {
+                    if let Some(changes) = self.config.as_mut().and_then(|file| file.poll(source)) {
+                        self.take(source, changes);
+                    }
+                    let changes = source.poll();
+                    self.take(source, changes);
+                }
+                _ = hangup.recv() => {
+                    tracing::info!("SIGHUP: reading everything again");
+                    if let Some(changes) = self.config.as_mut().and_then(|file| file.reload(source)) {
+                        self.take(source, changes);
+                    }
+                    let changes = source.reload();
+                    self.take(source, changes);
+                    if let Err(error) = self.certificates.reload().await {
+                        tracing::warn!(%error, "certificate not taken, the last good one stays");
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&self, source: &SiteSource, changes: Changes) {
+        for refused in &changes.refused {
+            self.metrics.reload_failed();
+            tracing::warn!(
+                issuer = refused.issuer,
+                error = %refused.error,
+                why = std::error::Error::source(&refused.error).map(tracing::field::display),
+                last_good_kept = refused.last_good_kept,
+                "new keys not taken"
+            );
+        }
+        if changes.is_empty() {
+            return;
+        }
+        match source.site() {
+            Ok(site) => {
+                self.handle.swap(site);
+                if !changes.reloaded.is_empty() {
+                    self.metrics.reload_succeeded();
+                }
+                for issuer in &changes.reloaded {
+                    tracing::info!(issuer, "new documents are served");
+                }
+            }
+            Err(error) => {
+                self.metrics.reload_failed();
+                tracing::warn!(%error, "new issuers not taken, the last good ones stay");
+            }
+        }
+    }
+}
+
+/// The configuration file, when the issuers come from it.
+struct ConfigFile {
+    path: PathBuf,
+    allow_trailing_slash: Option<bool>,
+    loaded: Stamp,
+    pending: Option<Stamp>,
+}
+
+impl ConfigFile {
+    fn of(context: &Context, settings: &ServeSettings) -> Option<Self> {
+        let path = context.global.config.clone()?;
+        let from_flag = settings.allow_trailing_slash.origin < Origin::File;
+        (settings.issuers.origin == Origin::File).then(|| Self {
+            loaded: Stamp::of(std::slice::from_ref(&path)),
+            allow_trailing_slash: from_flag.then_some(settings.allow_trailing_slash.value),
+            pending: None,
+            path,
+        })
+    }
+
+    /// As [`SiteSource::poll`]: a change counts once it has been seen twice.
+    fn poll(&mut self, source: &mut SiteSource) -> Option<Changes> {
+        let stamp = Stamp::of(std::slice::from_ref(&self.path));
+        if stamp == self.loaded {
+            self.pending = None;
+            return None;
+        }
+        if self.pending.as_ref() != Some(&stamp) {
+            self.pending = Some(stamp);
+            return None;
+        }
+        self.reload(source)
+    }
+
+    fn reload(&mut self, source: &mut SiteSource) -> Option<Changes> {
+        self.loaded = Stamp::of(std::slice::from_ref(&self.path));
+        self.pending = None;
+        match self.specs() {
+            Ok(specs) => Some(source.replace(specs)),
+            Err(failure) => {
+                tracing::warn!(
+                    file = %self.path.display(),
+                    error = failure.message(),
+                    "configuration not taken, the last good one stays"
+                );
+                None
+            }
+        }
+    }
+
+    fn specs(&self) -> Result<Vec<irsa_issuer::source::IssuerSpec>, Failure> {
+        let config = Config::load(&self.path).map_err(|error| Failure::refused(&error))?;
+        let allowed = self
+            .allow_trailing_slash
+            .or(config.allow_trailing_slash)
+            .unwrap_or(false);
+        crate::settings::specs(&config.issuers, crate::settings::slash(allowed))
+    }
+}

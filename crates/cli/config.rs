@@ -1,0 +1,277 @@
+//! The configuration file: one YAML document, unknown keys refused.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use irsa_core::explain::Explain;
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde_saphyr::DeserializeError;
+
+use crate::args;
+use crate::logging::LogFormat;
+use crate::output::Format;
+
+/// Ten thousand issuers fit well; a wrong path (a disk, a log) does not.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// The configuration file. Every key has a flag or variable of the same name that wins over it; relative paths are
+/// relative to the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How results are written.
+    pub output: Option<Format>,
+    /// What is logged.
+    pub log: Option<String>,
+    /// How log lines are written.
+    pub log_format: Option<LogFormat>,
+    /// Accept issuers that end in a slash.
+    pub allow_trailing_slash: Option<bool>,
+    /// The issuers that are served: each with keys of its own, never a union.
+    pub issuers: Vec<IssuerEntry>,
+    /// The endpoint.
+    pub serve: ServeSection,
+}
+
+/// One issuer.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerEntry {
+    /// The issuer URL.
+    pub issuer: String,
+    /// Where its JWKS stands.
+    #[serde(default)]
+    pub jwks_uri: Option<String>,
+    /// Key files and directories of `*.pub` files.
+    pub keys: Vec<PathBuf>,
+}
+
+/// The endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeSection {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate chain.
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key.
+    pub tls_key: Option<PathBuf>,
+    /// Plain HTTP on other than loopback addresses.
+    pub behind_proxy: Option<bool>,
+    /// Address of the admin port.
+    pub admin_listen: Option<SocketAddr>,
+    /// `Cache-Control: max-age`.
+    pub max_age: Option<Seconds>,
+    /// How often files are looked at.
+    pub reload_interval: Option<Seconds>,
+    /// Connections at once.
+    pub max_connections: Option<usize>,
+    /// Time for a handshake and for a request's header.
+    pub header_timeout: Option<Seconds>,
+    /// Time between two requests.
+    pub idle_timeout: Option<Seconds>,
+    /// Time for requests in flight after SIGTERM.
+    pub drain_timeout: Option<Seconds>,
+}
+
+/// A duration like `300s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seconds(pub Duration);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        args::duration(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// Why a configuration file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("configuration file \"{}\" cannot be read", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its text is refused.
+    #[error("configuration file \"{}\" is refused", path.display())]
+    Text {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: TextError,
+    },
+}
+
+/// Why a configuration text is refused.
+#[derive(Debug)]
+pub struct TextError {
+    message: String,
+    help: Option<String>,
+}
+
+impl fmt::Display for TextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for TextError {}
+
+impl Explain for TextError {
+    fn help(&self) -> Option<String> {
+        self.help.clone()
+    }
+}
+
+impl Explain for ConfigError {
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Read { .. } => Some("check --config and IRSA_CONFIG".into()),
+            Self::Text { source, .. } => source.help(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let fail = |source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        if fs::metadata(path).map_err(fail)?.len() > MAX_BYTES {
+            let error = io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB");
+            return Err(fail(error));
+        }
+        let text = fs::read_to_string(path).map_err(fail)?;
+        let mut config = Self::parse(&text).map_err(|source| ConfigError::Text {
+            path: path.to_owned(),
+            source,
+        })?;
+        config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Reads a text. An empty one is an empty configuration.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        let only_comments = text
+            .lines()
+            .all(|line| line.trim().is_empty() || line.trim().starts_with('#'));
+        if only_comments {
+            return Ok(Self::default());
+        }
+        serde_saphyr::from_str(text).map_err(|error| TextError::of(error.without_snippet()))
+    }
+
+    /// Paths in the file are relative to the file, so that it works from every directory.
+    fn resolve_paths(&mut self, directory: &Path) {
+        let keys = self
+            .issuers
+            .iter_mut()
+            .flat_map(|entry| entry.keys.iter_mut());
+        let tls = [&mut self.serve.tls_cert, &mut self.serve.tls_key];
+        for path in keys.chain(tls.into_iter().flatten()) {
+            *path = directory.join(&*path);
+        }
+    }
+}
+
+impl TextError {
+    fn of(error: &DeserializeError) -> Self {
+        let line = error.location().map_or(0, |location| location.line());
+        let at = if line > 0 {
+            format!("line {line}: ")
+        } else {
+            String::new()
+        };
+        match error {
+            DeserializeError::SerdeUnknownField {
+                field, expected, ..
+            } => Self {
+                message: format!("{at}unknown key \"{field}\""),
+                help: Some(match nearest(field, expected) {
+                    Some(known) => format!("did you mean \"{known}\"?"),
+                    None => format!("known here: {}", expected.join(", ")),
+                }),
+            },
+            other => Self {
+                message: other
+                    .to_string()
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
+                help: None,
+            },
+        }
+    }
+}
+
+/// The known key that was probably meant.
+fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    let score = |candidate: &&str| strsim::jaro_winkler(key, candidate);
+    known
+        .iter()
+        .copied()
+        .max_by(|a, b| score(a).total_cmp(&score(b)))
+        .filter(|best| score(best) > 0.75)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let config = Config::parse(
+            "# two clusters\nissuers:\n  - issuer: https://h/a\n    keys: [a.pub]\n  - issuer: https://h/b\n    \
+             jwks_uri: https://h/b/openid/v1/jwks\n    keys:\n      - keys/b\nserve:\n  listen: [\"[::]:8443\"]\n  \
+             max_age: 1h\n",
+        )
+        .unwrap();
+        assert_eq!(config.issuers.len(), 2);
+        assert_eq!(config.serve.max_age, Some(Seconds(Duration::from_hours(1))));
+        assert_eq!(Config::parse("# nothing\n\n").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+        let error = Config::parse("serve:\n  max_agee: 5s\n").unwrap_err();
+        assert_eq!(error.to_string(), "line 2: unknown key \"max_agee\"");
+        assert_eq!(error.help().as_deref(), Some("did you mean \"max_age\"?"));
+        let error = Config::parse("zebra: 1\n").unwrap_err();
+        assert!(error.help().unwrap().starts_with("known here: output, log"));
+    }
+
+    #[test]
+    fn bad_values_and_repeated_keys_are_refused() {
+        for text in [
+            "serve:\n  max_age: 5\n",
+            "serve: 5\n",
+            "log: a\nlog: b\n",
+            "issuers:\n  - keys: []\n",
+            "a: [\n",
+        ] {
+            assert!(Config::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let mut config =
+            Config::parse("issuers: [{issuer: https://h, keys: [a.pub, /b.pub]}]\n").unwrap();
+        config.resolve_paths(Path::new("/etc/irsa"));
+        assert_eq!(
+            config.issuers[0].keys,
+            [Path::new("/etc/irsa/a.pub"), Path::new("/b.pub")]
+        );
+    }
+}

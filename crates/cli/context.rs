@@ -1,0 +1,163 @@
+//! What every command has: the configuration file, where each value came from, and the form of the output.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use serde::Serialize;
+
+use crate::args::GlobalArgs;
+use crate::config::Config;
+use crate::logging;
+use crate::output::{self, Format, Render};
+use crate::report::Failure;
+
+/// Where a value came from, in falling precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A flag.
+    Flag,
+    /// An `IRSA_*` variable.
+    Environment,
+    /// The configuration file.
+    File,
+    /// Built in.
+    Default,
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value in force.
+    pub value: T,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// What every command has.
+#[derive(Debug)]
+pub struct Context {
+    /// The configuration file; empty without one.
+    pub config: Config,
+    /// How results are written.
+    pub output: Setting<Format>,
+    /// What is logged.
+    pub log: Setting<String>,
+    /// How log lines are written.
+    pub log_format: Setting<logging::LogFormat>,
+    /// The options as typed, for commands that read the file again.
+    pub global: GlobalArgs,
+    sources: HashMap<String, ValueSource>,
+}
+
+impl Context {
+    /// Reads the configuration file.
+    pub fn new(global: &GlobalArgs, matches: &ArgMatches) -> Result<Self, Failure> {
+        let config = match &global.config {
+            Some(path) => Config::load(path).map_err(|error| Failure::refused(&error))?,
+            None => Config::default(),
+        };
+        let sources = sources(matches);
+        let GlobalArgs {
+            config: _,
+            output,
+            log,
+            log_format,
+        } = global.clone();
+        Ok(Self {
+            output: pick(&sources, "output", output, config.output, Format::default()),
+            log: pick(&sources, "log", log, config.log.clone(), "info".to_owned()),
+            log_format: pick(
+                &sources,
+                "log_format",
+                log_format,
+                config.log_format,
+                logging::LogFormat::default(),
+            ),
+            config,
+            global: global.clone(),
+            sources,
+        })
+    }
+
+    /// The value in force of an option: flag, then variable, then file, then default.
+    pub fn setting<T>(
+        &self,
+        id: &str,
+        given: Option<T>,
+        file: Option<T>,
+        default: T,
+    ) -> Setting<T> {
+        pick(&self.sources, id, given, file, default)
+    }
+
+    /// Prints a result.
+    pub fn print(&self, result: &impl Render) -> Result<(), Failure> {
+        output::print(result, self.output.value)
+    }
+
+    /// Starts logging, for commands that work on the network.
+    pub fn start_logging(&self) -> Result<(), Failure> {
+        logging::start(&self.log.value, self.log_format.value).map_err(|error| {
+            Failure::usage(
+                format!("log filter \"{}\" is refused: {error}", self.log.value),
+                "use error, warn, info, debug or trace",
+            )
+        })
+    }
+
+    /// Runs a command that needs the network. Others pay for no runtime.
+    pub fn block_on<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.start_logging()?;
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::system("the runtime cannot be started", &error))?
+            .block_on(work)
+    }
+}
+
+fn pick<T>(
+    sources: &HashMap<String, ValueSource>,
+    id: &str,
+    given: Option<T>,
+    file: Option<T>,
+    default: T,
+) -> Setting<T> {
+    match (given, file) {
+        (Some(value), _) => {
+            let environment = sources.get(id) == Some(&ValueSource::EnvVariable);
+            let origin = if environment {
+                Origin::Environment
+            } else {
+                Origin::Flag
+            };
+            Setting { value, origin }
+        }
+        (None, Some(value)) => Setting {
+            value,
+            origin: Origin::File,
+        },
+        (None, None) => Setting {
+            value: default,
+            origin: Origin::Default,
+        },
+    }
+}
+
+/// The source of each option of the subcommand that was chosen.
+fn sources(matches: &ArgMatches) -> HashMap<String, ValueSource> {
+    let mut sources: HashMap<_, _> = matches
+        .ids()
+        .filter_map(|id| Some((id.to_string(), matches.value_source(id.as_str())?)))
+        .collect();
+    if let Some((_, inner)) = matches.subcommand() {
+        sources.extend(self::sources(inner));
+    }
+    sources
+}

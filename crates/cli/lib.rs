@@ -1,0 +1,49 @@
+//! The command line of `irsa`: arguments, configuration, wiring, output and exit codes.
+//!
+//! What is decided is in `irsa-core`, what is done in `irsa-issuer`; each file of [`commands`] unpacks the arguments
+//! of one subcommand, hands them on and prints the answer. This is a library so that the tests of the deployment
+//! files and the fuzz targets use the very parsers of the binary.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "the doc comments of arguments are the text of --help"
+)]
+
+pub mod args;
+pub mod commands;
+pub mod config;
+pub mod context;
+pub mod exit;
+pub mod logging;
+pub mod output;
+pub mod report;
+pub mod settings;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use crate::args::Cli;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::report::Failure;
+
+/// Runs one command line and says how it ended.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = Cli::command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return report::usage(&error).into(),
+    };
+    let outcome = Context::new(&cli.global, &matches)
+        .and_then(|context| commands::run(cli.command, &context));
+    match outcome {
+        Ok(exit) => exit.into(),
+        // Whoever reads our output has seen enough: `irsa jwks … | head -c 1`.
+        Err(Failure::BrokenPipe) => Exit::Done.into(),
+        Err(Failure::Failed(failed)) => report::failure(&failed).into(),
+    }
+}

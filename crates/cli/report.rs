@@ -1,0 +1,160 @@
+//! How an error is shown: once, with its causes and the next step.
+
+use std::error::Error;
+use std::io::{self, Write as _};
+
+use clap::error::ErrorKind;
+use irsa_core::explain::Explain;
+
+use crate::exit::Exit;
+
+/// Why a command stopped.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something to tell a person.
+    Failed(Failed),
+    /// Nobody reads our output any more: not an error.
+    BrokenPipe,
+}
+
+/// An error, ready to be shown.
+#[derive(Debug)]
+pub struct Failed {
+    message: String,
+    causes: Vec<String>,
+    help: Option<String>,
+    exit: Exit,
+}
+
+impl Failure {
+    /// An error in what the user asked for: nothing was attempted.
+    pub fn refused(error: &(impl Explain + ?Sized)) -> Self {
+        Self::Failed(Failed {
+            exit: Exit::Refused,
+            ..Failed::of(error)
+        })
+    }
+
+    /// An error in what the user asked for that no library knows.
+    pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Failed(Failed {
+            message: message.into(),
+            causes: Vec::new(),
+            help: Some(help.into()),
+            exit: Exit::Refused,
+        })
+    }
+
+    /// An error under a sentence that says what it means for the user; the error becomes the cause.
+    pub fn prefixed(message: &str, error: &(impl Explain + ?Sized)) -> Self {
+        let mut failed = Failed::of(error);
+        let cause = std::mem::replace(&mut failed.message, message.to_owned());
+        failed.causes.insert(0, cause);
+        Self::Failed(failed)
+    }
+
+    /// What went wrong, in one sentence, for logs.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Failed(failed) => std::iter::once(&failed.message)
+                .chain(&failed.causes)
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(": "),
+            Self::BrokenPipe => "broken pipe".to_owned(),
+        }
+    }
+
+    /// Standard output, or a file that the user named, cannot be written.
+    pub fn output(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::BrokenPipe;
+        }
+        Self::Failed(Failed {
+            message: "standard output cannot be written".to_owned(),
+            causes: vec![error.to_string()],
+            help: None,
+            exit: Exit::Failed,
+        })
+    }
+
+    /// The operating system refuses something that is neither a file nor a connection.
+    pub fn system(what: &str, error: &io::Error) -> Self {
+        Self::Failed(Failed {
+            message: what.to_owned(),
+            causes: vec![error.to_string()],
+            help: None,
+            exit: Exit::Failed,
+        })
+    }
+}
+
+impl Failed {
+    fn of(error: &(impl Explain + ?Sized)) -> Self {
+        let message = error.to_string();
+        let mut causes = Vec::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // A transparent wrapper repeats its cause.
+            if text != message && causes.last() != Some(&text) {
+                causes.push(text);
+            }
+            source = Error::source(cause);
+        }
+        let exit = if error.retryable() {
+            Exit::TryAgain
+        } else {
+            Exit::Failed
+        };
+        Self {
+            message,
+            causes,
+            help: error.help(),
+            exit,
+        }
+    }
+}
+
+impl<E: Explain> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(Failed::of(&error))
+    }
+}
+
+/// Shows an error and says how to exit.
+pub fn failure(failed: &Failed) -> Exit {
+    let mut lines = vec![format!("error: {}", failed.message)];
+    lines.extend(failed.causes.iter().map(|cause| format!("  why: {cause}")));
+    lines.extend(failed.help.iter().map(|help| format!(" help: {help}")));
+    if failed.exit == Exit::TryAgain {
+        lines.push(" note: safe to run again (exit 4)".to_owned());
+    }
+    say(&lines.join("\n"));
+    failed.exit
+}
+
+/// Shows something that a person should know although the command goes on.
+pub fn warning(text: &str) {
+    say(&format!("warning: {text}"));
+}
+
+/// Shows what clap says: help and version are results, everything else is a refusal.
+pub fn usage(error: &clap::Error) -> Exit {
+    // Nothing can be done when even this cannot be written.
+    drop(error.print());
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+        _ => Exit::Refused,
+    }
+}
+
+fn say(text: &str) {
+    // Standard error may be closed; the exit code still tells.
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Says something about a result without being part of it.
+pub fn note(text: &str) {
+    say(text);
+}

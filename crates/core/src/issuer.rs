@@ -1,0 +1,378 @@
+//! The issuer URL: one string that five places must hold byte for byte.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use url::{Host, Url};
+
+use crate::explain::Explain;
+
+/// IAM refuses longer provider URLs (`CreateOpenIDConnectProvider`, `Url`).
+const MAX_CHARS: usize = 255;
+/// Where relying parties look, below the issuer (OpenID Connect Discovery 1.0, section 4).
+pub const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
+
+/// Whether an issuer may end in `/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TrailingSlash {
+    /// Refuse it: the usual way in which one of the five places ends up with another string.
+    #[default]
+    Refuse,
+    /// Accept it, for a cluster that already signs with such an issuer.
+    Allow,
+}
+
+/// The `iss` of every token, the `issuer` of the discovery document and the URL of the IAM provider.
+///
+/// The text is kept and used byte for byte; nothing is normalised. It is https (http on loopback only), may have
+/// a path, and has neither query, fragment nor user info, as both kube-apiserver (`--service-account-issuer`) and
+/// IAM demand.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IssuerUrl {
+    text: String,
+    host: String,
+}
+
+/// The `jwks_uri` of a discovery document: https, or http on loopback.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct JwksUri(String);
+
+/// Why a text is no issuer URL, or no `jwks_uri`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} \"{text}\" {fault}")]
+pub struct IssuerUrlError {
+    what: &'static str,
+    text: String,
+    fault: Fault,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Fault {
+    #[error("is not an absolute URL")]
+    NotAbsolute,
+    #[error("is not https")]
+    NotHttps,
+    #[error("ends in a slash")]
+    TrailingSlash,
+    #[error("has a query, a fragment or user info")]
+    Extra,
+    #[error("has {0} characters, expected at most {MAX_CHARS}")]
+    TooLong(usize),
+    #[error("would be read as \"{0}\"")]
+    NotCanonical(String),
+}
+
+impl Explain for IssuerUrlError {
+    fn help(&self) -> Option<String> {
+        Some(match &self.fault {
+            Fault::NotAbsolute => "write it like https://oidc.example.com/clusters/prod".into(),
+            Fault::NotHttps => {
+                "AWS and every other relying party fetch it over https; plain http is for loopback tests".into()
+            }
+            Fault::TrailingSlash => format!(
+                "use \"{}\": tokens, discovery document, --service-account-issuer, IAM provider and trust policies \
+                 must hold the same string, and one of them usually loses the slash; if the cluster already signs \
+                 with it, add --allow-trailing-slash",
+                self.text.trim_end_matches('/')
+            ),
+            Fault::Extra => "leave scheme, host and path only".into(),
+            Fault::TooLong(_) => "IAM refuses longer provider URLs; choose a shorter path".into(),
+            Fault::NotCanonical(canonical) => format!(
+                "write \"{canonical}\": relying parties compare the string byte for byte, but fetch the other form"
+            ),
+        })
+    }
+}
+
+impl IssuerUrl {
+    /// Reads an issuer URL.
+    pub fn parse(text: &str, slash: TrailingSlash) -> Result<Self, IssuerUrlError> {
+        let fail = |fault| IssuerUrlError {
+            what: "issuer",
+            text: shorten(text),
+            fault,
+        };
+        if text.len() > MAX_CHARS {
+            return Err(fail(Fault::TooLong(text.len())));
+        }
+        if text.contains(['?', '#']) {
+            return Err(fail(Fault::Extra));
+        }
+        let url = parse_url(text).map_err(fail)?;
+        if text.ends_with('/') {
+            // Two slashes would leave one behind when the discovery path is appended.
+            if slash == TrailingSlash::Refuse || text.ends_with("//") {
+                return Err(fail(Fault::TrailingSlash));
+            }
+        }
+        let host = url.host_str().unwrap_or_default().to_owned();
+        Ok(Self {
+            text: text.to_owned(),
+            host,
+        })
+    }
+
+    /// The issuer as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The issuer without a final slash: what document paths are appended to.
+    pub fn base(&self) -> &str {
+        self.text.strip_suffix('/').unwrap_or(&self.text)
+    }
+
+    /// Where relying parties fetch the discovery document.
+    pub fn discovery_url(&self) -> String {
+        format!("{}{DISCOVERY_PATH}", self.base())
+    }
+
+    /// Where the JWKS stands unless the operator chose another place: `<issuer>/keys.json`.
+    pub fn default_jwks_uri(&self) -> JwksUri {
+        JwksUri(format!("{}/keys.json", self.base()))
+    }
+
+    /// The path of the issuer, without a final slash: empty, or like `/clusters/prod`.
+    pub fn path(&self) -> &str {
+        let after_scheme = self.base().split_once("://").map_or("", |(_, rest)| rest);
+        after_scheme
+            .find('/')
+            .and_then(|at| after_scheme.get(at..))
+            .unwrap_or("")
+    }
+
+    /// Host and path without scheme and port: the end of the IAM provider's ARN, and the prefix of the condition
+    /// keys `…:aud` and `…:sub` in trust policies.
+    pub fn iam_name(&self) -> String {
+        let slash = if self.text.ends_with('/') { "/" } else { "" };
+        format!("{}{}{slash}", self.host, self.path())
+    }
+
+    /// Whether the issuer is reachable from this machine only (http is accepted for these).
+    pub fn is_loopback(&self) -> bool {
+        Url::parse(&self.text).is_ok_and(|url| loopback(&url))
+    }
+
+    /// Whether the URL names a port, which AWS documents as not allowed.
+    pub fn has_port(&self) -> bool {
+        Url::parse(&self.text).is_ok_and(|url| url.port().is_some())
+    }
+
+    /// Whether the issuer is https, which kube-apiserver demands before it serves any document.
+    pub fn is_https(&self) -> bool {
+        self.text.starts_with("https://")
+    }
+}
+
+impl JwksUri {
+    /// Reads a `jwks_uri`.
+    pub fn parse(text: &str) -> Result<Self, IssuerUrlError> {
+        let fail = |fault| IssuerUrlError {
+            what: "jwks_uri",
+            text: shorten(text),
+            fault,
+        };
+        if text.contains('#') {
+            return Err(fail(Fault::Extra));
+        }
+        parse_url(text).map_err(fail)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The URL as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The path below `issuer`, like `keys.json`; `None` when the JWKS stands on another host or outside it.
+    pub fn below<'a>(&'a self, issuer: &IssuerUrl) -> Option<&'a str> {
+        self.0
+            .strip_prefix(issuer.base())?
+            .strip_prefix('/')
+            .filter(|path| {
+                !path.is_empty() && !path.contains('?') && format!("/{path}") != DISCOVERY_PATH
+            })
+    }
+}
+
+impl fmt::Display for IssuerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for IssuerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IssuerUrl({})", self.text)
+    }
+}
+
+impl fmt::Display for JwksUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for JwksUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JwksUri({})", self.0)
+    }
+}
+
+/// The checks that both kinds of URL share.
+fn parse_url(text: &str) -> Result<Url, Fault> {
+    let url = Url::parse(text).map_err(|_| Fault::NotAbsolute)?;
+    if url.host().is_none() {
+        return Err(Fault::NotAbsolute);
+    }
+    if !(url.scheme() == "https" || url.scheme() == "http" && loopback(&url)) {
+        return Err(Fault::NotHttps);
+    }
+    if !url.username().is_empty() || url.password().is_some() || text.contains('@') {
+        return Err(Fault::Extra);
+    }
+    if !same_text(text, url.as_str()) {
+        let canonical = url.as_str();
+        let canonical = canonical.strip_suffix('/').unwrap_or(canonical);
+        return Err(Fault::NotCanonical(shorten(canonical)));
+    }
+    Ok(url)
+}
+
+/// Whether the parser read the text as it stands. The slash that it adds to an empty path does not count, nor
+/// the case of the host: both forms reach the same server.
+fn same_text(text: &str, parsed: &str) -> bool {
+    let parsed = if text.ends_with('/') {
+        parsed
+    } else {
+        parsed.strip_suffix('/').unwrap_or(parsed)
+    };
+    let authority = |t: &str| {
+        let start = t.find("://").map_or(0, |at| at + 3);
+        t.get(start..)
+            .and_then(|rest| rest.find('/'))
+            .map_or(t.len(), |at| start + at)
+    };
+    let (at, bt) = (authority(text), authority(parsed));
+    match (text.split_at_checked(at), parsed.split_at_checked(bt)) {
+        (Some((a, a_path)), Some((b, b_path))) => a.eq_ignore_ascii_case(b) && a_path == b_path,
+        _ => false,
+    }
+}
+
+fn loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => Ipv4Addr::is_loopback(&ip),
+        Some(Host::Ipv6(ip)) => Ipv6Addr::is_loopback(&ip),
+        None => false,
+    }
+}
+
+/// Error messages quote what was typed, but not a megabyte of it.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(300) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(text: &str) -> IssuerUrl {
+        IssuerUrl::parse(text, TrailingSlash::Refuse).unwrap()
+    }
+
+    fn refuses(text: &str, because: &str) {
+        let error = IssuerUrl::parse(text, TrailingSlash::Refuse).unwrap_err();
+        assert!(error.to_string().contains(because), "{error}");
+        assert!(error.help().is_some());
+    }
+
+    #[test]
+    fn the_text_is_kept_byte_for_byte() {
+        for text in [
+            "https://oidc.example.com",
+            "https://oidc.example.com/clusters/prod",
+            "https://OIDC.example.com/A%20b",
+            "https://10.0.0.1:6443/x",
+            "https://[2001:db8::1]/x",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080/a",
+            "http://localhost:1/x",
+            "https://h/a&b",
+        ] {
+            assert_eq!(accepts(text).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        refuses("oidc.example.com", "not an absolute URL");
+        refuses("https://", "not an absolute URL");
+        refuses("http://oidc.example.com", "not https");
+        refuses("ftp://oidc.example.com", "not https");
+        refuses("https://oidc.example.com/", "ends in a slash");
+        refuses("https://oidc.example.com/a/", "ends in a slash");
+        refuses("https://h/a?b", "query");
+        refuses("https://h/a#", "fragment");
+        refuses("https://u@h/a", "user info");
+        refuses("https://h:443/a", "would be read as \"https://h/a\"");
+        refuses("https://h/a/../b", "would be read as \"https://h/b\"");
+        refuses("https://h/a b", "would be read as");
+        refuses(" https://h", "would be read as");
+        refuses("https:\\\\h", "would be read as");
+        refuses(&format!("https://h/{}", "a".repeat(300)), "characters");
+    }
+
+    #[test]
+    fn urls_are_derived_by_appending() {
+        let issuer = accepts("https://h.example:8443/a/b");
+        assert_eq!(
+            issuer.discovery_url(),
+            "https://h.example:8443/a/b/.well-known/openid-configuration"
+        );
+        assert_eq!(
+            issuer.default_jwks_uri().as_str(),
+            "https://h.example:8443/a/b/keys.json"
+        );
+        assert_eq!(
+            (issuer.path(), issuer.iam_name().as_str()),
+            ("/a/b", "h.example/a/b")
+        );
+        assert_eq!(accepts("https://h").path(), "");
+    }
+
+    #[test]
+    fn an_allowed_slash_stays_in_the_issuer_and_out_of_the_paths() {
+        let issuer = IssuerUrl::parse("https://h/a/", TrailingSlash::Allow).unwrap();
+        assert_eq!(issuer.as_str(), "https://h/a/");
+        assert_eq!(
+            issuer.discovery_url(),
+            "https://h/a/.well-known/openid-configuration"
+        );
+        assert_eq!(issuer.iam_name(), "h/a/");
+        assert!(IssuerUrl::parse("https://h/a//", TrailingSlash::Allow).is_err());
+    }
+
+    #[test]
+    fn a_jwks_uri_below_the_issuer_has_a_path() {
+        let issuer = accepts("https://h/a");
+        let below = |text: &str| {
+            JwksUri::parse(text)
+                .unwrap()
+                .below(&issuer)
+                .map(str::to_owned)
+        };
+        assert_eq!(
+            below("https://h/a/openid/v1/jwks").as_deref(),
+            Some("openid/v1/jwks")
+        );
+        assert_eq!(below("https://h/ab/keys"), None);
+        assert_eq!(below("https://other/a/keys"), None);
+        assert_eq!(below("https://h/a/.well-known/openid-configuration"), None);
+        assert!(JwksUri::parse("http://h/keys").is_err());
+    }
+}

@@ -1,0 +1,482 @@
+//! Public keys: what an issuer publishes and a relying party verifies with.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED,
+    EcdsaVerificationAlgorithm, ParsedPublicKey,
+};
+use pkcs8::der::asn1::{AnyRef, BitStringRef};
+use pkcs8::der::{Decode as _, Encode as _};
+use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use pkcs8::{EncodePublicKey as _, ObjectIdentifier};
+use rsa::pkcs1;
+use rsa::traits::PublicKeyParts as _;
+
+use crate::explain::Explain;
+use crate::kid::Kid;
+
+/// The smallest RSA modulus that we publish; AWS and every current JOSE library ask for 2048 bits.
+pub const MIN_RSA_BITS: usize = 2048;
+/// The largest RSA modulus that is read: verification libraries stop here, and it bounds the work of parsing.
+pub const MAX_RSA_BITS: usize = 8192;
+
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(crate) const EC_PUBLIC_KEY: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const SECP224R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.33");
+
+/// A JWS algorithm that Kubernetes signs service account tokens with (`algorithmFromPublicKey`).
+///
+/// The order is that of the names, in which the discovery document lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    /// ECDSA with P-256 and SHA-256.
+    Es256,
+    /// ECDSA with P-384 and SHA-384.
+    Es384,
+    /// ECDSA with P-521 and SHA-512.
+    Es512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256; Kubernetes uses it for RSA keys of every size.
+    Rs256,
+}
+
+impl Algorithm {
+    /// Every algorithm, in order.
+    pub const ALL: [Self; 4] = [Self::Es256, Self::Es384, Self::Es512, Self::Rs256];
+
+    /// The `alg` value (RFC 7518, section 3.1).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
+            Self::Rs256 => "RS256",
+        }
+    }
+
+    /// The algorithm of an `alg` value; `None` for everything that Kubernetes does not sign with.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == name)
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A curve that Kubernetes accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Curve {
+    /// NIST P-256, secp256r1.
+    P256,
+    /// NIST P-384, secp384r1.
+    P384,
+    /// NIST P-521, secp521r1.
+    P521,
+}
+
+impl Curve {
+    /// Every curve, smallest first.
+    pub const ALL: [Self; 3] = [Self::P256, Self::P384, Self::P521];
+
+    /// The `crv` value of a JWK (RFC 7518, section 6.2.1.1).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
+        }
+    }
+
+    /// The bytes of one coordinate or of the private scalar.
+    pub const fn field_bytes(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+            Self::P521 => 66,
+        }
+    }
+
+    pub(crate) const fn oid(self) -> ObjectIdentifier {
+        match self {
+            Self::P256 => ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"),
+            Self::P384 => ObjectIdentifier::new_unwrap("1.3.132.0.34"),
+            Self::P521 => ObjectIdentifier::new_unwrap("1.3.132.0.35"),
+        }
+    }
+
+    pub(crate) fn from_oid(oid: &ObjectIdentifier) -> Result<Self, KeyError> {
+        if *oid == SECP224R1 {
+            return Err(KeyError::P224);
+        }
+        Self::ALL
+            .into_iter()
+            .find(|curve| curve.oid() == *oid)
+            .ok_or_else(|| KeyError::Unsupported(format!("an EC key on the curve {oid}")))
+    }
+
+    fn verification(self) -> &'static EcdsaVerificationAlgorithm {
+        match self {
+            Self::P256 => &ECDSA_P256_SHA256_FIXED,
+            Self::P384 => &ECDSA_P384_SHA384_FIXED,
+            Self::P521 => &ECDSA_P521_SHA512_FIXED,
+        }
+    }
+}
+
+/// Why bytes are no key that a service account token can be verified with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// RSA below [`MIN_RSA_BITS`].
+    #[error("RSA {0} bits, expected at least {MIN_RSA_BITS}")]
+    RsaTooSmall(usize),
+    /// RSA above [`MAX_RSA_BITS`].
+    #[error("RSA {0} bits, expected at most {MAX_RSA_BITS}")]
+    RsaTooLarge(usize),
+    /// An exponent or modulus that no RSA key has.
+    #[error("an RSA key with an impossible modulus or exponent")]
+    RsaNumbers,
+    /// Kubernetes loads such a key and then serves no documents at all.
+    #[error("an EC key on P-224, for which JOSE has no algorithm")]
+    P224,
+    /// `02…` or `03…` in place of `04…`.
+    #[error("an EC key whose point is in compressed form, which kube-apiserver does not read")]
+    CompressedPoint,
+    /// Not a point of the curve, or of the wrong length.
+    #[error("an EC key whose point is not on its curve")]
+    NotOnCurve,
+    /// A kind of key that Kubernetes cannot sign with.
+    #[error("{0}, which kube-apiserver cannot sign or verify with")]
+    Unsupported(String),
+    /// A private key behind a passphrase.
+    #[error("a private key encrypted with a passphrase")]
+    Encrypted,
+    /// Private numbers that do not belong together.
+    #[error("a private key whose numbers do not belong together")]
+    PrivateNumbers,
+    /// No structure that we know.
+    #[error("neither a public key, a certificate nor a private key in DER")]
+    Malformed,
+}
+
+impl Explain for KeyError {
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::CompressedPoint => {
+                "openssl ec -pubin -in OLD.pub -conv_form uncompressed -pubout -out NEW.pub".into()
+            }
+            Self::Encrypted => {
+                "export the public half: openssl pkey -in FILE -pubout -out NAME.pub".into()
+            }
+            _ => {
+                "use RSA 2048 or larger, P-256, P-384 or P-521; irsa keys generate makes one".into()
+            }
+        })
+    }
+}
+
+/// A public key that kube-apiserver can verify tokens with: RSA, or EC on P-256, P-384 or P-521.
+///
+/// An RSA key may still be too small to publish: see [`PublicKey::publishable`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicKey(Kind);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Kind {
+    Rsa(rsa::RsaPublicKey),
+    /// The point in uncompressed SEC1 form, checked to be on the curve.
+    Ec {
+        curve: Curve,
+        point: Vec<u8>,
+    },
+}
+
+/// The numbers of a key as a JWK carries them, all big-endian.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Numbers {
+    /// Modulus and exponent without leading zeros.
+    Rsa {
+        /// The modulus.
+        n: Vec<u8>,
+        /// The public exponent.
+        e: Vec<u8>,
+    },
+    /// Coordinates of the curve's full width.
+    Ec {
+        /// The curve.
+        curve: Curve,
+        /// The x coordinate.
+        x: Vec<u8>,
+        /// The y coordinate.
+        y: Vec<u8>,
+    },
+}
+
+impl PublicKey {
+    /// Reads a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) as Go's `x509.ParsePKIXPublicKey` does.
+    pub fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
+        let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyError::Malformed)?;
+        let oid = spki.algorithm.oid;
+        let bits = spki
+            .subject_public_key
+            .as_bytes()
+            .ok_or(KeyError::Malformed)?;
+        if oid == RSA_ENCRYPTION {
+            // Go refuses rsaEncryption without its NULL parameters (RFC 3279, section 2.3.1).
+            spki.algorithm
+                .parameters_any()
+                .ok()
+                .filter(|any| any.is_null())
+                .ok_or(KeyError::Malformed)?;
+            Self::from_pkcs1(bits)
+        } else if oid == EC_PUBLIC_KEY {
+            let curve = spki
+                .algorithm
+                .parameters_oid()
+                .map_err(|_| KeyError::Unsupported("an EC key without a named curve".to_owned()))?;
+            Self::from_point(Curve::from_oid(&curve)?, bits)
+        } else {
+            Err(KeyError::Unsupported(algorithm_name(&oid)))
+        }
+    }
+
+    /// Reads a PKCS#1 `RSAPublicKey` (RFC 8017, appendix A.1.1).
+    pub fn from_pkcs1(der: &[u8]) -> Result<Self, KeyError> {
+        let key = pkcs1::RsaPublicKey::from_der(der).map_err(|_| KeyError::Malformed)?;
+        Self::from_rsa_numbers(key.modulus.as_bytes(), key.public_exponent.as_bytes())
+    }
+
+    /// An RSA key from its big-endian modulus and exponent.
+    pub fn from_rsa_numbers(n: &[u8], e: &[u8]) -> Result<Self, KeyError> {
+        // Before any arithmetic, so that a foreign document cannot buy work with a huge number.
+        if n.len() > MAX_RSA_BITS / 8 + 1 {
+            return Err(KeyError::RsaTooLarge(n.len().saturating_mul(8)));
+        }
+        let n = rsa::BigUint::from_bytes_be(n);
+        if n.bits() < 512 || e.len() > 16 {
+            return Err(KeyError::RsaNumbers);
+        }
+        rsa::RsaPublicKey::new_with_max_size(n, rsa::BigUint::from_bytes_be(e), MAX_RSA_BITS)
+            .map(|key| Self(Kind::Rsa(key)))
+            .map_err(|_| KeyError::RsaNumbers)
+    }
+
+    /// An EC key from its point in uncompressed SEC1 form.
+    pub fn from_point(curve: Curve, point: &[u8]) -> Result<Self, KeyError> {
+        if matches!(point, [2 | 3, x @ ..] if x.len() == curve.field_bytes()) {
+            return Err(KeyError::CompressedPoint);
+        }
+        if point.first() != Some(&4) || point.len() != 1 + 2 * curve.field_bytes() {
+            return Err(KeyError::NotOnCurve);
+        }
+        ParsedPublicKey::new(curve.verification(), point).map_err(|_| KeyError::NotOnCurve)?;
+        Ok(Self(Kind::Ec {
+            curve,
+            point: point.to_vec(),
+        }))
+    }
+
+    /// An EC key from coordinates of the curve's full width (RFC 7518, section 6.2.1.2).
+    pub fn from_coordinates(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, KeyError> {
+        if x.len() != curve.field_bytes() || y.len() != curve.field_bytes() {
+            return Err(KeyError::NotOnCurve);
+        }
+        Self::from_point(curve, &[&[4], x, y].concat())
+    }
+
+    /// The public half of RSA private numbers that were checked to belong together.
+    pub(crate) fn of_rsa_private(key: &rsa::RsaPrivateKey) -> Result<Self, KeyError> {
+        Self::from_rsa_numbers(&key.n().to_bytes_be(), &key.e().to_bytes_be())
+    }
+
+    /// SubjectPublicKeyInfo DER, byte for byte as Go's `x509.MarshalPKIXPublicKey` writes it.
+    pub fn to_spki(&self) -> Vec<u8> {
+        let encoded = match &self.0 {
+            Kind::Rsa(key) => key.to_public_key_der().map(pkcs8::Document::into_vec).ok(),
+            Kind::Ec { curve, point } => ec_spki(*curve, point),
+        };
+        // Encoding fails only for lengths beyond 256 MiB, and those were refused when the key was read.
+        encoded.unwrap_or_default()
+    }
+
+    /// SubjectPublicKeyInfo in PEM, the form that every tool reads: `-----BEGIN PUBLIC KEY-----`.
+    pub fn to_pem(&self) -> String {
+        pkcs8::der::pem::encode_string("PUBLIC KEY", pkcs8::LineEnding::LF, &self.to_spki())
+            .unwrap_or_default()
+    }
+
+    /// The Kubernetes key ID.
+    pub fn kid(&self) -> Kid {
+        Kid::of_spki(&self.to_spki())
+    }
+
+    /// The algorithm that Kubernetes signs with this kind of key.
+    pub fn algorithm(&self) -> Algorithm {
+        match &self.0 {
+            Kind::Rsa(_) => Algorithm::Rs256,
+            Kind::Ec {
+                curve: Curve::P256, ..
+            } => Algorithm::Es256,
+            Kind::Ec {
+                curve: Curve::P384, ..
+            } => Algorithm::Es384,
+            Kind::Ec {
+                curve: Curve::P521, ..
+            } => Algorithm::Es512,
+        }
+    }
+
+    /// The key's numbers, for a JWK.
+    pub fn numbers(&self) -> Numbers {
+        match &self.0 {
+            Kind::Rsa(key) => Numbers::Rsa {
+                n: key.n().to_bytes_be(),
+                e: key.e().to_bytes_be(),
+            },
+            Kind::Ec { curve, point } => {
+                let coordinates = point.get(1..).unwrap_or_default();
+                let (x, y) = coordinates.split_at(coordinates.len() / 2);
+                Numbers::Ec {
+                    curve: *curve,
+                    x: x.to_vec(),
+                    y: y.to_vec(),
+                }
+            }
+        }
+    }
+
+    /// Refuses a key that no relying party should be asked to trust.
+    pub fn publishable(&self) -> Result<(), KeyError> {
+        match &self.0 {
+            Kind::Rsa(key) if key.n().bits() < MIN_RSA_BITS => {
+                Err(KeyError::RsaTooSmall(key.n().bits()))
+            }
+            Kind::Rsa(_) | Kind::Ec { .. } => Ok(()),
+        }
+    }
+
+    /// `RSA 2048`, `EC P-256`: kind and size for a person.
+    pub fn describe(&self) -> String {
+        match &self.0 {
+            Kind::Rsa(key) => format!("RSA {}", key.n().bits()),
+            Kind::Ec { curve, .. } => format!("EC {}", curve.name()),
+        }
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({}, {})", self.describe(), self.kid())
+    }
+}
+
+fn ec_spki(curve: Curve, point: &[u8]) -> Option<Vec<u8>> {
+    let oid = curve.oid();
+    SubjectPublicKeyInfoRef {
+        algorithm: AlgorithmIdentifierRef {
+            oid: EC_PUBLIC_KEY,
+            parameters: Some(AnyRef::from(&oid)),
+        },
+        subject_public_key: BitStringRef::from_bytes(point).ok()?,
+    }
+    .to_der()
+    .ok()
+}
+
+/// The name of a key type that is refused, so that the message says more than an OID.
+pub(crate) fn algorithm_name(oid: &ObjectIdentifier) -> String {
+    let name = match oid.to_string().as_str() {
+        "1.3.101.112" => "an Ed25519 key",
+        "1.3.101.113" => "an Ed448 key",
+        "1.3.101.110" => "an X25519 key",
+        "1.3.101.111" => "an X448 key",
+        "1.2.840.113549.1.1.10" => "an RSASSA-PSS key",
+        "1.2.840.10040.4.1" => "a DSA key",
+        "1.2.840.113549.1.3.1" => "a Diffie-Hellman key",
+        other => return format!("a key of the type {other}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+
+    /// From `jwt_test.go` in Kubernetes.
+    const EC: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEH6cuzP8XuD5wal6wf9M6xDljTOPLX2i8uIp/C/ASqiIGUeeKQtX0/IR3qCXyThP/dbCiHrF3v1cuhBOHY8CLVg==";
+
+    fn ec() -> PublicKey {
+        PublicKey::from_spki(&STANDARD.decode(EC).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn kid_and_spki_are_those_of_kubernetes() {
+        assert_eq!(
+            ec().kid().as_str(),
+            "SoABiieYuNx4UdqYvZRVeuC6SihxgLrhLy9peHMHpTc"
+        );
+        assert_eq!(STANDARD.encode(ec().to_spki()), EC);
+        assert_eq!(
+            (ec().algorithm(), ec().describe()),
+            (Algorithm::Es256, "EC P-256".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_point_off_the_curve_or_compressed_is_refused() {
+        let Numbers::Ec { curve, x, mut y } = ec().numbers() else {
+            panic!("not EC")
+        };
+        let compressed = [&[2], x.as_slice()].concat();
+        assert_eq!(
+            PublicKey::from_point(curve, &compressed),
+            Err(KeyError::CompressedPoint)
+        );
+        y[31] ^= 1;
+        assert_eq!(
+            PublicKey::from_coordinates(curve, &x, &y),
+            Err(KeyError::NotOnCurve)
+        );
+        assert_eq!(
+            PublicKey::from_coordinates(curve, &x, &y[1..]),
+            Err(KeyError::NotOnCurve)
+        );
+    }
+
+    #[test]
+    fn rsa_sizes_have_bounds() {
+        let of_bits = |bits: usize| {
+            let mut n = vec![0xff; bits / 8];
+            n[bits / 8 - 1] = 0xf1;
+            PublicKey::from_rsa_numbers(&n, &[1, 0, 1])
+        };
+        assert_eq!(
+            of_bits(1024).unwrap().publishable(),
+            Err(KeyError::RsaTooSmall(1024))
+        );
+        assert_eq!(of_bits(2048).unwrap().publishable(), Ok(()));
+        assert!(of_bits(8192).is_ok());
+        assert_eq!(of_bits(16_384), Err(KeyError::RsaTooLarge(16_384)));
+        assert_eq!(
+            PublicKey::from_rsa_numbers(&[0xff; 256], &[1]),
+            Err(KeyError::RsaNumbers)
+        );
+    }
+
+    #[test]
+    fn other_kinds_are_refused_by_name() {
+        let ed25519 = STANDARD
+            .decode("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=")
+            .unwrap();
+        let refusal = PublicKey::from_spki(&ed25519).unwrap_err().to_string();
+        assert!(refusal.contains("Ed25519"), "{refusal}");
+    }
+}

@@ -1,0 +1,44 @@
+//! The issuer's rules, pure: no I/O, no clock, no environment, no randomness. Time is an argument.
+//!
+//! A Kubernetes cluster is an OIDC issuer: kube-apiserver signs service account tokens, and whoever can fetch two
+//! public documents can verify them. This crate knows everything about those keys, documents and tokens, and decides
+//! what is to be published; `irsa-issuer` reads and writes, `irsa-cli` wires.
+//!
+//! ```text
+//!   key files ──► pem ──► block ──► keys ──► kid
+//!                                    │
+//!   issuer (the URL) ────────────────┼──► jwks, discovery ──► documents ──► publication ──► change
+//!                                    │                                      (what to write)
+//!                  token: claims, verify, explain              thumbprint (of the server's CA)
+//! ```
+//!
+//! # Vocabulary
+//!
+//! - **issuer URL**: one string that tokens, discovery document, kube-apiserver and IAM hold byte for byte.
+//! - **kid**: the Kubernetes key ID, computed from the public key ([`kid`]).
+//! - **signing key** (private, one) and **verification keys** (public, many).
+//! - a key is *published* when it is in the JWKS, *trusted* when API servers accept it, *withdrawn* when it is taken out.
+//! - **CA thumbprint**: an entry of IAM's ThumbprintList ([`thumbprint`]), not a key ID.
+//!
+//! # Rules
+//!
+//! - What parses is valid: an [`issuer::IssuerUrl`] or [`keys::PublicKey`] that exists needs no further check.
+//! - Private key bytes live in [`private::PrivateKeyPem`] alone, which prints its kid and nothing else.
+//! - Parsers of foreign bytes are bounded, refuse what is ambiguous, and are fuzzed.
+//! - Errors name the object and the next step ([`explain::Explain`]).
+
+pub mod block;
+pub mod change;
+pub mod discovery;
+pub mod documents;
+pub mod explain;
+pub mod issuer;
+pub mod jwks;
+pub mod keys;
+pub mod kid;
+pub mod pem;
+pub mod private;
+pub mod publication;
+mod strict_json;
+pub mod thumbprint;
+pub mod token;

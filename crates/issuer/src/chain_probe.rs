@@ -1,0 +1,228 @@
+//! The certificate chain that a server sends, whoever signed it, and whether AWS would trust it by itself.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use irsa_core::explain::Explain;
+use irsa_core::thumbprint::{Chain, ChainError};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio_rustls::TlsConnector;
+use url::Url;
+
+use crate::relying_party::{connect, server_name};
+
+/// What a server showed.
+#[derive(Debug)]
+pub struct Probe {
+    /// The chain, leaf first.
+    pub chain: Chain,
+    /// Whether the chain ends in one of the public roots of the Mozilla root programme, is within its dates and
+    /// names the host: then AWS does not look at thumbprints. Otherwise the reason.
+    pub publicly_trusted: Result<(), String>,
+}
+
+/// Why no chain was seen.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// Not a host.
+    #[error("\"{0}\" is neither a host, HOST:PORT nor an https URL")]
+    Target(String),
+    /// No connection, or no TLS.
+    #[error("no TLS handshake with {target}")]
+    Handshake {
+        /// Host and port.
+        target: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Too slow.
+    #[error("{target} did not finish a TLS handshake within {} s", limit.as_secs())]
+    Timeout {
+        /// Host and port.
+        target: String,
+        /// How long we waited.
+        limit: Duration,
+    },
+    /// A chain that gives no thumbprint.
+    #[error("the certificate chain of {target} cannot be used")]
+    Chain {
+        /// Host and port.
+        target: String,
+        /// Why.
+        source: ChainError,
+    },
+}
+
+impl Explain for ProbeError {
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Target(_) => "write it like oidc.example.com, 10.0.0.1:8443, [::1]:8443 or https://oidc.example.com/prod".into(),
+            Self::Handshake { .. } => "check host and port, and that the server speaks TLS 1.2 or 1.3".into(),
+            Self::Timeout { .. } => "STS waits 5 s; check firewall and address".into(),
+            Self::Chain { source, .. } => return source.help(),
+        })
+    }
+
+    fn retryable(&self) -> bool {
+        matches!(self, Self::Handshake { .. } | Self::Timeout { .. })
+    }
+}
+
+/// Reads `oidc.example.com`, `HOST:PORT`, `[::1]:8443`, a bare IPv6 address or an https URL.
+pub fn parse_target(text: &str) -> Result<Url, ProbeError> {
+    let fail = || ProbeError::Target(text.chars().take(300).collect());
+    let with_scheme = if text.contains("://") {
+        text.to_owned()
+    } else if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        format!("https://[{text}]")
+    } else {
+        format!("https://{text}")
+    };
+    let url = Url::parse(&with_scheme).map_err(|_| fail())?;
+    let plain = url.username().is_empty() && url.password().is_none();
+    if url.scheme() == "https" && url.host().is_some() && plain {
+        Ok(url)
+    } else {
+        Err(fail())
+    }
+}
+
+/// Makes a TLS handshake and looks at the chain. Nothing is sent, and nothing that the server says is trusted.
+pub async fn probe(target: &Url, limit: Duration) -> Result<Probe, ProbeError> {
+    let name = format!(
+        "{}:{}",
+        target.host_str().unwrap_or_default(),
+        target.port_or_known_default().unwrap_or(443)
+    );
+    let fail = |source| ProbeError::Handshake {
+        target: name.clone(),
+        source,
+    };
+    let host = server_name(target).map_err(fail)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let handshake = async {
+        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyChain(Arc::clone(&provider))))
+            .with_no_client_auth();
+        let stream = connect(target).await?;
+        TlsConnector::from(Arc::new(config))
+            .connect(host.clone(), stream)
+            .await
+    };
+    let stream = match tokio::time::timeout(limit, handshake).await {
+        Ok(stream) => stream.map_err(fail)?,
+        Err(_) => {
+            return Err(ProbeError::Timeout {
+                target: name,
+                limit,
+            });
+        }
+    };
+    let sent = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let chain =
+        Chain::from_der(sent.iter().map(AsRef::as_ref)).map_err(|source| ProbeError::Chain {
+            target: name,
+            source,
+        })?;
+    Ok(Probe {
+        chain,
+        publicly_trusted: publicly_trusted(sent, &host, provider),
+    })
+}
+
+/// AWS keeps a library of public roots of its own; Mozilla's is the nearest that is published. The system's store
+/// would be wrong here: it may hold the operator's private CA, which AWS does not know.
+fn publicly_trusted(
+    chain: &[CertificateDer<'_>],
+    host: &ServerName<'_>,
+    provider: Arc<CryptoProvider>,
+) -> Result<(), String> {
+    let roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let (leaf, intermediates) = chain
+        .split_first()
+        .ok_or_else(|| "no certificate".to_owned())?;
+    verifier
+        .verify_server_cert(leaf, intermediates, host, &[], UnixTime::now())
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
+/// Accepts every chain, because an unknown CA is just the case in which a thumbprint is needed. The handshake's
+/// signature is checked all the same: the server holds the leaf's key.
+#[derive(Debug)]
+struct AnyChain(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyChain {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_in_every_form() {
+        for (text, host, port) in [
+            ("h.example", "h.example", 443),
+            ("h.example:8443", "h.example", 8443),
+            ("https://h.example:8443/a", "h.example", 8443),
+            ("::1", "[::1]", 443),
+            ("[::1]:8443", "[::1]", 8443),
+        ] {
+            let url = parse_target(text).unwrap();
+            assert_eq!(
+                (url.host_str(), url.port_or_known_default()),
+                (Some(host), Some(port))
+            );
+        }
+        for text in ["", "http://h", "h:x", "https://u@h", "a b"] {
+            assert!(parse_target(text).is_err(), "{text}");
+        }
+    }
+}

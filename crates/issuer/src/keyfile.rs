@@ -1,0 +1,273 @@
+//! Key files: read with bounds, written whole, private ones for their owner alone.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use irsa_core::explain::Explain;
+use irsa_core::private::{PrivateKeyError, PrivateKeyPem};
+use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
+
+/// Far above any key file: a bound on what a wrong path (a disk, a log) makes us read.
+pub const MAX_BYTES: u64 = 1 << 20;
+
+/// Why a key file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// The file system refuses.
+    #[error("key file \"{}\" cannot be read", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Larger than [`MAX_BYTES`].
+    #[error("key file \"{}\" is larger than {MAX_BYTES} bytes", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Group or others have rights on a private key.
+    #[error("private key \"{}\" can be read by others (mode {mode:04o}, expected 0600)", path.display())]
+    Exposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its mode bits.
+        mode: u32,
+    },
+    /// No private key inside.
+    #[error("\"{}\" is no signing key", path.display())]
+    NotPrivate {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: PrivateKeyError,
+    },
+    /// Never overwritten.
+    #[error("\"{}\" exists already and is not overwritten", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file system refuses.
+    #[error("\"{}\" cannot be written", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Explain for KeyFileError {
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Exposed { path, .. } => {
+                format!(
+                    "chmod 600 {}, and rotate it if this host is shared",
+                    path.display()
+                )
+            }
+            Self::NotPrivate { source, .. } => return source.help(),
+            Self::Exists { .. } => "choose another --name or --out".into(),
+            Self::TooLarge { .. } => "name a PEM file with keys".into(),
+            Self::Read { source, .. } | Self::Write { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => "check the path".into(),
+                io::ErrorKind::PermissionDenied => "run as the owner of the file".into(),
+                _ => return None,
+            },
+        })
+    }
+}
+
+/// Reads a file that may hold private keys; `-` is standard input.
+pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let fail = |source| KeyFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = Zeroizing::new(Vec::new());
+    if path == Path::new("-") {
+        io::stdin()
+            .take(MAX_BYTES + 1)
+            .read_to_end(&mut text)
+            .map_err(fail)?;
+    } else {
+        let file = File::open(path).map_err(fail)?;
+        // One allocation of the right size: growing would leave unwiped copies behind.
+        let size = file.metadata().map_err(fail)?.len().min(MAX_BYTES);
+        text.reserve_exact(usize::try_from(size).unwrap_or_default() + 1);
+        file.take(MAX_BYTES + 1)
+            .read_to_end(&mut text)
+            .map_err(fail)?;
+    }
+    if text.len() as u64 > MAX_BYTES {
+        return Err(KeyFileError::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    Ok(text)
+}
+
+/// Reads a private key, unless group or others could do so too.
+pub fn read_private(path: &Path) -> Result<PrivateKeyPem, KeyFileError> {
+    if path != Path::new("-") {
+        let metadata = fs::metadata(path).map_err(|source| KeyFileError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mode = metadata.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(KeyFileError::Exposed {
+                path: path.to_owned(),
+                mode,
+            });
+        }
+    }
+    let text = read(path)?;
+    PrivateKeyPem::parse(&text).map_err(|source| KeyFileError::NotPrivate {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The files that a new pair is written to: `NAME.key` and `NAME.pub`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairPaths {
+    /// The private key, mode 0600.
+    pub private: PathBuf,
+    /// The public key, mode 0644.
+    pub public: PathBuf,
+}
+
+impl PairPaths {
+    /// The pair `name` in `directory`.
+    pub fn new(directory: &Path, name: &str) -> Self {
+        let path = |extension| directory.join(format!("{name}.{extension}"));
+        Self {
+            private: path("key"),
+            public: path("pub"),
+        }
+    }
+
+    /// Writes both halves; neither file may exist. The private one is durable before the public one appears, so a
+    /// crash in between leaves nothing that could be published without its key.
+    pub fn create(&self, key: &PrivateKeyPem) -> Result<(), KeyFileError> {
+        for path in [&self.private, &self.public] {
+            if path.symlink_metadata().is_ok() {
+                return Err(KeyFileError::Exists { path: path.clone() });
+            }
+        }
+        if let Some(parent) = self.private.parent() {
+            fs::create_dir_all(parent).map_err(|source| KeyFileError::Write {
+                path: parent.to_owned(),
+                source,
+            })?;
+        }
+        create(&self.private, key.expose_pem().as_bytes(), 0o600)?;
+        create(&self.public, key.public_key().to_pem().as_bytes(), 0o644)
+    }
+}
+
+/// Writes a new file whole or not at all, durably; an existing one is left alone.
+fn create(path: &Path, text: &[u8], mode: u32) -> Result<(), KeyFileError> {
+    let fail = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists {
+            path: path.to_owned(),
+        },
+        _ => KeyFileError::Write {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    let directory = parent(path);
+    // Created 0600 by tempfile: at no moment can others open it.
+    let mut file = NamedTempFile::new_in(directory).map_err(fail)?;
+    file.write_all(text).map_err(fail)?;
+    file.as_file()
+        .set_permissions(Permissions::from_mode(mode))
+        .map_err(fail)?;
+    file.as_file().sync_all().map_err(fail)?;
+    file.persist_noclobber(path)
+        .map_err(|error| fail(error.error))?;
+    sync_directory(directory).map_err(fail)
+}
+
+/// The directory of a path; that of a bare file name is the current one.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Makes a rename in a directory survive a power cut.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use irsa_core::keys::Curve;
+
+    use super::*;
+
+    fn key() -> PrivateKeyPem {
+        PrivateKeyPem::from_scalar(Curve::P256, &[1]).unwrap()
+    }
+
+    #[test]
+    fn a_pair_is_written_once_with_the_right_modes() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = PairPaths::new(&home.path().join("new"), "sa");
+        paths.create(&key()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&paths.private), mode(&paths.public)), (0o600, 0o644));
+        assert_eq!(
+            read_private(&paths.private).unwrap().public_key(),
+            key().public_key()
+        );
+        assert!(matches!(
+            paths.create(&key()),
+            Err(KeyFileError::Exists { .. })
+        ));
+        assert_eq!(fs::read_dir(home.path().join("new")).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_lone_public_half_stops_the_private_one() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = PairPaths::new(home.path(), "sa");
+        fs::write(&paths.public, "x").unwrap();
+        assert!(matches!(
+            paths.create(&key()),
+            Err(KeyFileError::Exists { .. })
+        ));
+        assert!(!paths.private.exists());
+    }
+
+    #[test]
+    fn a_private_key_that_others_can_read_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("sa.key");
+        fs::write(&path, key().expose_pem()).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let error = read_private(&path).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("can be read by others (mode 0640, expected 0600)")
+        );
+        assert!(error.help().unwrap().starts_with("chmod 600 "));
+    }
+
+    #[test]
+    fn a_file_too_large_is_not_read_whole() {
+        assert!(matches!(
+            read(Path::new("/dev/zero")),
+            Err(KeyFileError::TooLarge { .. })
+        ));
+    }
+}

@@ -1,0 +1,284 @@
+//! The keys named on a command line or in the config: files, and directories of `*.pub` files.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use irsa_core::block::{ApiserverRefusal, KeyFile, UnpublishableFile};
+use irsa_core::explain::Explain;
+use irsa_core::keys::PublicKey;
+
+use crate::keyfile::{self, KeyFileError};
+
+/// A key and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourcedKey {
+    /// The file.
+    pub path: PathBuf,
+    /// The line of its block.
+    pub line: usize,
+    /// The key.
+    pub key: PublicKey,
+}
+
+/// A block that we publish and that kube-apiserver would not load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deviation {
+    /// The file.
+    pub path: PathBuf,
+    /// The line of its block.
+    pub line: usize,
+    /// What kube-apiserver does with it.
+    pub reason: &'static str,
+}
+
+/// Keys in the order of the files.
+#[derive(Debug, Clone, Default)]
+pub struct LoadedKeys {
+    /// The keys, repetitions included.
+    pub keys: Vec<SourcedKey>,
+    /// Where kube-apiserver would see less.
+    pub deviations: Vec<Deviation>,
+}
+
+/// Why keys cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysetError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+    /// A directory without public keys.
+    #[error("directory \"{}\" has no file *.pub", .0.display())]
+    NoPublicFiles(PathBuf),
+    /// A file that is not published from.
+    #[error("key file \"{}\" is not published from", path.display())]
+    Unpublishable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: UnpublishableFile,
+    },
+    /// A file that kube-apiserver would refuse.
+    #[error("kube-apiserver would serve no documents with key file \"{}\"", path.display())]
+    Apiserver {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: ApiserverRefusal,
+    },
+}
+
+impl Explain for KeysetError {
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.help(),
+            Self::NoPublicFiles(_) => Some(
+                "of a directory only *.pub files are read, so that no CA certificate or private key is published by \
+                 accident; name other files one by one"
+                    .into(),
+            ),
+            Self::Unpublishable { source, .. } => source.help(),
+            Self::Apiserver { path, .. } => {
+                Some(format!("irsa keys inspect {} shows what it makes of each block", path.display()))
+            }
+        }
+    }
+}
+
+impl LoadedKeys {
+    /// The keys alone.
+    pub fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
+        self.keys.iter().map(|sourced| &sourced.key)
+    }
+}
+
+/// Every publishable key of these files and directories.
+pub fn load(paths: &[PathBuf]) -> Result<LoadedKeys, KeysetError> {
+    let mut loaded = LoadedKeys::default();
+    for path in expand(paths)? {
+        let file = KeyFile::parse(&keyfile::read(&path)?);
+        let keys = file
+            .publishable_keys()
+            .map_err(|source| KeysetError::Unpublishable {
+                path: path.clone(),
+                source,
+            })?;
+        for found in keys {
+            let (path, line) = (path.clone(), found.line);
+            if let Some(reason) = found.skipped_by_apiserver {
+                loaded.deviations.push(Deviation {
+                    path: path.clone(),
+                    line,
+                    reason,
+                });
+            }
+            loaded.keys.push(SourcedKey {
+                path,
+                line,
+                key: found.key,
+            });
+        }
+    }
+    Ok(loaded)
+}
+
+/// The keys that kube-apiserver would load if each file were one of its `--service-account-key-file` flags.
+pub fn load_as_apiserver(paths: &[PathBuf]) -> Result<Vec<SourcedKey>, KeysetError> {
+    let mut keys = Vec::new();
+    for path in expand(paths)? {
+        let file = KeyFile::parse(&keyfile::read(&path)?);
+        let found = file
+            .apiserver_keys()
+            .map_err(|source| KeysetError::Apiserver {
+                path: path.clone(),
+                source,
+            })?;
+        keys.extend(found.into_iter().map(|(line, key)| SourcedKey {
+            path: path.clone(),
+            line,
+            key,
+        }));
+    }
+    Ok(keys)
+}
+
+/// The files behind a list of files and directories: of a directory its `*.pub` files in the order of their names.
+pub fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, KeysetError> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let mut inside = public_files(path)?;
+            if inside.is_empty() {
+                return Err(KeysetError::NoPublicFiles(path.clone()));
+            }
+            inside.sort();
+            files.append(&mut inside);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn public_files(directory: &Path) -> Result<Vec<PathBuf>, KeyFileError> {
+    let fail = |source| KeyFileError::Read {
+        path: directory.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        // Through symbolic links, as in a mounted ConfigMap; its hidden ..data entries have no such extension.
+        if path.extension().is_some_and(|extension| extension == "pub") && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// What tells that key files may have changed, without reading them: cheap enough to ask every few seconds for ten
+/// thousand issuers. A ConfigMap update swaps a symbolic link, so the inode differs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stamp(Vec<FileStamp>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FileStamp {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The state of these files and directories now; what cannot be read counts as absent.
+    pub fn of(paths: &[PathBuf]) -> Self {
+        let files = expand(paths).unwrap_or_else(|_| paths.to_vec());
+        Self(files.into_iter().filter_map(FileStamp::of).collect())
+    }
+}
+
+impl FileStamp {
+    fn of(path: PathBuf) -> Option<Self> {
+        let metadata = fs::metadata(&path).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            path,
+        })
+    }
+}
+
+/// When a key file was written: the age of a key, as far as a file tells.
+pub fn written(path: &Path) -> SystemTime {
+    fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use irsa_core::keys::Curve;
+    use irsa_core::private::PrivateKeyPem;
+
+    use super::*;
+
+    fn public(scalar: u8) -> String {
+        PrivateKeyPem::from_scalar(Curve::P256, &[scalar])
+            .unwrap()
+            .public_key()
+            .to_pem()
+    }
+
+    #[test]
+    fn of_a_directory_only_public_files_are_read_in_order() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("b.pub"), public(1)).unwrap();
+        fs::write(home.path().join("a.pub"), public(2)).unwrap();
+        fs::write(home.path().join("ca.crt"), "not read").unwrap();
+        let loaded = load(&[home.path().to_owned()]).unwrap();
+        let names: Vec<_> = loaded
+            .keys
+            .iter()
+            .map(|k| k.path.file_name().unwrap())
+            .collect();
+        assert_eq!(names, ["a.pub", "b.pub"]);
+    }
+
+    #[test]
+    fn errors_name_file_and_line() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            load(&[home.path().to_owned()]),
+            Err(KeysetError::NoPublicFiles(_))
+        ));
+        let path = home.path().join("bad.pub");
+        let text = format!("# x\n{}", public(1).replace("\nMF", "\nM!"));
+        fs::write(&path, text).unwrap();
+        let error = load(&[path]).unwrap_err();
+        assert!(error.to_string().contains("bad.pub"));
+        assert!(
+            std::error::Error::source(&error)
+                .unwrap()
+                .to_string()
+                .starts_with("line 2: ")
+        );
+    }
+
+    #[test]
+    fn a_stamp_changes_with_the_file() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a.pub");
+        fs::write(&path, public(1)).unwrap();
+        let paths = [home.path().to_owned()];
+        let before = Stamp::of(&paths);
+        assert_eq!(before, Stamp::of(&paths));
+        fs::write(home.path().join("b.pub"), public(2)).unwrap();
+        assert_ne!(before, Stamp::of(&paths));
+    }
+}

@@ -1,0 +1,91 @@
+//! Publishing: a store is observed, core decides, and each change is written only if the store is still as it was
+//! seen.
+
+pub mod dir;
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use irsa_core::change::{Change, Expected};
+use irsa_core::documents::{DocumentName, IssuerDocuments};
+use irsa_core::explain::Explain;
+use irsa_core::publication::{Observed, Stored};
+
+/// A place that relying parties fetch documents from. Names come from [`IssuerDocuments::path`] only.
+pub trait Publisher {
+    /// The document at a path below the issuer, if there is one.
+    fn get(&self, path: &str) -> impl Future<Output = Result<Option<Stored>, PublishError>> + Send;
+
+    /// Writes a document, if what is there is still as expected.
+    fn put_if(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        expected: &Expected,
+    ) -> impl Future<Output = Result<(), PublishError>> + Send;
+}
+
+/// Why something was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The file system refuses.
+    #[error("\"{}\" cannot be {action}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What was tried: `read`, `written`.
+        action: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another run holds the store.
+    #[error("\"{}\" is being published to by another run", .0.display())]
+    Busy(PathBuf),
+    /// Somebody wrote between our look and our write.
+    #[error("\"{0}\" was changed by somebody else while this run looked at it")]
+    Conflict(String),
+    /// What was written does not read back.
+    #[error("\"{0}\" does not read back as it was written")]
+    ReadBack(String),
+}
+
+impl Explain for PublishError {
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Io { .. } => "nothing was half-written; mend the cause and run it again".into(),
+            Self::Busy(_) | Self::Conflict(_) => "nothing of theirs was overwritten; run it again".into(),
+            Self::ReadBack(_) => "something else writes there, or the file system is failing: find out before you go on".into(),
+        })
+    }
+
+    fn retryable(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::Conflict(_))
+    }
+}
+
+/// What stands in the store where these documents belong.
+pub async fn observe(
+    publisher: &impl Publisher,
+    documents: &IssuerDocuments,
+) -> Result<Observed, PublishError> {
+    Ok(Observed {
+        jwks: publisher.get(documents.path(DocumentName::Jwks)).await?,
+        discovery: publisher
+            .get(documents.path(DocumentName::Discovery))
+            .await?,
+    })
+}
+
+/// Makes the changes in their order and reads each one back.
+pub async fn apply(publisher: &impl Publisher, changes: &[Change]) -> Result<(), PublishError> {
+    for change in changes {
+        publisher
+            .put_if(&change.path, &change.bytes, &change.expected)
+            .await?;
+        let stored = publisher.get(&change.path).await?;
+        if stored.is_none_or(|stored| stored.bytes != change.bytes) {
+            return Err(PublishError::ReadBack(change.path.clone()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,393 @@
+//! What the endpoint tells Prometheus, in the text format of `OpenMetrics`.
+//!
+//! Requests touch plain atomics that were found together with the route; names, labels and ages are made when
+//! somebody scrapes. prometheus-client's own families and histograms lock and search per observation, so only its
+//! encoder is used.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use irsa_core::documents::DocumentName;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::registry::CloseReason;
+use super::site::{Issuer, STATUSES, SiteHandle};
+use latency::Latency;
+
+mod latency;
+
+/// Every counter of the endpoint. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    site: OnceLock<SiteHandle>,
+    draining: AtomicBool,
+    latency: Latency,
+    unknown_paths: AtomicU64,
+    connections: Connections,
+    reloads: [AtomicU64; 4],
+    /// Unix seconds; 0 while there is no certificate.
+    certificate_expiry: AtomicI64,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    open: AtomicI64,
+    accepted: AtomicU64,
+    closed: [AtomicU64; CloseReason::ALL.len()],
+    accept_errors: AtomicU64,
+    handshake_failures: AtomicU64,
+}
+
+impl Metrics {
+    /// All counters at zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// New documents were taken from changed keys or configuration.
+    pub fn reload_succeeded(&self) {
+        self.count_reload(0);
+    }
+
+    /// Changed keys or configuration were bad; the last good documents stay.
+    pub fn reload_failed(&self) {
+        self.count_reload(1);
+    }
+
+    pub(super) fn certificate_reload_succeeded(&self) {
+        self.count_reload(2);
+    }
+
+    pub(super) fn certificate_reload_failed(&self) {
+        self.count_reload(3);
+    }
+
+    pub(super) fn certificate_expires(&self, unix_seconds: i64) {
+        self.0
+            .certificate_expiry
+            .store(unix_seconds, Ordering::Relaxed);
+    }
+
+    /// Reads issuers, keys and requests from this site from now on. The first site stays: an endpoint has one.
+    pub(super) fn attach(&self, site: &SiteHandle) {
+        self.0.site.get_or_init(|| site.clone());
+    }
+
+    pub(super) fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_unknown_path(&self) {
+        self.0.unknown_paths.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes requests that were answered together.
+    pub(super) fn observe(&self, took: Duration, requests: u32) {
+        self.0.latency.observe(took, requests);
+    }
+
+    pub(super) fn connection_opened(&self) {
+        self.0.connections.accepted.fetch_add(1, Ordering::Relaxed);
+        self.0.connections.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn connection_closed(&self) {
+        self.0.connections.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn connection_ended_by_us(&self, reason: CloseReason) {
+        let counters = CloseReason::ALL.iter().zip(&self.0.connections.closed);
+        for (_, counter) in counters.filter(|(one, _)| **one == reason) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn accept_failed(&self) {
+        self.0
+            .connections
+            .accept_errors
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn handshake_failed(&self) {
+        self.0
+            .connections
+            .handshake_failures
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Everything as `OpenMetrics` text. It takes milliseconds with thousands of issuers: not for a request task.
+    pub fn render(&self) -> String {
+        let mut registry = Registry::with_prefix("irsa");
+        registry.register_collector(Box::new(self.clone()));
+        let mut text = String::new();
+        // writing to a String cannot fail, and nothing else here can
+        let _ = encode(&mut text, &registry);
+        text
+    }
+
+    fn count_reload(&self, index: usize) {
+        if let Some(counter) = self.0.reloads.get(index) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let out = &mut encoder;
+        let site = self.0.site.get().map(SiteHandle::current);
+        let issuers = site.as_ref().map_or(&[][..], |site| site.issuers());
+        self.encode_build(out)?;
+        self.encode_requests(out, issuers)?;
+        self.0.latency.encode(out)?;
+        encode_issuers(out, issuers)?;
+        encode_key_ages(out, issuers, SystemTime::now())?;
+        self.encode_reloads(out)?;
+        self.encode_connections(out)?;
+        self.encode_certificate(out)
+    }
+}
+
+impl Metrics {
+    fn encode_build(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        out.encode_descriptor("build", "The running program", None, MetricType::Info)?
+            .encode_info(&[("version", env!("CARGO_PKG_VERSION"))])?;
+        let draining = u64::from(self.is_draining());
+        out.encode_descriptor("draining", "1 while shutting down", None, MetricType::Gauge)?
+            .encode_gauge(&draining)
+    }
+
+    fn encode_requests(&self, out: &mut DescriptorEncoder<'_>, issuers: &[Issuer]) -> fmt::Result {
+        let help = "Requests by issuer, document and status";
+        let mut family = out.encode_descriptor("http_requests", help, None, MetricType::Counter)?;
+        let unknown = [("issuer", ""), ("document", "none"), ("status", "404")];
+        counter(&mut family, &unknown, &self.0.unknown_paths)?;
+        for issuer in issuers {
+            for kind in DocumentName::ALL {
+                for (status, value) in STATUSES.iter().zip(issuer.requests.of(kind)) {
+                    // with thousands of issuers most of these never happen
+                    if value.load(Ordering::Relaxed) > 0 {
+                        let labels = [
+                            ("issuer", &*issuer.url),
+                            ("document", kind.as_str()),
+                            ("status", *status),
+                        ];
+                        counter(&mut family, &labels, value)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_reloads(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Changes that were taken, or refused with the last good kept";
+        let mut family = out.encode_descriptor("reloads", help, None, MetricType::Counter)?;
+        let [taken, refused, certificate_taken, certificate_refused] = &self.0.reloads;
+        for (what, result, value) in [
+            ("documents", "success", taken),
+            ("documents", "failure", refused),
+            ("certificate", "success", certificate_taken),
+            ("certificate", "failure", certificate_refused),
+        ] {
+            counter(&mut family, &[("what", what), ("result", result)], value)?;
+        }
+        Ok(())
+    }
+
+    fn encode_connections(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let connections = &self.0.connections;
+        let open = connections.open.load(Ordering::Relaxed);
+        out.encode_descriptor(
+            "connections_open",
+            "Connections now",
+            None,
+            MetricType::Gauge,
+        )?
+        .encode_gauge(&open)?;
+        for (name, help, value) in [
+            (
+                "connections_accepted",
+                "Connections so far",
+                &connections.accepted,
+            ),
+            (
+                "connections_refused",
+                "Connections that the kernel could not hand over, as when \
+              file descriptors run out",
+                &connections.accept_errors,
+            ),
+            (
+                "tls_handshake_failures",
+                "TLS handshakes that did not succeed",
+                &connections.handshake_failures,
+            ),
+        ] {
+            let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+            counter_value(&mut metric, value)?;
+        }
+        let help = "Connections that the server ended, by reason";
+        let mut family =
+            out.encode_descriptor("connections_ended", help, None, MetricType::Counter)?;
+        for (reason, value) in CloseReason::ALL.iter().zip(&connections.closed) {
+            counter(&mut family, &[("reason", reason.label())], value)?;
+        }
+        Ok(())
+    }
+
+    fn encode_certificate(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let expiry = self.0.certificate_expiry.load(Ordering::Relaxed);
+        if expiry == 0 {
+            return Ok(());
+        }
+        let name = "tls_certificate_expiry_timestamp_seconds";
+        let help = "When the first certificate of the served chain expires, in Unix time";
+        out.encode_descriptor(name, help, None, MetricType::Gauge)?
+            .encode_gauge(&expiry)
+    }
+}
+
+fn encode_issuers(out: &mut DescriptorEncoder<'_>, issuers: &[Issuer]) -> fmt::Result {
+    let help = "1 if the issuer's documents are served, 0 if its paths answer 503";
+    let mut family = out.encode_descriptor("issuer_up", help, None, MetricType::Gauge)?;
+    for issuer in issuers {
+        let up = u64::from(issuer.problem.is_none());
+        family
+            .encode_family(&[("issuer", &*issuer.url)])?
+            .encode_gauge(&up)?;
+    }
+    let help = "Verification keys in the served JWKS";
+    let mut family = out.encode_descriptor("issuer_keys", help, None, MetricType::Gauge)?;
+    for issuer in issuers {
+        let keys = u64::try_from(issuer.keys.len()).unwrap_or(u64::MAX);
+        family
+            .encode_family(&[("issuer", &*issuer.url)])?
+            .encode_gauge(&keys)?;
+    }
+    Ok(())
+}
+
+fn encode_key_ages(
+    out: &mut DescriptorEncoder<'_>,
+    issuers: &[Issuer],
+    now: SystemTime,
+) -> fmt::Result {
+    let help = "Age of each verification key";
+    let mut family = out.encode_descriptor("key_age_seconds", help, None, MetricType::Gauge)?;
+    for issuer in issuers {
+        for key in &issuer.keys {
+            // a key from the future (a skewed clock) is as good as new
+            let age = now.duration_since(key.since).unwrap_or_default().as_secs();
+            let labels = [("issuer", &*issuer.url), ("kid", key.kid.as_str())];
+            family.encode_family(&labels)?.encode_gauge(&age)?;
+        }
+    }
+    Ok(())
+}
+
+fn counter<S: EncodeLabelSet>(
+    family: &mut MetricEncoder<'_>,
+    labels: &S,
+    value: &AtomicU64,
+) -> fmt::Result {
+    counter_value(&mut family.encode_family(labels)?, value)
+}
+
+fn counter_value(metric: &mut MetricEncoder<'_>, value: &AtomicU64) -> fmt::Result {
+    metric.encode_counter::<NoLabelSet, _, u64>(&value.load(Ordering::Relaxed), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ServedIssuer, ServedKey, Site};
+    use super::*;
+
+    #[test]
+    fn issuers_keys_and_ages_come_from_the_site_at_scrape_time() {
+        let metrics = Metrics::new();
+        let key = ServedKey {
+            kid: "Vx3k".into(),
+            since: SystemTime::now() - Duration::from_hours(1),
+        };
+        let up = ServedIssuer {
+            issuer: "https://a/\"x\"".into(),
+            documents: Ok(Vec::new()),
+            paths: Vec::new(),
+            keys: vec![key],
+        };
+        let down = ServedIssuer {
+            issuer: "https://b".into(),
+            documents: Err("no key".into()),
+            paths: Vec::new(),
+            keys: Vec::new(),
+        };
+        let site = SiteHandle::new(Site::new(vec![up]).unwrap());
+        metrics.attach(&site);
+        let text = metrics.render();
+        assert!(
+            text.contains("irsa_issuer_up{issuer=\"https://a/\\\"x\\\"\"} 1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("irsa_issuer_keys{issuer=\"https://a/\\\"x\\\"\"} 1\n"),
+            "{text}"
+        );
+        assert!(text.contains("kid=\"Vx3k\"} 360"), "{text}");
+        site.swap(Site::new(vec![down]).unwrap());
+        let text = metrics.render();
+        assert!(
+            text.contains("irsa_issuer_up{issuer=\"https://b\"} 0\n"),
+            "{text}"
+        );
+        assert!(!text.contains("https://a"), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn every_counter_has_its_line() {
+        let metrics = Metrics::new();
+        metrics.reload_succeeded();
+        metrics.reload_failed();
+        metrics.reload_failed();
+        metrics.certificate_reload_failed();
+        metrics.certificate_expires(1_900_000_000);
+        metrics.connection_opened();
+        metrics.connection_ended_by_us(CloseReason::Evicted);
+        metrics.observe(Duration::from_micros(30), 1);
+        let text = metrics.render();
+        for line in [
+            "irsa_build_info{version=\"",
+            "irsa_draining 0\n",
+            "irsa_http_requests_total{issuer=\"\",document=\"none\",status=\"404\"} 0\n",
+            "irsa_http_request_duration_seconds_bucket{le=\"0.00005\"} 1\n",
+            "irsa_http_request_duration_seconds_bucket{le=\"+Inf\"} 1\n",
+            "irsa_http_request_duration_seconds_count 1\n",
+            "irsa_http_request_duration_seconds_sum 0.00003\n",
+            "irsa_reloads_total{what=\"documents\",result=\"success\"} 1\n",
+            "irsa_reloads_total{what=\"documents\",result=\"failure\"} 2\n",
+            "irsa_reloads_total{what=\"certificate\",result=\"failure\"} 1\n",
+            "irsa_connections_open 1\n",
+            "irsa_connections_accepted_total 1\n",
+            "irsa_connections_refused_total 0\n",
+            "irsa_connections_ended_total{reason=\"evicted\"} 1\n",
+            "irsa_tls_handshake_failures_total 0\n",
+            "irsa_tls_certificate_expiry_timestamp_seconds 1900000000\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! From key files to a [`Site`], again whenever the files change, with the last good documents kept.
+//!
+//! Files are looked at, not watched: the state of ten thousand of them is read in some milliseconds, and it works on
+//! every file system and mount, where notifications are lost on some. A change counts once it has been seen twice in
+//! the same state, so that a file is not read while another program still writes it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use irsa_core::documents::{DocumentName, DocumentsError, IssuerDocuments};
+use irsa_core::explain::Explain;
+use irsa_core::issuer::{DISCOVERY_PATH, IssuerUrl, JwksUri};
+
+use crate::keyset::{self, KeysetError, LoadedKeys, Stamp};
+use crate::serve::{Document, ServeError, ServedIssuer, ServedKey, Site};
+
+/// An issuer and the files that hold its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerSpec {
+    /// The issuer.
+    pub issuer: IssuerUrl,
+    /// Where its JWKS is served, below the issuer; `<issuer>/keys.json` without.
+    pub jwks_uri: Option<JwksUri>,
+    /// Files, and directories of `*.pub` files.
+    pub keys: Vec<PathBuf>,
+}
+
+/// Why an issuer has no documents.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Its keys cannot be loaded.
+    #[error(transparent)]
+    Keys(#[from] KeysetError),
+    /// Its keys make no documents.
+    #[error(transparent)]
+    Documents(#[from] DocumentsError),
+    /// They make documents that cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+impl Explain for SourceError {
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Keys(error) => error.help(),
+            Self::Documents(error) => error.help(),
+            Self::Serve(error) => error.help(),
+        }
+    }
+}
+
+impl IssuerSpec {
+    /// Reads the key files and renders the documents.
+    pub fn render(&self) -> Result<(IssuerDocuments, LoadedKeys), SourceError> {
+        let keys = keyset::load(&self.keys)?;
+        let (issuer, jwks_uri) = (self.issuer.clone(), self.jwks_uri.clone());
+        Ok((
+            IssuerDocuments::render(issuer, jwks_uri, keys.public_keys())?,
+            keys,
+        ))
+    }
+
+    /// The URL paths of its documents, whether it has any or not.
+    fn paths(&self) -> Vec<String> {
+        let default = self.issuer.default_jwks_uri();
+        let jwks = self
+            .jwks_uri
+            .as_ref()
+            .unwrap_or(&default)
+            .below(&self.issuer);
+        let base = self.issuer.path();
+        let jwks = jwks.map(|path| format!("{base}/{path}"));
+        [Some(format!("{base}{DISCOVERY_PATH}")), jwks]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    fn serve(&self, max_age: Duration) -> Result<(Vec<Document>, Vec<ServedKey>), SourceError> {
+        let (documents, loaded) = self.render()?;
+        let document = |name| {
+            let path = format!("{}/{}", self.issuer.path(), documents.path(name));
+            Document::new(name, path, documents.bytes(name).to_vec(), max_age)
+        };
+        let served = vec![
+            document(DocumentName::Jwks)?,
+            document(DocumentName::Discovery)?,
+        ];
+        let keys = documents.keys().keys().iter().map(|jwk| {
+            let sourced = loaded.keys.iter().find(|sourced| sourced.key == jwk.key);
+            ServedKey {
+                kid: jwk.kid.clone(),
+                since: sourced.map_or(std::time::UNIX_EPOCH, |s| keyset::written(&s.path)),
+            }
+        });
+        let keys = keys.collect();
+        Ok((served, keys))
+    }
+}
+
+/// The issuers of an endpoint and what was last good of each.
+#[derive(Debug)]
+pub struct SiteSource {
+    entries: Vec<Entry>,
+    max_age: Duration,
+}
+
+#[derive(Debug)]
+struct Entry {
+    spec: IssuerSpec,
+    loaded: Stamp,
+    /// A state seen once that is not loaded yet.
+    pending: Option<Stamp>,
+    good: Option<(Vec<Document>, Vec<ServedKey>)>,
+    problem: Option<String>,
+}
+
+/// An issuer whose new input was refused; its last good documents, if it has any, are served on.
+#[derive(Debug)]
+pub struct Refused {
+    /// Which issuer.
+    pub issuer: String,
+    /// Why.
+    pub error: SourceError,
+    /// Whether something is still served for it.
+    pub last_good_kept: bool,
+}
+
+/// What a look at the files brought.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Issuers with new documents.
+    pub reloaded: Vec<String>,
+    /// Issuers whose new input is bad.
+    pub refused: Vec<Refused>,
+}
+
+impl Changes {
+    /// Whether nothing happened.
+    pub fn is_empty(&self) -> bool {
+        self.reloaded.is_empty() && self.refused.is_empty()
+    }
+}
+
+impl SiteSource {
+    /// Loads every issuer once. One that is bad does not stop the others: its paths answer 503.
+    pub fn load(specs: Vec<IssuerSpec>, max_age: Duration) -> (Self, Changes) {
+        let mut source = Self {
+            entries: Vec::new(),
+            max_age,
+        };
+        let changes = source.replace(specs);
+        (source, changes)
+    }
+
+    /// Takes another list of issuers; those that were there before keep their last good documents.
+    pub fn replace(&mut self, specs: Vec<IssuerSpec>) -> Changes {
+        let mut old = std::mem::take(&mut self.entries);
+        let mut changes = Changes::default();
+        for spec in specs {
+            let known = old.iter().position(|entry| entry.spec == spec);
+            let mut entry = match known {
+                Some(at) => old.swap_remove(at),
+                None => Entry::new(spec),
+            };
+            if known.is_none() {
+                let before = old.iter().find(|e| e.spec.issuer == entry.spec.issuer);
+                // The same issuer with other files: what is served stays until they are good.
+                entry.good = before
+                    .filter(|before| before.spec.paths() == entry.spec.paths())
+                    .and_then(|before| before.good.clone());
+                entry.reload(self.max_age, Stamp::of(&entry.spec.keys), &mut changes);
+            }
+            self.entries.push(entry);
+        }
+        changes
+    }
+
+    /// Looks at the files and loads what has changed and settled.
+    pub fn poll(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        for entry in &mut self.entries {
+            let stamp = Stamp::of(&entry.spec.keys);
+            if stamp == entry.loaded {
+                entry.pending = None;
+            } else if entry.pending.as_ref() == Some(&stamp) {
+                entry.reload(self.max_age, stamp, &mut changes);
+            } else {
+                entry.pending = Some(stamp);
+            }
+        }
+        changes
+    }
+
+    /// Loads everything now, changed or not, as on SIGHUP.
+    pub fn reload(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        for entry in &mut self.entries {
+            entry.reload(self.max_age, Stamp::of(&entry.spec.keys), &mut changes);
+        }
+        changes
+    }
+
+    /// What is to be served now.
+    pub fn site(&self) -> Result<Site, ServeError> {
+        Site::new(self.entries.iter().map(Entry::served).collect())
+    }
+}
+
+impl Entry {
+    fn new(spec: IssuerSpec) -> Self {
+        Self {
+            spec,
+            loaded: Stamp::default(),
+            pending: None,
+            good: None,
+            problem: None,
+        }
+    }
+
+    fn reload(&mut self, max_age: Duration, stamp: Stamp, changes: &mut Changes) {
+        self.loaded = stamp;
+        self.pending = None;
+        let issuer = self.spec.issuer.to_string();
+        match self.spec.serve(max_age) {
+            Ok(good) => {
+                self.good = Some(good);
+                self.problem = None;
+                changes.reloaded.push(issuer);
+            }
+            Err(error) => {
+                self.problem = Some(error.to_string());
+                let last_good_kept = self.good.is_some();
+                changes.refused.push(Refused {
+                    issuer,
+                    error,
+                    last_good_kept,
+                });
+            }
+        }
+    }
+
+    fn served(&self) -> ServedIssuer {
+        let (documents, keys) = match (&self.good, &self.problem) {
+            (Some((documents, keys)), _) => (Ok(documents.clone()), keys.clone()),
+            (None, problem) => (Err(problem.clone().unwrap_or_default()), Vec::new()),
+        };
+        ServedIssuer {
+            issuer: self.spec.issuer.to_string(),
+            documents,
+            paths: self.spec.paths(),
+            keys,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use irsa_core::issuer::TrailingSlash;
+    use irsa_core::keys::Curve;
+    use irsa_core::private::PrivateKeyPem;
+
+    use super::*;
+
+    fn public(scalar: u8) -> String {
+        PrivateKeyPem::from_scalar(Curve::P256, &[scalar])
+            .unwrap()
+            .public_key()
+            .to_pem()
+    }
+
+    fn spec(issuer: &str, keys: PathBuf) -> IssuerSpec {
+        let issuer = IssuerUrl::parse(issuer, TrailingSlash::Refuse).unwrap();
+        IssuerSpec {
+            issuer,
+            jwks_uri: None,
+            keys: vec![keys],
+        }
+    }
+
+    fn kids(source: &SiteSource, at: usize) -> Vec<String> {
+        source.entries[at]
+            .served()
+            .keys
+            .into_iter()
+            .map(|key| key.kid)
+            .collect()
+    }
+
+    #[test]
+    fn a_change_is_loaded_once_it_has_settled_and_a_bad_one_keeps_the_last_good() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("a.pub");
+        fs::write(&file, public(1)).unwrap();
+        let (mut source, changes) = SiteSource::load(
+            vec![spec("https://h/a", file.clone())],
+            Duration::from_mins(5),
+        );
+        assert_eq!(changes.reloaded, ["https://h/a"]);
+        let first = kids(&source, 0);
+
+        assert!(source.poll().is_empty());
+        fs::write(&file, public(2) + &public(3)).unwrap();
+        assert!(source.poll().is_empty(), "seen once");
+        assert_eq!(source.poll().reloaded.len(), 1, "seen twice");
+        assert_eq!(kids(&source, 0).len(), 2);
+
+        fs::write(&file, "-----BEGIN PUBLIC KEY-----\nhalf a fi").unwrap();
+        source.poll();
+        let changes = source.poll();
+        assert!(changes.refused[0].last_good_kept);
+        assert_eq!(kids(&source, 0).len(), 2);
+        assert!(source.poll().is_empty(), "reported once");
+
+        fs::remove_file(&file).unwrap();
+        source.poll();
+        assert_eq!(source.poll().refused.len(), 1);
+        fs::write(&file, public(1)).unwrap();
+        source.poll();
+        source.poll();
+        assert_eq!(kids(&source, 0), first);
+    }
+
+    #[test]
+    fn one_bad_issuer_does_not_stop_the_others_and_a_new_list_keeps_the_known() {
+        let home = tempfile::tempdir().unwrap();
+        let (good, bad) = (home.path().join("a.pub"), home.path().join("b.pub"));
+        fs::write(&good, public(1)).unwrap();
+        let specs = vec![
+            spec("https://h/a", good.clone()),
+            spec("https://h/b", bad.clone()),
+        ];
+        let (mut source, changes) = SiteSource::load(specs, Duration::from_mins(5));
+        assert_eq!((changes.reloaded.len(), changes.refused.len()), (1, 1));
+        assert!(!changes.refused[0].last_good_kept);
+        assert_eq!(source.site().unwrap().up(), (1, 2));
+
+        // The same issuer, now from a file that is not there: its documents stay.
+        let changes = source.replace(vec![spec("https://h/a", bad)]);
+        assert!(changes.refused[0].last_good_kept);
+        assert_eq!(kids(&source, 0).len(), 1);
+    }
+}

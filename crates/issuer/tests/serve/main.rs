@@ -1,0 +1,18 @@
+//! The served issuer over real sockets on loopback: one program, one module per area.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod admin;
+mod certificate;
+mod drain;
+mod eviction;
+mod protocols;
+mod slow;
+mod swap;
+mod util;
+mod wire;

@@ -1,0 +1,3 @@
+//! Tests only: a private key that can be recognised wherever it turns up.
+
+pub mod canary;

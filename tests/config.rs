@@ -1,0 +1,63 @@
+use crate::util::Home;
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let home = Home::new();
+    home.write("irsa.yaml", "serve:\n  max_age: 60s\n  idle_timeout: 61s\n  drain_timeout: 62s\nissuers:\n  - issuer: https://h\n    keys: [a.pub]\n");
+    let ran = home
+        .irsa(&[
+            "config",
+            "show",
+            "--config",
+            "irsa.yaml",
+            "--drain-timeout",
+            "5s",
+        ])
+        .env("IRSA_IDLE_TIMEOUT", "7s")
+        .ok();
+    insta::assert_snapshot!(ran.stdout, @r"
+    SETTING                VALUE           ORIGIN
+    output                 text            default
+    log                    info            default
+    log_format             text            default
+    allow_trailing_slash   false           default
+    issuers                https://h       file
+    serve.listen           127.0.0.1:8080  default
+    serve.tls_cert                         default
+    serve.tls_key                          default
+    serve.behind_proxy     false           default
+    serve.admin_listen                     default
+    serve.max_age          60s             file
+    serve.reload_interval  2s              default
+    serve.max_connections  8192            default
+    serve.header_timeout   10s             default
+    serve.idle_timeout     7s              environment
+    serve.drain_timeout    5s              flag
+    ");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
+    let home = Home::new();
+    home.write("irsa.yaml", "serve:\n  listenn: [\"127.0.0.1:0\"]\n");
+    let ran = home
+        .irsa(&["config", "show"])
+        .env("IRSA_CONFIG", "irsa.yaml")
+        .code(2);
+    insta::assert_snapshot!(ran.stderr, @r#"
+    error: configuration file "irsa.yaml" is refused
+      why: line 2: unknown key "listenn"
+     help: did you mean "listen"?
+    "#);
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    let home = Home::new();
+    home.irsa(&["no-such-command"]).code(2);
+    home.irsa(&["jwks"]).code(2);
+    home.irsa(&["serve"]).code(2);
+    home.irsa(&["serve", "--issuer", "https://h"]).code(2);
+    home.irsa(&["--config", "missing.yaml", "version"]).code(2);
+    assert!(home.irsa(&["--help"]).ok().stdout.contains("Exit codes:"));
+}

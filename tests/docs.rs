@@ -1,0 +1,59 @@
+use crate::util::{Home, repository};
+
+#[test]
+fn completions_and_manual_know_every_command() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = home.irsa(&["completions", shell]).ok().stdout;
+        assert!(script.contains("quickstart"), "{shell}");
+    }
+    assert!(home.irsa(&["man"]).ok().stdout.contains("quickstart"));
+    home.irsa(&["man", "--out", "man"]).ok();
+    for page in ["irsa.1", "irsa-serve.1", "irsa-token-verify.1"] {
+        assert!(home.path("man").join(page).exists(), "{page}");
+    }
+}
+
+#[test]
+fn the_readme_names_every_command_and_exit_code() {
+    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
+    let help = Home::new().irsa(&["--help"]).ok().stdout;
+    let commands = help
+        .split("Commands:\n")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    for line in commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+    {
+        let command = line.split_whitespace().next().unwrap();
+        assert!(
+            command == "help" || readme.contains(&format!("irsa {command}")),
+            "{command}"
+        );
+    }
+    for code in help
+        .split("Exit codes:\n")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .filter(|l| l.starts_with("  "))
+    {
+        let (code, meaning) = code.trim().split_once("  ").unwrap();
+        assert!(
+            readme.contains(&format!("| {code} | {meaning} |")),
+            "{code} {meaning}"
+        );
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_changelog() {
+    let version = Home::new().irsa(&["version"]).ok().stdout;
+    let changelog = std::fs::read_to_string(repository("CHANGELOG.md")).unwrap();
+    let number = version.split_whitespace().nth(1).unwrap();
+    assert!(changelog.contains(&format!("[{number}]")) || changelog.contains("[Unreleased]"));
+}

@@ -1,0 +1,33 @@
+//! End-to-end tests of the binary, one module for each area. No network, no root, no other program.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test may panic, also in its helpers"
+)]
+
+mod util;
+
+/// No command ever shows a private key.
+mod canary;
+/// Precedence of flags, environment and file; `irsa config show`.
+mod config;
+/// The documentation agrees with the binary.
+mod docs;
+/// JWKS and discovery documents on standard output.
+mod documents;
+/// Key files: made, inspected, refused.
+mod keys;
+/// Publishing to a directory.
+mod publish;
+/// The README's first command.
+mod quickstart;
+/// The long-running endpoint: reload, last-known-good, drain.
+mod serve;
+/// CA thumbprints of files and servers.
+mod thumbprint;
+/// Tokens: minted, verified, explained.
+mod token;

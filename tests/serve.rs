@@ -1,0 +1,217 @@
+use std::fs;
+
+use crate::util::{Home, Server, eventually, get};
+
+const FAST: [&str; 2] = ["--reload-interval", "100ms"];
+
+fn serve(home: &Home, more: &[&str]) -> Server {
+    let server = home
+        .irsa(&[&["serve", "--listen", "127.0.0.1:0"], &FAST[..], more].concat())
+        .start();
+    server.address();
+    server
+}
+
+fn one(home: &Home) -> Server {
+    serve(
+        home,
+        &["--issuer", "https://oidc.example.com/a", "--keys", "keys"],
+    )
+}
+
+fn with_key() -> Home {
+    let home = Home::new();
+    home.irsa(&[
+        "keys",
+        "generate",
+        "--out",
+        "keys",
+        "--name",
+        "a",
+        "--algorithm",
+        "ES256",
+    ])
+    .ok();
+    home
+}
+
+#[test]
+fn both_documents_are_served_at_the_path_of_the_issuer() {
+    let home = with_key();
+    let server = one(&home);
+    let (head, body) = get(&server.address(), "/a/keys.json");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(
+        head.contains("cache-control: public, max-age=300"),
+        "{head}"
+    );
+    assert_eq!(body + "\n", home.irsa(&["jwks", "keys"]).ok().stdout);
+    let (_, discovery) = get(&server.address(), "/a/.well-known/openid-configuration");
+    assert!(
+        discovery.starts_with(r#"{"issuer":"https://oidc.example.com/a""#),
+        "{discovery}"
+    );
+    assert!(
+        get(&server.address(), "/keys.json")
+            .0
+            .starts_with("HTTP/1.1 404")
+    );
+}
+
+#[test]
+fn new_keys_are_taken_and_bad_ones_are_not() {
+    let home = with_key();
+    let server = one(&home);
+    let address = server.address();
+    let jwks_now = || get(&address, "/a/keys.json").1;
+    let first = jwks_now();
+
+    home.irsa(&[
+        "keys",
+        "generate",
+        "--out",
+        "keys",
+        "--name",
+        "b",
+        "--algorithm",
+        "ES384",
+    ])
+    .ok();
+    let both = eventually("the second key", || {
+        Some(jwks_now()).filter(|now| *now != first)
+    });
+    assert_eq!(both.matches("\"kid\"").count(), 2);
+
+    home.write(
+        "keys/c.pub",
+        "-----BEGIN PUBLIC KEY-----\nno key\n-----END PUBLIC KEY-----\n",
+    );
+    let log = server.wait_for("new keys not taken");
+    assert!(log.contains("last_good_kept=true"), "{log}");
+    assert_eq!(jwks_now(), both);
+
+    fs::remove_file(home.path("keys/c.pub")).unwrap();
+    fs::remove_file(home.path("keys/a.pub")).unwrap();
+    eventually("the withdrawal", || {
+        Some(jwks_now()).filter(|now| now.matches("\"kid\"").count() == 1)
+    });
+}
+
+#[test]
+fn many_issuers_come_from_the_config_and_one_bad_one_disturbs_no_other() {
+    let home = with_key();
+    let entry =
+        |name: &str, keys: &str| format!("  - issuer: https://h/{name}\n    keys: [{keys}]\n");
+    let config = format!(
+        "issuers:\n{}{}",
+        entry("a", "keys"),
+        entry("b", "missing.pub")
+    );
+    home.write("irsa.yaml", &config);
+    let server = serve(&home, &["--config", "irsa.yaml"]);
+    let address = server.address();
+    let status = |path: &str| get(&address, path).0.split(' ').nth(1).unwrap().to_owned();
+    assert_eq!(status("/a/keys.json"), "200");
+    assert_eq!(status("/b/keys.json"), "503");
+    assert_eq!(status("/c/keys.json"), "404");
+
+    home.write(
+        "irsa.yaml",
+        config.replace("missing.pub", "keys") + &entry("c", "keys"),
+    );
+    eventually("the new issuer", || {
+        (status("/c/keys.json") == "200").then_some(())
+    });
+    assert_eq!(status("/b/keys.json"), "200");
+
+    home.write("irsa.yaml", "issuers: [");
+    server.wait_for("configuration not taken");
+    assert_eq!(status("/a/keys.json"), "200");
+}
+
+#[test]
+fn a_server_without_anything_to_serve_does_not_start() {
+    let home = Home::new();
+    let args = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--issuer",
+        "https://h",
+        "--keys",
+        "missing.pub",
+    ];
+    let ran = home.irsa(&args).code(1);
+    assert!(
+        ran.stderr
+            .contains("key file \"missing.pub\" cannot be read"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn plain_http_stays_on_loopback_unless_told_otherwise() {
+    let home = with_key();
+    let args = [
+        "serve",
+        "--listen",
+        "0.0.0.0:0",
+        "--issuer",
+        "https://h",
+        "--keys",
+        "keys",
+    ];
+    let ran = home.irsa(&args).code(2);
+    assert!(ran.stderr.contains("--behind-proxy"), "{}", ran.stderr);
+    let ran = home
+        .irsa(&[&args[..], &["--tls-cert", "x"]].concat())
+        .code(2);
+    assert!(
+        ran.stderr
+            .contains("TLS needs both a certificate and its key"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn signals_reload_and_end() {
+    let home = with_key();
+    let server = one(&home);
+    server.signal("HUP");
+    server.wait_for("SIGHUP: reading everything again");
+    server.wait_for("new documents are served");
+    server.signal("TERM");
+    assert_eq!(server.finish().1, Some(0));
+}
+
+#[test]
+fn the_admin_port_tells_health_and_numbers() {
+    let home = with_key();
+    let server = serve(
+        &home,
+        &[
+            "--issuer",
+            "https://h/a",
+            "--keys",
+            "keys",
+            "--admin-listen",
+            "127.0.0.1:0",
+        ],
+    );
+    let log = server.wait_for("livez, readyz and metrics on http://");
+    let admin = log
+        .split("metrics on http://")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
+    get(&server.address(), "/a/keys.json");
+    assert!(get(admin, "/livez").0.starts_with("HTTP/1.1 200"));
+    assert!(get(admin, "/readyz").0.starts_with("HTTP/1.1 200"));
+    let metrics = get(admin, "/metrics").1;
+    assert!(metrics.contains("irsa_"), "{metrics}");
+    assert!(metrics.contains("https://h/a"), "{metrics}");
+}

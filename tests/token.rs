@@ -1,0 +1,141 @@
+use crate::util::Home;
+
+const ISSUER: &str = "https://oidc.example.com/a";
+
+fn minted(algorithm: &str) -> Home {
+    let home = Home::new();
+    home.key("sa", algorithm);
+    let token = home
+        .irsa(&[
+            "token",
+            "mint",
+            "--key",
+            "sa.key",
+            "--issuer",
+            ISSUER,
+            "--subject",
+            "demo/app",
+        ])
+        .ok();
+    home.write("token", token.stdout);
+    home.write("keys.json", home.irsa(&["jwks", "sa.pub"]).ok().stdout);
+    home
+}
+
+fn verify(home: &Home, more: &[&str], code: i32) -> String {
+    let args = ["token", "verify", "--issuer", ISSUER, "--jwks", "keys.json"];
+    let ran = home.irsa(&[&args[..], more].concat()).code(code);
+    ran.stdout + &ran.stderr
+}
+
+#[test]
+fn tokens_of_every_algorithm_verify() {
+    for algorithm in ["RS256", "ES256", "ES384", "ES512"] {
+        let home = minted(algorithm);
+        let text = verify(&home, &["token"], 0);
+        assert!(
+            text.starts_with("accepted\nsubject  system:serviceaccount:demo:app\n"),
+            "{text}"
+        );
+        assert!(text.contains(&format!("({algorithm})")), "{text}");
+    }
+}
+
+#[test]
+fn each_refusal_says_what_differs() {
+    let home = minted("ES256");
+    let refused = |more: &[&str]| verify(&home, &[more, &["token"]].concat(), 1);
+    assert!(
+        refused(&["--audience", "vault"])
+            .contains("its audience is \"sts.amazonaws.com\", expected \"vault\"")
+    );
+    assert!(refused(&["--at", "2099-01-01T00:00:00Z"]).contains("it expired at"));
+    assert!(refused(&["--at", "2020-01-01T00:00:00Z"]).contains("ahead of this clock"));
+    let other = [
+        "token",
+        "verify",
+        "--issuer",
+        "https://oidc.example.com/b",
+        "--jwks",
+        "keys.json",
+        "token",
+    ];
+    assert!(home.irsa(&other).code(1).stderr.contains(
+        "its issuer is \"https://oidc.example.com/a\", expected \"https://oidc.example.com/b\""
+    ));
+    home.key("other", "ES256");
+    home.write("keys.json", home.irsa(&["jwks", "other.pub"]).ok().stdout);
+    assert!(refused(&[]).contains("is not in the JWKS"));
+}
+
+#[test]
+fn a_private_key_that_others_can_read_signs_nothing() {
+    let home = minted("ES256");
+    std::process::Command::new("chmod")
+        .args(["644"])
+        .arg(home.path("sa.key"))
+        .status()
+        .unwrap();
+    let ran = home
+        .irsa(&[
+            "token",
+            "mint",
+            "--key",
+            "sa.key",
+            "--issuer",
+            ISSUER,
+            "--subject",
+            "demo/app",
+        ])
+        .code(1);
+    insta::assert_snapshot!(ran.stderr, @r#"
+    error: private key "sa.key" can be read by others (mode 0644, expected 0600)
+     help: chmod 600 sa.key, and rotate it if this host is shared
+    "#);
+}
+
+#[test]
+fn a_token_is_explained_without_being_verified() {
+    let home = minted("RS256");
+    let text = home.irsa(&["token", "explain", "token"]).ok().stdout;
+    assert!(
+        text.contains("the ServiceAccount app of namespace demo"),
+        "{text}"
+    );
+    assert!(text.contains("no problem seen"), "{text}");
+    let text = home
+        .irsa(&["token", "explain", "--at", "2099-01-01T00:00:00Z", "token"])
+        .ok()
+        .stdout;
+    assert!(
+        text.contains("AWS STS and kube-apiserver: it expired"),
+        "{text}"
+    );
+    assert!(
+        home.irsa(&["token", "explain", "-"])
+            .stdin("x")
+            .code(1)
+            .stderr
+            .contains("1 parts")
+    );
+}
+
+#[test]
+fn lifetimes_are_those_of_kube_apiserver() {
+    let home = minted("ES256");
+    for (ttl, code) in [("10m", 0), ("24h", 0), ("9m", 2), ("25h", 2), ("1", 2)] {
+        let args = [
+            "token",
+            "mint",
+            "--key",
+            "sa.key",
+            "--issuer",
+            ISSUER,
+            "--subject",
+            "a/b",
+            "--ttl",
+            ttl,
+        ];
+        home.irsa(&args).code(code);
+    }
+}
