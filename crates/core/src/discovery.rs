@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
+use crate::algorithm::Algorithm;
 use crate::explain::Explain;
 use crate::issuer::{IssuerUrl, IssuerUrlError, JwksUri};
 use crate::jwks::MAX_DOCUMENT_BYTES;
-use crate::keys::Algorithm;
 use crate::strict_json;
 
 /// Members in kube-apiserver's order, and no others (`openIDMetadata` in `pkg/serviceaccount/openidmetadata.go`).

@@ -177,8 +177,8 @@ impl IssuerDocuments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algorithm::Curve;
     use crate::issuer::TrailingSlash;
-    use crate::keys::Curve;
     use crate::private::PrivateKeyPem;
 
     fn issuer() -> IssuerUrl {

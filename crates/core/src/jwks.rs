@@ -5,8 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::algorithm::{Algorithm, Curve};
 use crate::explain::Explain;
-use crate::keys::{Algorithm, Curve, KeyError, Numbers, PublicKey};
+use crate::keys::{KeyError, Numbers, PublicKey};
 use crate::strict_json;
 
 /// The largest document that is read from a foreign server.

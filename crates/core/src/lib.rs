@@ -27,6 +27,7 @@
 //! - Parsers of foreign bytes are bounded, refuse what is ambiguous, and are fuzzed.
 //! - Errors name the object and the next step ([`explain::Explain`]).
 
+pub mod algorithm;
 pub mod block;
 pub mod change;
 pub mod discovery;

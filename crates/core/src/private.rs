@@ -11,8 +11,9 @@ use rsa::pkcs1::{self, DecodeRsaPrivateKey as _};
 use sec1::{EcParameters, EcPrivateKey};
 use zeroize::Zeroizing;
 
+use crate::algorithm::Curve;
 use crate::explain::Explain;
-use crate::keys::{Curve, EC_PUBLIC_KEY, KeyError, MAX_RSA_BITS, PublicKey, algorithm_name};
+use crate::keys::{EC_PUBLIC_KEY, KeyError, MAX_RSA_BITS, PublicKey, algorithm_name};
 use crate::pem;
 
 /// A private signing key as it stands in its file, wiped on drop.

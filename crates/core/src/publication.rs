@@ -212,8 +212,9 @@ fn quoted(kids: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algorithm::Curve;
     use crate::issuer::TrailingSlash;
-    use crate::keys::{Curve, PublicKey};
+    use crate::keys::PublicKey;
     use crate::private::PrivateKeyPem;
 
     fn key(scalar: u8) -> PublicKey {

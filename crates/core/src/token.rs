@@ -7,6 +7,7 @@
 pub mod claims;
 pub mod explain;
 pub mod verify;
+mod wording;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

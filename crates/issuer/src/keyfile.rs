@@ -210,7 +210,7 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use irsa_core::keys::Curve;
+    use irsa_core::algorithm::Curve;
 
     use super::*;
 

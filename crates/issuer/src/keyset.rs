@@ -5,7 +5,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use irsa_core::block::{ApiserverRefusal, KeyFile, UnpublishableFile};
+use irsa_core::block::publishable::UnpublishableFile;
+use irsa_core::block::{ApiserverRefusal, KeyFile};
 use irsa_core::explain::Explain;
 use irsa_core::keys::PublicKey;
 
@@ -223,7 +224,7 @@ pub fn written(path: &Path) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use irsa_core::keys::Curve;
+    use irsa_core::algorithm::Curve;
     use irsa_core::private::PrivateKeyPem;
 
     use super::*;

@@ -258,8 +258,8 @@ impl Entry {
 mod tests {
     use std::fs;
 
+    use irsa_core::algorithm::Curve;
     use irsa_core::issuer::TrailingSlash;
-    use irsa_core::keys::Curve;
     use irsa_core::private::PrivateKeyPem;
 
     use super::*;

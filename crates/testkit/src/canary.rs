@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use irsa_core::keys::Curve;
+use irsa_core::algorithm::Curve;
 use irsa_core::private::PrivateKeyPem;
 
 /// The secret: no other number in a test looks like it.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
-use irsa_core::keys::Curve;
+use irsa_core::algorithm::Curve;
 use irsa_issuer::keyfile::PairPaths;
 use irsa_issuer::keygen::{self, KeyKind};
 use serde::Serialize;

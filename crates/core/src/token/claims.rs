@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::algorithm::Algorithm;
 use crate::explain::Explain;
 use crate::issuer::IssuerUrl;
-use crate::keys::Algorithm;
 use crate::kid::Kid;
 
 /// A ServiceAccount: namespace and name.

@@ -7,11 +7,13 @@ use jiff::Timestamp;
 use jsonwebtoken::DecodingKey;
 use serde_json::Value;
 
+use crate::algorithm::Algorithm;
 use crate::explain::Explain;
 use crate::issuer::IssuerUrl;
 use crate::jwks::JwkSet;
-use crate::keys::{Algorithm, Numbers, PublicKey};
+use crate::keys::{Numbers, PublicKey};
 use crate::token::Token;
+use crate::token::wording::instant;
 
 /// How far clocks may differ for `nbf` and `iat`, in seconds: the leeway of kube-apiserver. Expiry has none, so that
 /// a token that we accept is not refused elsewhere.
@@ -267,15 +269,6 @@ fn verify_times(token: &Token, now: Timestamp) -> Result<i64, Refusal> {
         }
     }
     Ok(expires)
-}
-
-/// The instant of a claim; one beyond the calendar is shown as its end.
-pub(crate) fn instant(seconds: i64) -> Timestamp {
-    Timestamp::from_second(seconds).unwrap_or(if seconds < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
 }
 
 fn list(texts: &[String]) -> String {
