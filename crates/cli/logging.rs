@@ -1,10 +1,14 @@
 //! Logs on standard error: for people, or JSON lines for collectors.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
@@ -17,18 +21,22 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `filter` is a level (`info`) or directives (`irsa_issuer=debug,info`).
+/// Starts logging. `filter` is a level (`info`) or levels of targets (`irsa_issuer=debug,info`).
 pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    // Targets rather than the richer EnvFilter, which brings a regular expression engine into the binary.
+    let targets: Targets = filter.parse().map_err(|error| format!("{error}"))?;
+    let lines = fmt::layer().with_writer(io::stderr);
     let started = match format {
-        LogFormat::Text => builder
-            .with_target(false)
-            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        LogFormat::Text => {
+            let lines = lines
+                .with_target(false)
+                .with_ansi(io::stderr().is_terminal());
+            registry().with(lines).with(targets).try_init()
+        }
+        LogFormat::Json => registry()
+            .with(lines.json().flatten_event(true))
+            .with(targets)
             .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     // Already started: another command of the same process, in tests only.
     drop(started);

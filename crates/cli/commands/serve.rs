@@ -6,11 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use irsa_issuer::keyset::Stamp;
-use irsa_issuer::serve::{Bound, Metrics, Server, SiteHandle};
+use irsa_issuer::serve::{Bound, Metrics, ServeError, Server, SiteHandle};
 use irsa_issuer::source::{Changes, SiteSource};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep};
 
 use crate::args::{DocumentArgs, ServeArgs};
 use crate::config::Config;
@@ -34,6 +34,9 @@ pub struct Args {
     pub serve: ServeArgs,
 }
 
+/// A look at the files may take one part in so many of the time.
+const LOOK_COST: u32 = 100;
+
 /// Serves until a signal says to stop.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args { document, serve } = args;
@@ -41,7 +44,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let settings = ServeSettings::resolve(document, serve, &context.config, context)?;
     let (specs, config) = (settings.specs()?, settings.server()?);
     runtime()?.block_on(async {
-        let (mut source, changes) = SiteSource::load(specs, settings.max_age.value);
+        let (source, changes) = SiteSource::load(specs, settings.max_age.value);
         let only_refused = changes.reloaded.is_empty();
         if let (true, Some(refused)) = (only_refused, changes.refused.into_iter().next()) {
             // Nothing at all could be served: better not to start than to answer 503 to everybody.
@@ -51,6 +54,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         let bound = Server::bind(config, handle.clone(), metrics.clone()).await?;
         announce(&bound, settings.tls_cert.value.is_some());
         let reloader = Reloader {
+            source,
             config: ConfigFile::of(context, &settings),
             certificates: bound.certificate_reloader(),
             handle,
@@ -64,7 +68,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             .max(Duration::from_millis(100));
         tokio::select! {
             served = bound.run(stop) => served.map_err(Failure::from),
-            never = reloader.watch(&mut source, hangup, every) => never,
+            ended = reloader.watch(hangup, every) => ended,
         }
     })?;
     Ok(Exit::Done)
@@ -113,6 +117,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 
 /// Everything that follows the files while the server runs.
 struct Reloader {
+    source: SiteSource,
     config: Option<ConfigFile>,
     certificates: irsa_issuer::serve::CertificateReloader,
     handle: SiteHandle,
@@ -120,36 +125,66 @@ struct Reloader {
 }
 
 impl Reloader {
-    /// Looks at the files for ever.
-    async fn watch<T>(mut self, source: &mut SiteSource, mut hangup: Signal, every: Duration) -> T {
-        let mut tick = interval(every);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tick.tick().await;
+    /// Looks at the files for ever, on a thread of its own: reading ten thousand files must not hold up a request.
+    /// The pause after a look is long enough that looking never takes more than a hundredth of the time.
+    async fn watch(mut self, mut hangup: Signal, every: Duration) -> Result<(), Failure> {
+        let mut pause = every;
         loop {
+            let start;
             tokio::select! {
-                _ = tick.tick() => {
-                    if let Some(changes) = self.config.as_mut().and_then(|file| file.poll(source)) {
-                        self.take(source, changes);
-                    }
-                    let changes = source.poll();
-                    self.take(source, changes);
+                () = sleep(pause) => {
+                    start = Instant::now();
+                    self = self.beside(Self::look).await?;
                 }
                 _ = hangup.recv() => {
                     tracing::info!("SIGHUP: reading everything again");
-                    if let Some(changes) = self.config.as_mut().and_then(|file| file.reload(source)) {
-                        self.take(source, changes);
-                    }
-                    let changes = source.reload();
-                    self.take(source, changes);
+                    start = Instant::now();
+                    self = self.beside(Self::reload).await?;
                     if let Err(error) = self.certificates.reload().await {
                         tracing::warn!(%error, "certificate not taken, the last good one stays");
                     }
                 }
             }
+            pause = every.max(start.elapsed() * LOOK_COST);
         }
     }
 
-    fn take(&self, source: &SiteSource, changes: Changes) {
+    /// Does blocking work beside the requests.
+    async fn beside(mut self, work: fn(&mut Self)) -> Result<Self, Failure> {
+        let worked = tokio::task::spawn_blocking(move || {
+            work(&mut self);
+            self
+        });
+        Ok(worked
+            .await
+            .map_err(|source| ServeError::Stopped { source })?)
+    }
+
+    fn look(&mut self) {
+        if let Some(changes) = self
+            .config
+            .as_mut()
+            .and_then(|file| file.poll(&mut self.source))
+        {
+            self.take(changes);
+        }
+        let changes = self.source.poll();
+        self.take(changes);
+    }
+
+    fn reload(&mut self) {
+        if let Some(changes) = self
+            .config
+            .as_mut()
+            .and_then(|file| file.reload(&mut self.source))
+        {
+            self.take(changes);
+        }
+        let changes = self.source.reload();
+        self.take(changes);
+    }
+
+    fn take(&self, changes: Changes) {
         for refused in &changes.refused {
             self.metrics.reload_failed();
             tracing::warn!(
@@ -163,7 +198,7 @@ impl Reloader {
         if changes.is_empty() {
             return;
         }
-        match source.site() {
+        match self.source.site() {
             Ok(site) => {
                 self.handle.swap(site);
                 if !changes.reloaded.is_empty() {
