@@ -169,9 +169,6 @@ fn classify(block: PemBlock) -> KeyBlock {
 
 /// Tries every structure, in kube-apiserver's order, and keeps the most telling refusal.
 fn read(block: &PemBlock) -> (Form, Result<PublicKey, KeyError>) {
-    if block.encrypted || block.label == "ENCRYPTED PRIVATE KEY" {
-        return (Form::EncryptedPrivate, Err(KeyError::Encrypted));
-    }
     let der = block.der.as_slice();
     let attempts = [
         (Form::Pkcs1Private, PrivateForm::Pkcs1.public_key(der)),
@@ -186,22 +183,30 @@ fn read(block: &PemBlock) -> (Form, Result<PublicKey, KeyError>) {
             return (form, attempt);
         }
     }
-    let form = if block.label == "EC PARAMETERS" {
-        Form::EcParameters
+    // Labels and headers speak only when the bytes do not: kube-apiserver never asks them.
+    if block.encrypted || block.label == "ENCRYPTED PRIVATE KEY" {
+        (Form::EncryptedPrivate, Err(KeyError::Encrypted))
+    } else if block.label == "EC PARAMETERS" {
+        (Form::EcParameters, Err(KeyError::Malformed))
     } else {
-        Form::Unknown
-    };
-    (form, Err(KeyError::Malformed))
+        (Form::Unknown, Err(KeyError::Malformed))
+    }
 }
 
 fn certificate_key(der: &[u8]) -> Result<PublicKey, KeyError> {
     // Expiry is not looked at, as in kube-apiserver.
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| KeyError::Malformed)?;
+    let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| KeyError::Malformed)?;
+    if !rest.is_empty() {
+        return Err(KeyError::Malformed);
+    }
     match PublicKey::from_spki(certificate.tbs_certificate.subject_pki.raw) {
         Err(KeyError::Malformed) => Err(KeyError::Unsupported("a certificate's key".to_owned())),
         other => other,
     }
 }
+
+/// Go 1.24 and later refuse to sign with smaller keys.
+const GO_MIN_RSA_BITS: usize = 1024;
 
 /// kube-apiserver reads P-224 as a key and then finds no algorithm for it.
 fn loads_p224(block: &KeyBlock) -> bool {
@@ -276,6 +281,9 @@ fn signing_verdict(block: &KeyBlock) -> Verdict {
     };
     match &block.key {
         _ if !fits => Verdict::Skipped("the label does not fit the bytes"),
+        Ok(key) if key.rsa_bits().is_some_and(|bits| bits < GO_MIN_RSA_BITS) => {
+            Verdict::Refused("Go signs with no RSA key below 1024 bits: every token request fails")
+        }
         Ok(_) => Verdict::Used,
         Err(KeyError::P224 | KeyError::Unsupported(_)) => {
             Verdict::Refused("it cannot sign with this kind of key: kube-apiserver exits")
@@ -322,6 +330,26 @@ mod tests {
             verdicts(&relabelled)[..],
             [(Verdict::Used, Verdict::NothingElse(_))]
         ));
+    }
+
+    #[test]
+    fn bytes_speak_before_labels_and_headers() {
+        let relabelled = ec().expose_pem().replace("EC PRIVATE", "ENCRYPTED PRIVATE");
+        assert!(matches!(
+            verdicts(&relabelled)[..],
+            [(Verdict::Used, Verdict::NothingElse(_))]
+        ));
+        let header = "EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n";
+        let text = ec()
+            .expose_pem()
+            .replacen("EC PRIVATE KEY-----\n", header, 1);
+        assert_eq!(verdicts(&text), [(Verdict::Used, Verdict::Used)]);
+        let garbage =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAEC\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        assert_eq!(
+            KeyFile::parse(garbage.as_bytes()).blocks[0].form,
+            Form::EncryptedPrivate
+        );
     }
 
     #[test]

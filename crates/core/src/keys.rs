@@ -20,6 +20,8 @@ pub const MIN_RSA_BITS: usize = 2048;
 pub const MAX_RSA_BITS: usize = 8192;
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+/// An uncompressed point of P-224.
+const P224_POINT_BYTES: usize = 1 + 2 * 28;
 pub(crate) const EC_PUBLIC_KEY: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
@@ -133,9 +135,20 @@ impl PublicKey {
                 .algorithm
                 .parameters_oid()
                 .map_err(|_| KeyError::Unsupported("an EC key without a named curve".to_owned()))?;
-            Self::from_point(Curve::from_oid(&curve)?, bits)
+            Self::from_named_point(&curve, bits)
         } else {
             Err(KeyError::Unsupported(algorithm_name(&oid)))
+        }
+    }
+
+    fn from_named_point(curve: &ObjectIdentifier, point: &[u8]) -> Result<Self, KeyError> {
+        match Curve::from_oid(curve) {
+            Ok(curve) => Self::from_point(curve, point),
+            // Go reads the point first; one that it cannot read is passed over like any other block.
+            Err(KeyError::P224) if point.first() != Some(&4) || point.len() != P224_POINT_BYTES => {
+                Err(KeyError::NotOnCurve)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -251,6 +264,14 @@ impl PublicKey {
                 Err(KeyError::RsaTooSmall(key.n().bits()))
             }
             Kind::Rsa(_) | Kind::Ec { .. } => Ok(()),
+        }
+    }
+
+    /// The size of an RSA key's modulus in bits.
+    pub fn rsa_bits(&self) -> Option<usize> {
+        match &self.0 {
+            Kind::Rsa(key) => Some(key.n().bits()),
+            Kind::Ec { .. } => None,
         }
     }
 

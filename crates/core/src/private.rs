@@ -6,8 +6,10 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
     ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _,
 };
-use pkcs8::der::{Decode as _, Encode as _};
+use pkcs8::der::{Decode, Encode as _, SliceReader};
+use rsa::BigUint;
 use rsa::pkcs1::{self, DecodeRsaPrivateKey as _};
+use rsa::traits::PrivateKeyParts as _;
 use sec1::{EcParameters, EcPrivateKey};
 use zeroize::Zeroizing;
 
@@ -154,7 +156,7 @@ impl PrivateForm {
             Self::Pkcs1 => rsa_public(der),
             Self::Sec1 => sec1_public(der, None),
             Self::Pkcs8 => {
-                let key = pkcs8::PrivateKeyInfo::from_der(der).map_err(|_| KeyError::Malformed)?;
+                let key: pkcs8::PrivateKeyInfo<'_> = first(der)?;
                 let oid = key.algorithm.oid;
                 if oid == pkcs1::ALGORITHM_OID {
                     rsa_public(key.private_key)
@@ -177,6 +179,12 @@ impl PrivateForm {
     }
 }
 
+/// The structure that `der` begins with: like Go, which drops what follows a SEC1 or PKCS#8 key.
+fn first<'a, T: Decode<'a>>(der: &'a [u8]) -> Result<T, KeyError> {
+    let mut reader = SliceReader::new(der).map_err(|_| KeyError::Malformed)?;
+    T::decode(&mut reader).map_err(|_| KeyError::Malformed)
+}
+
 fn rsa_public(der: &[u8]) -> Result<PublicKey, KeyError> {
     let key = pkcs1::RsaPrivateKey::from_der(der).map_err(|_| KeyError::Malformed)?;
     let bits = key.modulus.as_bytes().len().saturating_mul(8);
@@ -184,12 +192,28 @@ fn rsa_public(der: &[u8]) -> Result<PublicKey, KeyError> {
         return Err(KeyError::RsaTooLarge(bits));
     }
     // Also checks that the primes and exponents belong together, as Go's rsa.Validate does.
-    let key = rsa::RsaPrivateKey::from_pkcs1_der(der).map_err(|_| KeyError::PrivateNumbers)?;
-    PublicKey::of_rsa_private(&key)
+    let checked = rsa::RsaPrivateKey::from_pkcs1_der(der).map_err(|_| KeyError::PrivateNumbers)?;
+    if !has_own_crt_values(&key, &checked) {
+        return Err(KeyError::PrivateNumbers);
+    }
+    PublicKey::of_rsa_private(&checked)
+}
+
+/// Whether the Chinese remainder values in the file are those of the key, as Go demands since 1.24.
+fn has_own_crt_values(read: &pkcs1::RsaPrivateKey<'_>, key: &rsa::RsaPrivateKey) -> bool {
+    let equal = |read: pkcs1::UintRef<'_>, number: &BigUint| {
+        *Zeroizing::new(BigUint::from_bytes_be(read.as_bytes())) == *number
+    };
+    key.dp().is_some_and(|number| equal(read.exponent1, number))
+        && key.dq().is_some_and(|number| equal(read.exponent2, number))
+        && key
+            .crt_coefficient()
+            .map(Zeroizing::new)
+            .is_some_and(|number| equal(read.coefficient, &number))
 }
 
 fn sec1_public(der: &[u8], outer: Option<&pkcs8::ObjectIdentifier>) -> Result<PublicKey, KeyError> {
-    let key = EcPrivateKey::from_der(der).map_err(|_| KeyError::Malformed)?;
+    let key: EcPrivateKey<'_> = first(der)?;
     // The curve named by the PKCS#8 wrapper wins, as in Go.
     let curve = match (outer, key.parameters.and_then(EcParameters::named_curve)) {
         (Some(oid), _) => Curve::from_oid(oid)?,
@@ -276,6 +300,21 @@ mod tests {
                     .collect::<Vec<_>>()
             )
             .unwrap()
+        );
+    }
+
+    #[test]
+    fn bytes_after_a_key_are_not_looked_at() {
+        let key = PrivateKeyPem::from_scalar(Curve::P384, &[5]).unwrap();
+        let der = pem::scan(key.expose_pem().as_bytes()).blocks.remove(0).der;
+        let longer = [der.as_slice(), b"more"].concat();
+        assert_eq!(
+            PrivateForm::Sec1.public_key(&longer).as_ref(),
+            Ok(key.public_key())
+        );
+        assert_eq!(
+            PrivateForm::Sec1.public_key(&der[..der.len() - 1]),
+            Err(KeyError::Malformed)
         );
     }
 
