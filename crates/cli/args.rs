@@ -1,33 +1,13 @@
-//! The arguments of every command. Parsing validates and never acts, so `--help` cannot fail.
+//! The groups of arguments that commands share. Parsing validates and never acts, so `--help` cannot fail.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, ValueHint};
 
-use crate::commands::{
-    completions, config_show, discovery, jwks, keys, man, publish, quickstart, serve, thumbprint,
-    token, version,
-};
-use crate::exit;
 use crate::logging::LogFormat;
 use crate::output::Format;
-
-/// AWS IAM roles for pods on any Kubernetes cluster, with no static keys.
-///
-/// From the keys that kube-apiserver signs with, irsa makes the two public documents of an OIDC issuer, puts them
-/// where AWS can fetch them, and proves that a pod's token verifies. Start with: irsa quickstart
-#[derive(Debug, Parser)]
-#[command(name = "irsa", version, after_help = exit::TABLE, max_term_width = 100)]
-pub struct Cli {
-    /// Options of every command.
-    #[command(flatten)]
-    pub global: GlobalArgs,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-}
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -66,33 +46,6 @@ pub struct GlobalArgs {
         hide_env_values = true
     )]
     pub log_format: Option<LogFormat>,
-}
-
-/// The commands.
-#[derive(Debug, Subcommand)]
-#[expect(
-    missing_docs,
-    reason = "the arguments of each document it, and are its --help"
-)]
-pub enum Command {
-    Quickstart(quickstart::Args),
-    /// Make signing keys, and see what kube-apiserver does with a key file
-    #[command(subcommand)]
-    Keys(keys::Command),
-    Jwks(jwks::Args),
-    Discovery(discovery::Args),
-    Publish(publish::Args),
-    Serve(Box<serve::Args>),
-    /// Make, verify and explain service account tokens
-    #[command(subcommand)]
-    Token(token::Command),
-    Thumbprint(thumbprint::Args),
-    /// Show the configuration in force
-    #[command(subcommand)]
-    Config(config_show::Command),
-    Completions(completions::Args),
-    Man(man::Args),
-    Version(version::Args),
 }
 
 /// The issuer.
@@ -206,14 +159,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
-
-    #[test]
-    fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
-    }
 
     #[test]
     fn durations_have_units() {

@@ -13,12 +13,39 @@ pub mod thumbprint;
 pub mod token;
 pub mod version;
 
+use clap::Subcommand;
 use irsa_issuer::keyset::LoadedKeys;
 
-use crate::args::Command;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::report::{self, Failure};
+
+/// The commands: adding one is a file, a line here and a line in [`run`].
+#[derive(Debug, Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "the arguments of each document it, and are its --help"
+)]
+pub enum Command {
+    Quickstart(quickstart::Args),
+    /// Make signing keys, and see what kube-apiserver does with a key file
+    #[command(subcommand)]
+    Keys(keys::Command),
+    Jwks(jwks::Args),
+    Discovery(discovery::Args),
+    Publish(publish::Args),
+    Serve(Box<serve::Args>),
+    /// Make, verify and explain service account tokens
+    #[command(subcommand)]
+    Token(token::Command),
+    Thumbprint(thumbprint::Args),
+    /// Show the configuration in force
+    #[command(subcommand)]
+    Config(config_show::Command),
+    Completions(completions::Args),
+    Man(man::Args),
+    Version(version::Args),
+}
 
 /// Runs a command.
 pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
@@ -35,8 +62,8 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Token(token::Command::Explain(args)) => token::explain::run(args, context),
         Command::Thumbprint(args) => thumbprint::run(args, context),
         Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
-        Command::Completions(args) => completions::run(args),
-        Command::Man(args) => man::run(args),
+        Command::Completions(args) => completions::run(args, context),
+        Command::Man(args) => man::run(args, context),
         Command::Version(args) => version::run(args, context),
     }
 }

@@ -49,12 +49,18 @@ pub struct Context {
     pub log_format: Setting<logging::LogFormat>,
     /// The options as typed, for commands that read the file again.
     pub global: GlobalArgs,
+    /// The whole command line, for commands that describe it.
+    pub definition: fn() -> clap::Command,
     sources: HashMap<String, ValueSource>,
 }
 
 impl Context {
     /// Reads the configuration file.
-    pub fn new(global: &GlobalArgs, matches: &ArgMatches) -> Result<Self, Failure> {
+    pub fn new(
+        global: &GlobalArgs,
+        matches: &ArgMatches,
+        definition: fn() -> clap::Command,
+    ) -> Result<Self, Failure> {
         let config = match &global.config {
             Some(path) => Config::load(path).map_err(|error| Failure::refused(&error))?,
             None => Config::default(),
@@ -78,6 +84,7 @@ impl Context {
             ),
             config,
             global: global.clone(),
+            definition,
             sources,
         })
     }

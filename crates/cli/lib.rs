@@ -22,12 +22,28 @@ pub mod settings;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
-use crate::args::Cli;
+use crate::args::GlobalArgs;
+use crate::commands::Command;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::report::Failure;
+
+/// AWS IAM roles for pods on any Kubernetes cluster, with no static keys.
+///
+/// From the keys that kube-apiserver signs with, irsa makes the two public documents of an OIDC issuer, puts them
+/// where AWS can fetch them, and proves that a pod's token verifies. Start with: irsa quickstart
+#[derive(Debug, Parser)]
+#[command(name = "irsa", version, after_help = exit::TABLE, max_term_width = 100)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
 
 /// Runs one command line and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -38,12 +54,22 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => return report::usage(&error).into(),
     };
-    let outcome = Context::new(&cli.global, &matches)
+    let outcome = Context::new(&cli.global, &matches, Cli::command)
         .and_then(|context| commands::run(cli.command, &context));
     match outcome {
         Ok(exit) => exit.into(),
         // Whoever reads our output has seen enough: `irsa jwks … | head -c 1`.
         Err(Failure::BrokenPipe) => Exit::Done.into(),
         Err(Failure::Failed(failed)) => report::failure(&failed).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
     }
 }

@@ -1,9 +1,8 @@
 //! `irsa completions`.
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::args::Cli;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::output;
 use crate::report::Failure;
@@ -18,10 +17,10 @@ pub struct Args {
 }
 
 /// Prints the script.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args { shell } = args;
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "irsa", &mut script);
+    clap_complete::generate(shell, &mut (context.definition)(), "irsa", &mut script);
     output::line(script.trim_ascii_end())?;
     Ok(Exit::Done)
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{CommandFactory as _, ValueHint};
+use clap::ValueHint;
 use clap_mangen::Man;
 
-use crate::args::Cli;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::output;
 use crate::report::Failure;
@@ -19,9 +19,9 @@ pub struct Args {
 }
 
 /// Prints the page, or writes them all.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args { out } = args;
-    let command = Cli::command();
+    let command = (context.definition)();
     let Some(directory) = out else {
         let mut page = Vec::new();
         Man::new(command)

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
 };
 use pkcs8::ObjectIdentifier;
 
-use crate::keys::KeyError;
+use crate::key_error::KeyError;
 
 const SECP224R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.33");
 

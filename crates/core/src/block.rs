@@ -11,7 +11,8 @@ use std::fmt;
 
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::keys::{KeyError, PublicKey};
+use crate::key_error::KeyError;
+use crate::keys::PublicKey;
 use crate::pem::{self, DamagedBlock, PemBlock};
 use crate::private::PrivateForm;
 

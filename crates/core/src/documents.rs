@@ -4,7 +4,8 @@ use crate::discovery;
 use crate::explain::Explain;
 use crate::issuer::{DISCOVERY_PATH, IssuerUrl, JwksUri};
 use crate::jwks::{JwkSet, MAX_KEYS};
-use crate::keys::{KeyError, PublicKey};
+use crate::key_error::KeyError;
+use crate::keys::PublicKey;
 use crate::kid::Kid;
 
 /// The names of the documents: there are no others, so a publisher cannot be asked to write anything else.

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::algorithm::{Algorithm, Curve};
 use crate::explain::Explain;
-use crate::keys::{KeyError, Numbers, PublicKey};
+use crate::key_error::KeyError;
+use crate::keys::{Numbers, PublicKey};
 use crate::strict_json;
 
 /// The largest document that is read from a foreign server.

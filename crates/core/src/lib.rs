@@ -35,6 +35,7 @@ pub mod documents;
 pub mod explain;
 pub mod issuer;
 pub mod jwks;
+pub mod key_error;
 pub mod keys;
 pub mod kid;
 pub mod pem;

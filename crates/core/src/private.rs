@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 
 use crate::algorithm::Curve;
 use crate::explain::Explain;
-use crate::keys::{EC_PUBLIC_KEY, KeyError, MAX_RSA_BITS, PublicKey, algorithm_name};
+use crate::key_error::{KeyError, MAX_RSA_BITS};
+use crate::keys::{EC_PUBLIC_KEY, PublicKey, algorithm_name};
 use crate::pem;
 
 /// A private signing key as it stands in its file, wiped on drop.

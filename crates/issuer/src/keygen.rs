@@ -5,7 +5,7 @@ use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::EcdsaKeyPair;
 use irsa_core::algorithm::Curve;
 use irsa_core::explain::Explain;
-use irsa_core::keys::KeyError;
+use irsa_core::key_error::KeyError;
 use irsa_core::private::{PrivateKeyPem, signing};
 use pkcs8::PrivateKeyInfo;
 

@@ -2,7 +2,8 @@
 
 use crate::block::{KeyBlock, KeyFile, Verdict};
 use crate::explain::Explain;
-use crate::keys::{KeyError, PublicKey};
+use crate::key_error::KeyError;
+use crate::keys::PublicKey;
 
 /// A key that is fit to be published, with what a person should know about its block.
 #[derive(Debug, Clone, PartialEq, Eq)]
