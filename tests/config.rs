@@ -21,7 +21,6 @@ fn flags_win_over_environment_over_file_over_defaults() {
     log                    info            default
     log_format             text            default
     allow_trailing_slash   false           default
-    issuers                https://h       file
     serve.listen           127.0.0.1:8080  default
     serve.tls_cert                         default
     serve.tls_key                          default
@@ -33,6 +32,9 @@ fn flags_win_over_environment_over_file_over_defaults() {
     serve.header_timeout   10s             default
     serve.idle_timeout     7s              environment
     serve.drain_timeout    5s              flag
+    issuers[0].issuer      https://h       file
+    issuers[0].jwks_uri                    default
+    issuers[0].keys        a.pub           file
     ");
 }
 
@@ -60,4 +62,41 @@ fn usage_errors_exit_with_2() {
     home.irsa(&["serve", "--issuer", "https://h"]).code(2);
     home.irsa(&["--config", "missing.yaml", "version"]).code(2);
     assert!(home.irsa(&["--help"]).ok().stdout.contains("Exit codes:"));
+}
+
+#[test]
+fn a_switch_of_the_file_can_be_turned_off_by_variable() {
+    let home = Home::new();
+    home.write("irsa.yaml", "allow_trailing_slash: true\n");
+    let show = ["config", "show", "--config", "irsa.yaml"];
+    let line = |text: &str| {
+        text.lines()
+            .find(|l| l.starts_with("allow_trailing_slash"))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(line(&home.irsa(&show).ok().stdout).contains("true"));
+    let off = home
+        .irsa(&show)
+        .env("IRSA_ALLOW_TRAILING_SLASH", "false")
+        .ok()
+        .stdout;
+    assert!(
+        line(&off).contains("false") && line(&off).ends_with("environment"),
+        "{off}"
+    );
+}
+
+#[test]
+fn show_refuses_what_serve_would_refuse() {
+    let home = Home::new();
+    home.write(
+        "irsa.yaml",
+        "issuers:\n  - issuer: https://h/a/\n    keys: [a.pub]\n",
+    );
+    home.irsa(&["config", "show", "--config", "irsa.yaml"])
+        .code(2);
+    home.irsa(&["config", "show", "--jwks-uri", "https://h/keys"])
+        .code(2);
+    home.irsa(&["serve", "--config", "/dev/zero"]).code(2);
 }

@@ -168,3 +168,82 @@ fn a_kid_that_begins_with_a_hyphen_can_be_withdrawn() {
     home.key("a", "ES256");
     publish(&home, &["--withdraw", "-Iabc", "a.pub"]).ok();
 }
+
+#[test]
+fn nothing_is_written_outside_the_directory() {
+    let home = Home::new();
+    home.key("a", "ES256");
+    let outside = home.path("outside").display().to_string();
+    for path in [
+        format!("/{outside}"),
+        "a%2Fb".to_owned(),
+        "a//b".to_owned(),
+        ".well-known".to_owned(),
+    ] {
+        let uri = format!("{ISSUER}/{path}");
+        let ran = publish(&home, &["--jwks-uri", &uri, "a.pub"]).code(1);
+        assert!(
+            ran.stderr.contains("is not below the issuer"),
+            "{}",
+            ran.stderr
+        );
+    }
+    assert!(!home.path("outside").exists() && !home.path("public").exists());
+}
+
+#[test]
+fn another_place_for_the_jwks_drops_no_key() {
+    let home = Home::new();
+    home.key("a", "ES256");
+    home.key("b", "ES256");
+    let uri = format!("{ISSUER}/openid/v1/jwks");
+    publish(&home, &["--jwks-uri", &uri, "a.pub", "b.pub"]).ok();
+    let forgotten = publish(&home, &["b.pub"]).code(1).stderr;
+    assert!(forgotten.contains("would drop a key"), "{forgotten}");
+    publish(&home, &["a.pub", "b.pub"]).ok();
+    assert!(
+        home.read("public/.well-known/openid-configuration")
+            .contains("/a/keys.json")
+    );
+}
+
+#[test]
+fn directories_are_public_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    home.key("a", "ES256");
+    let script = format!(
+        "umask 077; {} publish --issuer {ISSUER} --to dir:public a.pub",
+        env!("CARGO_BIN_EXE_irsa")
+    );
+    let run = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(home.path("."))
+        .status();
+    assert!(run.unwrap().success());
+    for (name, mode) in [
+        ("public", 0o755),
+        ("public/.well-known", 0o755),
+        ("public/keys.json", 0o644),
+    ] {
+        let found = std::fs::metadata(home.path(name))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777;
+        assert_eq!(found, mode, "{name}");
+    }
+}
+
+#[test]
+fn a_mistyped_withdrawal_is_warned_of() {
+    let home = Home::new();
+    home.key("a", "ES256");
+    let ran = publish(&home, &["--withdraw", "typo", "a.pub"]).ok();
+    assert!(
+        ran.stderr
+            .contains("key \"typo\" is to be withdrawn and is not published"),
+        "{}",
+        ran.stderr
+    );
+}

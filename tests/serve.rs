@@ -215,3 +215,61 @@ fn the_admin_port_tells_health_and_numbers() {
     assert!(metrics.contains("irsa_"), "{metrics}");
     assert!(metrics.contains("https://h/a"), "{metrics}");
 }
+
+#[test]
+fn the_list_of_issuers_is_followed_whole_or_not_at_all() {
+    let home = with_key();
+    let entry = |url: &str| format!("  - issuer: {url}\n    keys: [keys]\n");
+    let both = format!("issuers:\n{}{}", entry("https://h/a"), entry("https://h/b"));
+    home.write("irsa.yaml", &both);
+    let server = serve(&home, &["--config", "irsa.yaml"]);
+    let address = server.address();
+    let status = |path: &str| get(&address, path).0.split(' ').nth(1).unwrap().to_owned();
+
+    // Cut to nothing, and a collision: neither is taken, and keys are still followed.
+    home.write("irsa.yaml", "");
+    server.wait_for("no issuer to serve");
+    home.write("irsa.yaml", both.clone() + &entry("https://other/a"));
+    server.wait_for("is already served for issuer");
+    let before = get(&address, "/a/keys.json").1;
+    home.irsa(&[
+        "keys",
+        "generate",
+        "--out",
+        "keys",
+        "--name",
+        "b",
+        "--algorithm",
+        "ES384",
+    ])
+    .ok();
+    eventually("the second key", || {
+        (get(&address, "/a/keys.json").1 != before).then_some(())
+    });
+    assert_eq!(
+        (status("/a/keys.json"), status("/b/keys.json")),
+        ("200".into(), "200".into())
+    );
+
+    home.write("irsa.yaml", format!("issuers:\n{}", entry("https://h/a")));
+    eventually("the removal", || {
+        (status("/b/keys.json") == "404").then_some(())
+    });
+    server.wait_for("issuer is served no more");
+    assert_eq!(status("/a/keys.json"), "200");
+}
+
+#[test]
+fn two_issuers_at_one_path_are_refused_at_start() {
+    let home = with_key();
+    let config = "issuers:\n  - {issuer: https://h/a, keys: [keys]}\n  - {issuer: https://i/a, keys: [keys]}\n";
+    home.write("irsa.yaml", config);
+    let ran = home
+        .irsa(&["serve", "--listen", "127.0.0.1:0", "--config", "irsa.yaml"])
+        .code(2);
+    assert!(
+        ran.stderr.contains("is already served for issuer"),
+        "{}",
+        ran.stderr
+    );
+}

@@ -139,3 +139,36 @@ fn lifetimes_are_those_of_kube_apiserver() {
         home.irsa(&args).code(code);
     }
 }
+
+#[test]
+fn a_token_cannot_forge_a_line_or_move_the_cursor() {
+    use base64::Engine as _;
+    let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    let claims = r#"{"sub":"a\nno problem seen","iss":"\u001b[31mred"}"#;
+    let home = Home::new();
+    home.write(
+        "token",
+        format!("{}.{}.AA", encode(r#"{"alg":"none"}"#), encode(claims)),
+    );
+    let text = home.irsa(&["token", "explain", "token"]).ok().stdout;
+    assert!(
+        !text.contains('\u{1b}') && !text.contains("\nno problem"),
+        "{text}"
+    );
+    let refused = verify(&minted("ES256"), &["--audience", "\u{1b}[31m", "token"], 1);
+    assert!(!refused.contains('\u{1b}'), "{refused}");
+}
+
+#[test]
+fn keys_over_plain_http_are_refused_for_an_https_issuer() {
+    let home = minted("ES256");
+    let args = [
+        "discovery",
+        "--issuer",
+        ISSUER,
+        "--jwks-uri",
+        "http://127.0.0.1:1/k",
+        "sa.pub",
+    ];
+    assert!(home.irsa(&args).code(2).stderr.contains("is not https"));
+}

@@ -124,6 +124,7 @@ pub struct ServeArgs {
     #[arg(
         long,
         env = "IRSA_MAX_CONNECTIONS",
+        value_parser = at_least_one,
         value_name = "N",
         hide_env_values = true
     )]
@@ -150,11 +151,23 @@ pub struct FetchArgs {
     pub timeout: Duration,
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "a number from 1".to_owned())
+}
+
 /// Reads a duration like `300s`, `5m` or `1h30m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let fail = || "write it like 300s, 5m or 1h30m".to_owned();
     let signed: jiff::SignedDuration = text.parse().map_err(|_| fail())?;
-    Duration::try_from(signed).map_err(|_| fail())
+    let duration = Duration::try_from(signed).map_err(|_| fail())?;
+    if duration.is_zero() {
+        Err("longer than zero".to_owned())
+    } else {
+        Ok(duration)
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +178,7 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(duration("300s"), Ok(Duration::from_mins(5)));
         assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
-        for bad in ["", "300", "-5s", "x"] {
+        for bad in ["", "300", "-5s", "x", "0s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

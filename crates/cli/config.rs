@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -147,11 +147,15 @@ impl Config {
             path: path.to_owned(),
             source,
         };
-        if fs::metadata(path).map_err(fail)?.len() > MAX_BYTES {
+        let mut text = String::new();
+        let file = fs::File::open(path).map_err(fail)?;
+        file.take(MAX_BYTES + 1)
+            .read_to_string(&mut text)
+            .map_err(fail)?;
+        if text.len() as u64 > MAX_BYTES {
             let error = io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB");
             return Err(fail(error));
         }
-        let text = fs::read_to_string(path).map_err(fail)?;
         let mut config = Self::parse(&text).map_err(|source| ConfigError::Text {
             path: path.to_owned(),
             source,
@@ -203,16 +207,21 @@ impl TextError {
                 }),
             },
             other => Self {
-                message: other
-                    .to_string()
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned(),
+                message: first_line(&other.to_string()),
                 help: None,
             },
         }
     }
+}
+
+/// Enough of a message: it may quote a value of any length.
+fn first_line(text: &str) -> String {
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(300)
+        .collect()
 }
 
 /// The known key that was probably meant.

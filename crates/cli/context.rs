@@ -100,6 +100,15 @@ impl Context {
         pick(&self.sources, id, given, file, default)
     }
 
+    /// The value in force of a switch, which a variable can also set to `false`.
+    pub fn flag(&self, id: &str, value: bool, file: Option<bool>) -> Setting<bool> {
+        let given = matches!(
+            self.sources.get(id),
+            Some(ValueSource::CommandLine | ValueSource::EnvVariable)
+        );
+        self.setting(id, given.then_some(value), file, false)
+    }
+
     /// Prints a result.
     pub fn print(&self, result: &impl Render) -> Result<(), Failure> {
         output::print(result, self.output.value)
@@ -121,11 +130,14 @@ impl Context {
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         self.start_logging()?;
-        tokio::runtime::Builder::new_current_thread()
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| Failure::system("the runtime cannot be started", &error))?
-            .block_on(work)
+            .map_err(|error| Failure::system("the runtime cannot be started", &error))?;
+        let done = runtime.block_on(work);
+        // A look-up of a name may still hang on a thread of its own; a timeout must not wait for it.
+        runtime.shutdown_background();
+        done
     }
 }
 

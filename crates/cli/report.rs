@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use irsa_core::explain::Explain;
 
 use crate::exit::Exit;
+use crate::output::visible;
 
 /// Why a command stopped.
 #[derive(Debug)]
@@ -124,9 +125,20 @@ impl<E: Explain> From<E> for Failure {
 
 /// Shows an error and says how to exit.
 pub fn failure(failed: &Failed) -> Exit {
-    let mut lines = vec![format!("error: {}", failed.message)];
-    lines.extend(failed.causes.iter().map(|cause| format!("  why: {cause}")));
-    lines.extend(failed.help.iter().map(|help| format!(" help: {help}")));
+    // Paths, URLs and foreign texts stand in them.
+    let mut lines = vec![format!("error: {}", visible(&failed.message))];
+    lines.extend(
+        failed
+            .causes
+            .iter()
+            .map(|cause| format!("  why: {}", visible(cause))),
+    );
+    lines.extend(
+        failed
+            .help
+            .iter()
+            .map(|help| format!(" help: {}", visible(help))),
+    );
     if failed.exit == Exit::TryAgain {
         lines.push(" note: safe to run again (exit 4)".to_owned());
     }
@@ -136,7 +148,7 @@ pub fn failure(failed: &Failed) -> Exit {
 
 /// Shows something that a person should know although the command goes on.
 pub fn warning(text: &str) {
-    say(&format!("warning: {text}"));
+    say(&format!("warning: {}", visible(text)));
 }
 
 /// Shows what clap says: help and version are results, everything else is a refusal.

@@ -82,11 +82,10 @@ impl ServeSettings {
         let time = |id, given, file, default| context.setting(id, given, seconds(file), default);
         let given = one_issuer(issuer, jwks_uri, keys)?;
         Ok(Self {
-            allow_trailing_slash: context.setting(
+            allow_trailing_slash: context.flag(
                 "allow_trailing_slash",
-                allow_trailing_slash.then_some(true),
+                allow_trailing_slash,
                 config.allow_trailing_slash,
-                false,
             ),
             issuers: context.setting("issuer", given, some(&config.issuers), Vec::new()),
             listen: context.setting(
@@ -107,12 +106,7 @@ impl ServeSettings {
                 section.tls_key.clone().map(Some),
                 None,
             ),
-            behind_proxy: context.setting(
-                "behind_proxy",
-                behind_proxy.then_some(true),
-                section.behind_proxy,
-                false,
-            ),
+            behind_proxy: context.flag("behind_proxy", behind_proxy, section.behind_proxy),
             admin_listen: context.setting(
                 "admin_listen",
                 admin_listen.map(Some),
@@ -156,12 +150,6 @@ impl ServeSettings {
     /// The issuers, checked.
     pub fn specs(&self) -> Result<Vec<IssuerSpec>, Failure> {
         let slash = slash(self.allow_trailing_slash.value);
-        if self.issuers.value.is_empty() {
-            return Err(Failure::usage(
-                "no issuer to serve",
-                "add --issuer URL --keys FILE, or a configuration file with issuers: and --config FILE",
-            ));
-        }
         specs(&self.issuers.value, slash)
     }
 
@@ -207,6 +195,41 @@ impl ServeSettings {
         })
     }
 
+    /// Name, value and origin of each issuer's settings, for `irsa config show`.
+    pub fn issuer_rows(&self) -> Vec<(String, String, Origin)> {
+        let origin = self.issuers.origin;
+        let rows = self
+            .issuers
+            .value
+            .iter()
+            .enumerate()
+            .flat_map(|(at, entry)| {
+                let keys: Vec<_> = entry
+                    .keys
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect();
+                [
+                    (
+                        format!("issuers[{at}].issuer"),
+                        entry.issuer.clone(),
+                        origin,
+                    ),
+                    (
+                        format!("issuers[{at}].jwks_uri"),
+                        entry.jwks_uri.clone().unwrap_or_default(),
+                        if entry.jwks_uri.is_some() {
+                            origin
+                        } else {
+                            Origin::Default
+                        },
+                    ),
+                    (format!("issuers[{at}].keys"), keys.join(","), origin),
+                ]
+            });
+        rows.collect()
+    }
+
     /// Name, value and origin of each setting, for `irsa config show`.
     pub fn rows(&self) -> Vec<(&'static str, String, Origin)> {
         fn row<T>(
@@ -221,18 +244,12 @@ impl ServeSettings {
             path.as_ref()
                 .map_or_else(String::new, |path| path.display().to_string())
         };
-        let issuers = |entries: &Vec<IssuerEntry>| match entries.as_slice() {
-            [] => String::new(),
-            [one] => one.issuer.clone(),
-            many => format!("{} issuers", many.len()),
-        };
         vec![
             row(
                 "allow_trailing_slash",
                 &self.allow_trailing_slash,
                 bool::to_string,
             ),
-            row("issuers", &self.issuers, issuers),
             row("serve.listen", &self.listen, |all| {
                 all.iter()
                     .map(ToString::to_string)
@@ -261,6 +278,12 @@ impl ServeSettings {
 
 /// Issuers as they stand in the configuration, checked.
 pub fn specs(entries: &[IssuerEntry], slash: TrailingSlash) -> Result<Vec<IssuerSpec>, Failure> {
+    if entries.is_empty() {
+        return Err(Failure::usage(
+            "no issuer to serve",
+            "add --issuer URL --keys FILE, or a configuration file with issuers: and --config FILE",
+        ));
+    }
     entries
         .iter()
         .map(|entry| {
@@ -311,19 +334,27 @@ impl IssuerArgs {
         let Some(text) = &self.issuer else {
             return Err(Failure::usage("no issuer given", "add --issuer URL"));
         };
-        let allowed =
-            self.allow_trailing_slash || context.config.allow_trailing_slash.unwrap_or(false);
-        parse_issuer(text, slash(allowed))
+        let file = context.config.allow_trailing_slash;
+        let allowed = context.flag("allow_trailing_slash", self.allow_trailing_slash, file);
+        parse_issuer(text, slash(allowed.value))
     }
 }
 
 impl DocumentArgs {
     /// The issuer, and its `jwks_uri` if one was given.
     pub fn require(&self, context: &Context) -> Result<(IssuerUrl, Option<JwksUri>), Failure> {
-        Ok((
-            self.issuer.require(context)?,
-            parse_jwks_uri(self.jwks_uri.as_deref())?,
-        ))
+        let issuer = self.issuer.require(context)?;
+        let jwks_uri = parse_jwks_uri(self.jwks_uri.as_deref())?;
+        if let Some(uri) = jwks_uri
+            .as_ref()
+            .filter(|uri| issuer.is_https() && !uri.is_https())
+        {
+            return Err(Failure::usage(
+                format!("jwks_uri \"{uri}\" of an https issuer is not https"),
+                "relying parties and kube-apiserver refuse it: use an https URL",
+            ));
+        }
+        Ok((issuer, jwks_uri))
     }
 }
 
@@ -338,6 +369,10 @@ fn one_issuer(
             jwks_uri,
             keys,
         }])),
+        (None, true) if jwks_uri.is_some() => Err(Failure::usage(
+            "a jwks_uri without an issuer",
+            "add --issuer URL --keys FILE",
+        )),
         (None, true) => Ok(None),
         (Some(issuer), true) => Err(Failure::usage(
             format!("issuer \"{issuer}\" has no keys"),

@@ -38,7 +38,7 @@ struct Settings {
 
 #[derive(Serialize)]
 struct Row {
-    name: &'static str,
+    name: String,
     value: String,
     origin: Origin,
 }
@@ -49,7 +49,7 @@ impl Render for Settings {
             ["SETTING", "VALUE", "ORIGIN"],
             self.settings.iter().map(|row| {
                 [
-                    row.name.to_owned(),
+                    row.name.clone(),
                     row.value.clone(),
                     format!("{:?}", row.origin).to_lowercase(),
                 ]
@@ -65,26 +65,36 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let name = |value: &dyn erased::Name| value.name();
     let mut settings = vec![
         Row {
-            name: "output",
+            name: "output".to_owned(),
             value: name(&context.output.value),
             origin: context.output.origin,
         },
         Row {
-            name: "log",
+            name: "log".to_owned(),
             value: context.log.value.clone(),
             origin: context.log.origin,
         },
         Row {
-            name: "log_format",
+            name: "log_format".to_owned(),
             value: name(&context.log_format.value),
             origin: context.log_format.origin,
         },
     ];
-    settings.extend(serve.rows().into_iter().map(|(name, value, origin)| Row {
+    let rows = serve
+        .rows()
+        .into_iter()
+        .map(|(name, value, origin)| (name.to_owned(), value, origin));
+    let rows = rows.chain(serve.issuer_rows());
+    settings.extend(rows.map(|(name, value, origin)| Row {
         name,
         value,
         origin,
     }));
+    if !serve.issuers.value.is_empty() {
+        // What `irsa serve` would refuse is refused here too.
+        serve.specs()?;
+    }
+    serve.server()?;
     context.print(&Settings { settings })?;
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 use irsa_core::change::{Change, Expected};
-use irsa_core::publication::{self, PublicationError};
+use irsa_core::publication::{self, Observed, PublicationError};
 use irsa_issuer::publish::dir::Directory;
 use irsa_issuer::publish::{self, Publisher};
 use irsa_issuer::source::IssuerSpec;
@@ -116,6 +116,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         };
         if dry_run || check {
             let observed = publish::observe(&directory, &documents).await?;
+            warn_of_unpublished(&observed, &withdraw);
             let changes = match publication::plan(&documents, &observed, &withdraw) {
                 Ok(changes) => changes,
                 Err(error) if check => return Ok(differs(&error)),
@@ -142,9 +143,19 @@ async fn write(
     withdraw: &[String],
 ) -> Result<Vec<Change>, Failure> {
     let observed = publish::observe(publisher, documents).await?;
+    warn_of_unpublished(&observed, withdraw);
     let changes = publication::plan(documents, &observed, withdraw)?;
     publish::apply(publisher, &changes).await?;
     Ok(changes)
+}
+
+/// A withdrawal that was done before is no error, and a mistyped one should be seen.
+fn warn_of_unpublished(observed: &Observed, withdraw: &[String]) {
+    for kid in publication::not_published(observed, withdraw) {
+        report::warning(&format!(
+            "key \"{kid}\" is to be withdrawn and is not published"
+        ));
+    }
 }
 
 /// With `--check` what would stop a publication is a difference like any other.

@@ -102,7 +102,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             jwks_uri: None,
             keys,
         };
-        let (source, changes) = SiteSource::load(vec![spec], Duration::from_mins(5));
+        let (source, changes) = SiteSource::load(vec![spec], Duration::from_mins(5))?;
         if let Some(refused) = changes.refused.into_iter().next() {
             return Err(refused.error.into());
         }
@@ -142,6 +142,8 @@ async fn serve_while(
 /// The key of the directory, made if there is none.
 fn ensure_key(paths: &PairPaths) -> Result<bool, Failure> {
     if paths.private.exists() {
+        // After a crash between the two files.
+        paths.restore_public()?;
         return Ok(false);
     }
     paths.create(&keygen::generate(KeyKind::Rsa2048)?)?;

@@ -1,13 +1,14 @@
 //! `irsa serve`.
 
 use std::num::NonZero;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use irsa_issuer::keyset::Stamp;
-use irsa_issuer::serve::{Bound, Metrics, ServeError, Server, SiteHandle};
-use irsa_issuer::source::{Changes, SiteSource};
+use irsa_issuer::serve::{Bound, Metrics, ServeError, Server, ServerConfig, SiteHandle};
+use irsa_issuer::source::{Changes, IssuerSpec, SiteSource};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
@@ -36,6 +37,8 @@ pub struct Args {
 
 /// A look at the files may take one part in so many of the time.
 const LOOK_COST: u32 = 100;
+/// And yet the pause between two looks grows at most so much: a file system that hangs once must not blind us.
+const MAX_SLOWDOWN: u32 = 10;
 
 /// Serves until a signal says to stop.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
@@ -43,35 +46,60 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     context.start_logging()?;
     let settings = ServeSettings::resolve(document, serve, &context.config, context)?;
     let (specs, config) = (settings.specs()?, settings.server()?);
-    runtime()?.block_on(async {
-        let (source, changes) = SiteSource::load(specs, settings.max_age.value);
-        let only_refused = changes.reloaded.is_empty();
-        if let (true, Some(refused)) = (only_refused, changes.refused.into_iter().next()) {
-            // Nothing at all could be served: better not to start than to answer 503 to everybody.
-            return Err(refused.error.into());
-        }
-        let (handle, metrics) = (SiteHandle::new(source.site()?), Metrics::new());
-        let bound = Server::bind(config, handle.clone(), metrics.clone()).await?;
-        announce(&bound, settings.tls_cert.value.is_some());
-        let reloader = Reloader {
-            source,
-            config: ConfigFile::of(context, &settings),
-            certificates: bound.certificate_reloader(),
-            handle,
-            metrics,
-        };
-        let stop = stop_signal()?;
-        let hangup = listen_for(SignalKind::hangup())?;
-        let every = settings
-            .reload_interval
-            .value
-            .max(Duration::from_millis(100));
-        tokio::select! {
-            served = bound.run(stop) => served.map_err(Failure::from),
-            ended = reloader.watch(hangup, every) => ended,
-        }
-    })?;
-    Ok(Exit::Done)
+    let runtime = runtime()?;
+    let served = runtime.block_on(serve_issuers(&settings, specs, config, context));
+    // A look at the files may still be under way on a thread of its own; nothing waits for it.
+    runtime.shutdown_background();
+    served.map(|()| Exit::Done)
+}
+
+async fn serve_issuers(
+    settings: &ServeSettings,
+    specs: Vec<IssuerSpec>,
+    config: ServerConfig,
+    context: &Context,
+) -> Result<(), Failure> {
+    // First of all: a signal that comes while ten thousand issuers load must not end the process.
+    let (stop, hangup) = (stop_signal()?, listen_for(SignalKind::hangup())?);
+    let (source, changes) =
+        SiteSource::load(specs, settings.max_age.value).map_err(refused_at_start)?;
+    let only_refused = changes.reloaded.is_empty();
+    let mut refused = changes.refused.into_iter();
+    if let (true, Some(first)) = (only_refused, refused.next()) {
+        // Nothing at all could be served: better not to start than to answer 503 to everybody.
+        return Err(first.error.into());
+    }
+    let (handle, metrics) = (SiteHandle::new(source.site()?), Metrics::new());
+    let bound = Server::bind(config, handle.clone(), metrics.clone())
+        .await
+        .map_err(refused_at_start)?;
+    announce(&bound, settings.tls_cert.value.is_some());
+    let reloader = Reloader {
+        source,
+        config: ConfigFile::of(context, settings),
+        certificates: bound.certificate_reloader(),
+        handle,
+        metrics,
+    };
+    let every = settings
+        .reload_interval
+        .value
+        .max(Duration::from_millis(100));
+    tokio::select! {
+        served = bound.run(stop) => served.map_err(Failure::from),
+        ended = reloader.watch(hangup, every) => ended,
+    }
+}
+
+/// What is wrong with the configuration is a refusal; what is wrong with the machine is a failure.
+fn refused_at_start(error: ServeError) -> Failure {
+    match error {
+        ServeError::DuplicatePath { .. }
+        | ServeError::BadPath { .. }
+        | ServeError::ParseTls { .. }
+        | ServeError::TlsPair { .. } => Failure::refused(&error),
+        other => other.into(),
+    }
 }
 
 /// One thread on one CPU: a work-stealing pool would only cost there.
@@ -145,14 +173,19 @@ impl Reloader {
                     }
                 }
             }
-            pause = every.max(start.elapsed() * LOOK_COST);
+            pause = (start.elapsed() * LOOK_COST).clamp(every, every * MAX_SLOWDOWN);
         }
     }
 
-    /// Does blocking work beside the requests.
+    /// Does blocking work beside the requests. If it panics, that is a bug, and no reason to stop serving.
     async fn beside(mut self, work: fn(&mut Self)) -> Result<Self, Failure> {
         let worked = tokio::task::spawn_blocking(move || {
-            work(&mut self);
+            if std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut self))).is_err() {
+                self.metrics.reload_failed();
+                tracing::error!(
+                    "looking at the files failed, which is a bug in irsa; what is served stays"
+                );
+            }
             self
         });
         Ok(worked
@@ -161,27 +194,39 @@ impl Reloader {
     }
 
     fn look(&mut self) {
-        if let Some(changes) = self
-            .config
-            .as_mut()
-            .and_then(|file| file.poll(&mut self.source))
-        {
-            self.take(changes);
-        }
+        self.follow_config(ConfigFile::poll);
         let changes = self.source.poll();
         self.take(changes);
     }
 
     fn reload(&mut self) {
-        if let Some(changes) = self
-            .config
-            .as_mut()
-            .and_then(|file| file.reload(&mut self.source))
-        {
-            self.take(changes);
-        }
+        self.follow_config(ConfigFile::reload);
         let changes = self.source.reload();
         self.take(changes);
+    }
+
+    fn follow_config(
+        &mut self,
+        read: fn(&mut ConfigFile) -> Option<Result<Vec<IssuerSpec>, Failure>>,
+    ) {
+        let Some(file) = &mut self.config else {
+            return;
+        };
+        let taken = match read(file) {
+            None => return,
+            Some(specs) => specs.and_then(|specs| Ok(self.source.replace(specs)?)),
+        };
+        match taken {
+            Ok(changes) => self.take(changes),
+            Err(failure) => {
+                self.metrics.reload_failed();
+                tracing::warn!(
+                    file = %file.path.display(),
+                    error = failure.message(),
+                    "configuration not taken, the last good one stays"
+                );
+            }
+        }
     }
 
     fn take(&self, changes: Changes) {
@@ -204,8 +249,18 @@ impl Reloader {
                 if !changes.reloaded.is_empty() {
                     self.metrics.reload_succeeded();
                 }
-                for issuer in &changes.reloaded {
-                    tracing::info!(issuer, "new documents are served");
+                for reloaded in &changes.reloaded {
+                    tracing::info!(issuer = reloaded.issuer, "new documents are served");
+                    if !reloaded.withdrawn.is_empty() {
+                        tracing::warn!(
+                            issuer = reloaded.issuer,
+                            kids = reloaded.withdrawn.join(" "),
+                            "keys are served no more: tokens that they signed are refused"
+                        );
+                    }
+                }
+                for issuer in &changes.removed {
+                    tracing::warn!(issuer, "issuer is served no more");
                 }
             }
             Err(error) => {
@@ -237,7 +292,7 @@ impl ConfigFile {
     }
 
     /// As [`SiteSource::poll`]: a change counts once it has been seen twice.
-    fn poll(&mut self, source: &mut SiteSource) -> Option<Changes> {
+    fn poll(&mut self) -> Option<Result<Vec<IssuerSpec>, Failure>> {
         let stamp = Stamp::of(std::slice::from_ref(&self.path));
         if stamp == self.loaded {
             self.pending = None;
@@ -247,26 +302,16 @@ impl ConfigFile {
             self.pending = Some(stamp);
             return None;
         }
-        self.reload(source)
+        self.reload()
     }
 
-    fn reload(&mut self, source: &mut SiteSource) -> Option<Changes> {
+    fn reload(&mut self) -> Option<Result<Vec<IssuerSpec>, Failure>> {
         self.loaded = Stamp::of(std::slice::from_ref(&self.path));
         self.pending = None;
-        match self.specs() {
-            Ok(specs) => Some(source.replace(specs)),
-            Err(failure) => {
-                tracing::warn!(
-                    file = %self.path.display(),
-                    error = failure.message(),
-                    "configuration not taken, the last good one stays"
-                );
-                None
-            }
-        }
+        Some(self.specs())
     }
 
-    fn specs(&self) -> Result<Vec<irsa_issuer::source::IssuerSpec>, Failure> {
+    fn specs(&self) -> Result<Vec<IssuerSpec>, Failure> {
         let config = Config::load(&self.path).map_err(|error| Failure::refused(&error))?;
         let allowed = self
             .allow_trailing_slash

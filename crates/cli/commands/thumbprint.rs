@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::args::duration;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{self, Format, Render};
+use crate::output::{self, Format, Render, visible};
 use crate::report::{self, Failure};
 
 /// Print the CA thumbprint of a server, as IAM's ThumbprintList wants it.
@@ -41,7 +41,8 @@ struct Thumbprint {
     leaf_only: bool,
     /// Null when the chain came from a file: then nobody knows which host it is for.
     needed_by_aws: Option<bool>,
-    not_public_because: Option<String>,
+    /// What relying parties will dislike about the certificate, whoever signed it.
+    problem: Option<String>,
     chain: Vec<Certificate>,
 }
 
@@ -80,12 +81,12 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         pem,
         timeout,
     } = args;
-    let (chain, public) = match (target, pem) {
+    let (chain, probed) = match (target, pem) {
         (_, Some(path)) => (Chain::from_pem(&keyfile::read(&path)?)?, None),
         (Some(target), None) => {
             let url = parse_target(&target).map_err(|error| Failure::refused(&error))?;
             let probe = context.block_on(async { Ok(chain_probe::probe(&url, timeout).await?) })?;
-            (probe.chain, Some(probe.publicly_trusted))
+            (probe.chain.clone(), Some(probe))
         }
         (None, None) => return Err(Failure::usage("no server given", "irsa thumbprint HOST")),
     };
@@ -100,12 +101,17 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         certificate: chain.certificates().len(),
         reason: chain.reason(),
         leaf_only: chain.is_leaf_only(),
-        needed_by_aws: public.as_ref().map(Result::is_err),
-        not_public_because: public.and_then(Result::err),
+        needed_by_aws: probed.as_ref().map(|probe| !probe.ends_in_public_root),
+        problem: probed.and_then(|probe| probe.problem),
         chain: chain.certificates().iter().map(Certificate::from).collect(),
     };
     if result.leaf_only {
         report::warning(result.reason);
+    }
+    if let Some(problem) = &result.problem {
+        report::warning(&format!(
+            "relying parties will refuse the certificate: {problem}"
+        ));
     }
     if context.output.value == Format::Text {
         report::note(&notes(&result, top));
@@ -118,17 +124,15 @@ fn notes(result: &Thumbprint, top: &ChainCertificate) -> String {
     let count = result.certificate;
     let which = format!(
         "certificate {count} of {count}, \"{}\": {}",
-        top.subject, result.reason
+        visible(&top.subject),
+        result.reason
     );
-    let need = match (&result.needed_by_aws, &result.not_public_because) {
-        (Some(true), Some(reason)) => {
-            format!("\nAWS needs it: the chain does not end in a public root ({reason})")
-        }
-        (Some(false), _) => {
+    let need = match result.needed_by_aws {
+        Some(true) => "\nAWS needs it: the chain does not end in a public root",
+        Some(false) => {
             "\nAWS does not need it: the chain ends in a public root, so leave ThumbprintList out"
-                .to_owned()
         }
-        _ => String::new(),
+        None => "",
     };
     format!("{which}{need}")
 }

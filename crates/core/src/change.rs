@@ -37,10 +37,20 @@ impl fmt::Display for Change {
         };
         write!(f, "{verb} {} ({} bytes)", self.path, self.bytes.len())?;
         for jwk in &self.keys.added {
-            write!(f, "\n  + key {} {}", jwk.kid, jwk.key.algorithm())?;
+            write!(
+                f,
+                "\n  + key {} {}",
+                jwk.kid.escape_debug(),
+                jwk.key.algorithm()
+            )?;
         }
         for jwk in &self.keys.removed {
-            write!(f, "\n  - key \"{}\" {}", jwk.kid, jwk.key.algorithm())?;
+            write!(
+                f,
+                "\n  - key \"{}\" {}",
+                jwk.kid.escape_debug(),
+                jwk.key.algorithm()
+            )?;
         }
         Ok(())
     }

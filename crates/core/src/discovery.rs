@@ -64,6 +64,11 @@ pub enum DiscoveryError {
         /// As it was asked for.
         expected: String,
     },
+    /// Keys over plain HTTP for an issuer over TLS: whoever sits in between would choose the keys.
+    #[error(
+        "the discovery document of an https issuer has the jwks_uri \"{0}\", which is not https"
+    )]
+    Downgrade(JwksUri),
     /// A `jwks_uri` that no relying party would fetch.
     #[error("the discovery document has a bad jwks_uri")]
     JwksUri(#[source] IssuerUrlError),
@@ -105,6 +110,9 @@ pub fn parse(bytes: &[u8], issuer: &IssuerUrl) -> Result<Discovery, DiscoveryErr
         });
     }
     let jwks_uri = JwksUri::parse(text("jwks_uri")?).map_err(DiscoveryError::JwksUri)?;
+    if issuer.is_https() && !jwks_uri.is_https() {
+        return Err(DiscoveryError::Downgrade(jwks_uri));
+    }
     let algorithms = document
         .get("id_token_signing_alg_values_supported")
         .and_then(serde_json::Value::as_array)
@@ -181,6 +189,7 @@ mod tests {
             r#"{"issuer":"https://h","issuer":"https://h","jwks_uri":"https://h/k"}"#,
             r#"{"issuer":"https://h","jwks_uri":"http://h/k"}"#,
             r#"{"issuer":"https://h","jwks_uri":5}"#,
+            r#"{"issuer":"https://h","jwks_uri":"http://127.0.0.1/k"}"#,
         ] {
             assert!(parse(text.as_bytes(), &of).is_err(), "{text}");
         }

@@ -72,6 +72,8 @@ pub enum DocumentsError {
     TooManyKeys {
         /// Whose keys.
         issuer: IssuerUrl,
+        /// RSA or EC.
+        kind: &'static str,
         /// How many.
         count: usize,
     },
@@ -112,11 +114,19 @@ impl IssuerDocuments {
         if set.keys().is_empty() {
             return Err(DocumentsError::NoKeys(issuer));
         }
-        if set.keys().len() > MAX_KEYS {
-            return Err(DocumentsError::TooManyKeys {
-                issuer,
-                count: set.keys().len(),
-            });
+        let rsa = set
+            .keys()
+            .iter()
+            .filter(|jwk| jwk.key.rsa_bits().is_some())
+            .count();
+        for (kind, count) in [("RSA", rsa), ("EC", set.keys().len() - rsa)] {
+            if count > MAX_KEYS {
+                return Err(DocumentsError::TooManyKeys {
+                    issuer,
+                    kind,
+                    count,
+                });
+            }
         }
         for jwk in set.keys() {
             if let Err(reason) = jwk.key.publishable() {

@@ -184,14 +184,26 @@ impl JwksUri {
         &self.0
     }
 
-    /// The path below `issuer`, like `keys.json`; `None` when the JWKS stands on another host or outside it.
+    /// The path below `issuer`, like `keys.json`; `None` when the JWKS stands on another host, outside the issuer,
+    /// in the way of the discovery document, or at a path that a file system and a web server may read differently
+    /// (empty or dotted segments, percent-encoding, a query).
     pub fn below<'a>(&'a self, issuer: &IssuerUrl) -> Option<&'a str> {
-        self.0
-            .strip_prefix(issuer.base())?
-            .strip_prefix('/')
-            .filter(|path| {
-                !path.is_empty() && !path.contains('?') && format!("/{path}") != DISCOVERY_PATH
-            })
+        let path = self.0.strip_prefix(issuer.base())?.strip_prefix('/')?;
+        let plain = path
+            .split('/')
+            .all(|segment| !matches!(segment, "" | "." | ".."));
+        let discovery = DISCOVERY_PATH.trim_start_matches('/');
+        let in_the_way = |a: &str, b: &str| {
+            a.strip_prefix(b)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let free = !in_the_way(path, discovery) && !in_the_way(discovery, path);
+        (plain && free && !path.contains(['?', '%'])).then_some(path)
+    }
+
+    /// Whether it is fetched over TLS.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
     }
 }
 
@@ -262,7 +274,8 @@ fn same_text(text: &str, parsed: &str) -> bool {
 
 fn loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        // Names below localhost are loopback by RFC 6761, but not for every resolver.
+        Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(ip)) => Ipv4Addr::is_loopback(&ip),
         Some(Host::Ipv6(ip)) => Ipv6Addr::is_loopback(&ip),
         None => false,
@@ -373,6 +386,23 @@ mod tests {
         assert_eq!(below("https://h/ab/keys"), None);
         assert_eq!(below("https://other/a/keys"), None);
         assert_eq!(below("https://h/a/.well-known/openid-configuration"), None);
+        for odd in [
+            "/",
+            "//tmp/keys",
+            "/a//b",
+            "/a/",
+            "/a%2Fb",
+            "/.well-known",
+            "/k?x",
+            "/.well-known/openid-configuration/x",
+        ] {
+            assert_eq!(below(&format!("https://h/a{odd}")), None, "{odd}");
+        }
+        assert_eq!(
+            below("https://h/a/.well-known/jwks.json").as_deref(),
+            Some(".well-known/jwks.json")
+        );
         assert!(JwksUri::parse("http://h/keys").is_err());
+        assert!(JwksUri::parse("http://evil.localhost/keys").is_err());
     }
 }

@@ -13,12 +13,12 @@ use crate::strict_json;
 
 /// The largest document that is read from a foreign server.
 pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;
-/// AWS takes at most 100 RSA and 100 EC keys; the fetch of a larger set ends in `InvalidIdentityToken`.
+/// AWS takes at most 100 RSA and 100 EC keys of an issuer; the fetch of a larger set ends in `InvalidIdentityToken`.
 pub const MAX_KEYS: usize = 100;
 /// Far above any real set: a bound on the work that a hostile document can ask for.
 const MAX_FOREIGN_KEYS: usize = 1000;
 /// The members of a JWK that hold private or symmetric key material (RFC 7518, sections 6.2.2, 6.3.2, 6.4).
-const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "k"];
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// One key of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]

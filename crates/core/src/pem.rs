@@ -8,11 +8,13 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use memchr::memmem;
 use zeroize::Zeroizing;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"\n-----END ";
 const DASHES: &[u8] = b"-----";
+const MAX_DAMAGED: usize = 100;
 
 /// Go's `base64.StdEncoding`: padding is needed, stray bits after the last byte are not looked at.
 const STANDARD: GeneralPurpose = GeneralPurpose::new(
@@ -61,28 +63,63 @@ pub struct PemText {
     pub damaged: Vec<DamagedBlock>,
 }
 
-/// Finds the PEM blocks of `text`.
+/// Finds the PEM blocks of `text`, in time that grows with its length alone.
 pub fn scan(text: &[u8]) -> PemText {
     let mut blocks = Vec::new();
-    let mut begins = Vec::new();
+    let mut damaged = Vec::new();
+    let mut begins = begin_lines(text).peekable();
+    let mut lines = LineCounter {
+        text,
+        at: 0,
+        line: 1,
+    };
     let mut at = 0;
-    while let Some(found) = next_block(text, at) {
-        begins.push(found.begin);
-        at = found.after;
-        blocks.push(found.into_block(text));
-    }
-    let damaged = begin_lines(text)
-        .filter(|begin| !begins.contains(begin))
-        .map(|begin| {
-            let (line, _) = line_at(text, begin + BEGIN.len());
-            let label = line.strip_suffix(DASHES).unwrap_or(line);
-            DamagedBlock {
-                label: String::from_utf8_lossy(label.get(..40).unwrap_or(label)).into_owned(),
-                line: line_number(text, begin),
+    loop {
+        let found = next_block(text, at);
+        let begin = found.as_ref().map_or(text.len(), |found| found.begin);
+        while let Some((position, line)) = begins.next_if(|(position, _)| *position <= begin) {
+            // Enough to tell; a hostile file has thousands.
+            if position < begin && damaged.len() < MAX_DAMAGED {
+                damaged.push(DamagedBlock {
+                    label: label_at(text, position),
+                    line,
+                });
             }
-        })
-        .collect();
-    PemText { blocks, damaged }
+        }
+        let Some(found) = found else {
+            return PemText { blocks, damaged };
+        };
+        at = found.after;
+        blocks.push(PemBlock {
+            line: lines.advance(found.begin),
+            label: found.label,
+            encrypted: found.encrypted,
+            der: found.der,
+        });
+    }
+}
+
+/// The label of the `BEGIN` line at `position`, as far as it can be read.
+fn label_at(text: &[u8], position: usize) -> String {
+    let (line, _) = line_at(text, position + BEGIN.len());
+    let label = line.strip_suffix(DASHES).unwrap_or(line);
+    String::from_utf8_lossy(label.get(..40).unwrap_or(label)).into_owned()
+}
+
+/// Counts lines up to positions that only grow.
+struct LineCounter<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: usize,
+}
+
+impl LineCounter<'_> {
+    fn advance(&mut self, to: usize) -> usize {
+        let between = self.text.get(self.at..to).unwrap_or_default();
+        self.line += memchr::memchr_iter(b'\n', between).count();
+        self.at = to.max(self.at);
+        self.line
+    }
 }
 
 /// A block found in a text: positions rather than copies, so that the search is testable by itself.
@@ -92,17 +129,6 @@ struct Found {
     label: String,
     encrypted: bool,
     der: Zeroizing<Vec<u8>>,
-}
-
-impl Found {
-    fn into_block(self, text: &[u8]) -> PemBlock {
-        PemBlock {
-            label: self.label,
-            line: line_number(text, self.begin),
-            encrypted: self.encrypted,
-            der: self.der,
-        }
-    }
 }
 
 /// Go's `pem.Decode`, with positions in `text` in place of re-sliced buffers.
@@ -115,10 +141,10 @@ fn next_block(text: &[u8], start: usize) -> Option<Found> {
             return None;
         }
         rest = trailer;
-        let end = rest + find(text.get(rest..)?, END)?;
+        let end = rest + memmem::find(text.get(rest..)?, END)?;
         trailer = end + END.len();
 
-        let Some(begin) = rfind(text.get(rest..end)?, BEGIN).map(|i| rest + i) else {
+        let Some(begin) = memmem::rfind(text.get(rest..end)?, BEGIN).map(|i| rest + i) else {
             continue;
         };
         // At the very start of what is left Go accepts a BEGIN that no newline precedes.
@@ -142,7 +168,8 @@ fn next_block(text: &[u8], start: usize) -> Option<Found> {
                 break;
             };
             let (name, value) = line.split_at(colon);
-            encrypted |= name.trim_ascii() == b"Proc-Type" && find(value, b"ENCRYPTED").is_some();
+            encrypted |=
+                name.trim_ascii() == b"Proc-Type" && memmem::find(value, b"ENCRYPTED").is_some();
             headers += 1;
             rest = next;
         }
@@ -177,11 +204,11 @@ fn ends_with_label(text: &[u8], trailer: usize, label: &[u8]) -> bool {
 }
 
 fn decode_base64(body: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let compact: Zeroizing<Vec<u8>> = Zeroizing::new(
+    // Of the full size at once: a growing buffer would leave unwiped copies of a private key behind.
+    let mut compact = Zeroizing::new(Vec::with_capacity(body.len()));
+    compact.extend(
         body.iter()
-            .copied()
-            .filter(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
-            .collect(),
+            .filter(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n')),
     );
     STANDARD.decode(compact.as_slice()).ok().map(Zeroizing::new)
 }
@@ -189,7 +216,7 @@ fn decode_base64(body: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 /// The line that begins at `at`, without trailing blanks and line end, and where the next one begins.
 fn line_at(text: &[u8], at: usize) -> (&[u8], usize) {
     let tail = text.get(at..).unwrap_or_default();
-    let (mut line, next) = match tail.iter().position(|b| *b == b'\n') {
+    let (mut line, next) = match memchr::memchr(b'\n', tail) {
         Some(i) => {
             let line = tail.get(..i).unwrap_or_default();
             (line.strip_suffix(b"\r").unwrap_or(line), at + i + 1)
@@ -202,35 +229,13 @@ fn line_at(text: &[u8], at: usize) -> (&[u8], usize) {
     (line, next)
 }
 
-/// Where `BEGIN` markers stand at the beginning of a line.
-fn begin_lines(text: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        while at < text.len() {
-            let start = at;
-            at = line_at(text, at).1;
-            if text
-                .get(start..)
-                .is_some_and(|tail| tail.starts_with(BEGIN))
-            {
-                return Some(start);
-            }
-        }
-        None
+/// Where `BEGIN` markers stand at the beginning of a line, with the numbers of their lines.
+fn begin_lines(text: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text).map(|end| end + 1));
+    starts.zip(1..).filter(|(start, _)| {
+        text.get(*start..)
+            .is_some_and(|tail| tail.starts_with(BEGIN))
     })
-}
-
-fn line_number(text: &[u8], at: usize) -> usize {
-    let before = text.get(..at).unwrap_or_default();
-    before.split(|byte| *byte == b'\n').count()
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|w| w == needle)
-}
-
-fn rfind(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).rposition(|w| w == needle)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::change::{Change, Expected};
 use crate::discovery::{self, DiscoveryError};
 use crate::documents::{DocumentName, IssuerDocuments};
 use crate::explain::Explain;
-use crate::issuer::IssuerUrl;
+use crate::issuer::{IssuerUrl, JwksUri};
 use crate::jwks::{Difference, JwkSet, JwksError};
 
 /// A document as a store holds it.
@@ -21,8 +21,10 @@ pub struct Stored {
 pub struct Observed {
     /// The discovery document, if there is one.
     pub discovery: Option<Stored>,
-    /// The JWKS, if there is one.
+    /// The JWKS at the place where ours belongs, if there is one.
     pub jwks: Option<Stored>,
+    /// The JWKS that the discovery document points to, when that is another place: see [`other_jwks_path`].
+    pub other_jwks: Option<Stored>,
 }
 
 /// Why nothing is written.
@@ -58,6 +60,14 @@ pub enum PublicationError {
         /// Why.
         source: JwksError,
     },
+    /// The published discovery document points to keys that we cannot look at.
+    #[error("the keys of {issuer} are published at {jwks_uri}, where they cannot be read")]
+    JwksElsewhere {
+        /// Whose.
+        issuer: IssuerUrl,
+        /// Where they should be.
+        jwks_uri: JwksUri,
+    },
     /// The store belongs to another issuer.
     #[error("the store holds the discovery document of another issuer than {issuer}")]
     ForeignDiscovery {
@@ -79,6 +89,7 @@ impl Explain for PublicationError {
                 "the published document was not made from this key; find out who wrote it before anything is replaced".into()
             }
             Self::WithdrawnButGiven { .. } => "leave its file out".into(),
+            Self::JwksElsewhere { jwks_uri, .. } => format!("add --jwks-uri {jwks_uri}, or put the document there in order first"),
             Self::ForeignJwks { .. } | Self::ForeignDiscovery { .. } => {
                 "nothing was written; choose another place with --to, or move the document away if it is not in use".into()
             }
@@ -101,7 +112,7 @@ pub fn plan(
     if let Some(kid) = withdraw.iter().find(|kid| wanted.keys().contains(kid)) {
         return Err(PublicationError::WithdrawnButGiven { kid: kid.clone() });
     }
-    let (keys, dropped) = difference(wanted, observed.jwks.as_ref())?;
+    let (keys, dropped) = difference(wanted, observed)?;
     if let Some(kid) = keys.changed.first() {
         return Err(PublicationError::KeyReplaced {
             issuer: issuer.clone(),
@@ -142,29 +153,73 @@ fn plan_discovery(
     ))
 }
 
-/// What changes in the keys, and the IDs of all entries that the rewriting would lose.
+/// Where the published discovery document says the keys are, when that is below the issuer and not where we would
+/// put them: what stands there is published too, and must be observed before anything is decided.
+pub fn other_jwks_path(wanted: &IssuerDocuments, discovery: &Stored) -> Option<String> {
+    let published = discovery::parse(&discovery.bytes, wanted.issuer()).ok()?;
+    let path = published.jwks_uri.below(wanted.issuer())?;
+    (published.jwks_uri != *wanted.jwks_uri()).then(|| path.to_owned())
+}
+
+/// Key IDs that were to be withdrawn and are not published: done before, or mistyped.
+pub fn not_published<'a>(observed: &Observed, withdraw: &'a [String]) -> Vec<&'a str> {
+    let sets: Vec<JwkSet> = [&observed.jwks, &observed.other_jwks]
+        .into_iter()
+        .flatten()
+        .filter_map(|stored| JwkSet::parse(&stored.bytes).ok())
+        .collect();
+    let published = |kid: &str| {
+        let ignored = |set: &JwkSet| {
+            set.ignored()
+                .iter()
+                .any(|jwk| jwk.kid.as_deref().unwrap_or_default() == kid)
+        };
+        sets.iter().any(|set| set.contains(kid) || ignored(set))
+    };
+    withdraw
+        .iter()
+        .map(String::as_str)
+        .filter(|kid| !published(kid))
+        .collect()
+}
+
+/// What changes in the keys, and the IDs of all entries that would be lost: those at the place where we write, and
+/// those at another place that the discovery document points to now.
 fn difference(
     wanted: &IssuerDocuments,
-    stored: Option<&Stored>,
+    observed: &Observed,
 ) -> Result<(Difference, Vec<String>), PublicationError> {
-    let published = match stored {
-        None => JwkSet::default(),
+    let issuer = wanted.issuer();
+    if let Some(discovery) = &observed.discovery
+        && observed.other_jwks.is_none()
+    {
+        let published = discovery::parse(&discovery.bytes, issuer);
+        let elsewhere = published
+            .ok()
+            .map(|found| found.jwks_uri)
+            .filter(|uri| uri != wanted.jwks_uri());
+        if let Some(jwks_uri) = elsewhere {
+            return Err(PublicationError::JwksElsewhere {
+                issuer: issuer.clone(),
+                jwks_uri,
+            });
+        }
+    }
+    let read = |stored: &Option<Stored>| match stored {
+        None => Ok(JwkSet::default()),
         Some(stored) => {
             JwkSet::parse(&stored.bytes).map_err(|source| PublicationError::ForeignJwks {
-                issuer: wanted.issuer().clone(),
+                issuer: issuer.clone(),
                 source,
-            })?
+            })
         }
     };
-    let keys = published.difference(wanted.keys());
+    let (here, elsewhere) = (read(&observed.jwks)?, read(&observed.other_jwks)?);
+    let keys = here.merge(&elsewhere).difference(wanted.keys());
     let mut dropped: Vec<String> = keys.removed.iter().map(|jwk| jwk.kid.clone()).collect();
     // Entries that we cannot use may still be somebody's: they are not lost in silence either.
-    dropped.extend(
-        published
-            .ignored()
-            .iter()
-            .map(|jwk| jwk.kid.clone().unwrap_or_default()),
-    );
+    let ignored = here.ignored().iter().chain(elsewhere.ignored());
+    dropped.extend(ignored.map(|jwk| jwk.kid.clone().unwrap_or_default()));
     Ok((keys, dropped))
 }
 
@@ -246,6 +301,7 @@ mod tests {
         Observed {
             discovery: stored(DocumentName::Discovery),
             jwks: stored(DocumentName::Jwks),
+            other_jwks: None,
         }
     }
 
@@ -340,6 +396,40 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    #[test]
+    fn keys_at_another_place_are_not_forgotten() {
+        let issuer = wanted(&[1]).issuer().clone();
+        let uri = JwksUri::parse("https://h/a/openid/v1/jwks").unwrap();
+        let before = IssuerDocuments::render(issuer, Some(uri), &[key(1), key(2)]).unwrap();
+        let mut observed = holding(&before);
+        let discovery = observed.discovery.clone().unwrap();
+        assert_eq!(
+            other_jwks_path(&wanted(&[1]), &discovery).as_deref(),
+            Some("openid/v1/jwks")
+        );
+        assert_eq!(other_jwks_path(&before, &discovery), None);
+
+        observed.other_jwks = observed.jwks.take();
+        let error = plan(&wanted(&[1]), &observed, &[]).unwrap_err();
+        assert!(
+            matches!(error, PublicationError::WouldDrop { .. }),
+            "{error}"
+        );
+        assert_eq!(plan(&wanted(&[1, 2]), &observed, &[]).unwrap().len(), 2);
+        observed.other_jwks = None;
+        let error = plan(&wanted(&[1, 2]), &observed, &[]).unwrap_err();
+        assert!(
+            matches!(error, PublicationError::JwksElsewhere { .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_mistyped_withdrawal_is_noticed() {
+        let typed = [key(1).kid().to_string(), "typo".to_owned()];
+        assert_eq!(not_published(&holding(&wanted(&[1])), &typed), ["typo"]);
     }
 
     #[test]

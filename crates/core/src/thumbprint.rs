@@ -133,6 +133,9 @@ impl Chain {
                 "only the leaf is sent: its thumbprint changes at every renewal; let the server send its \
                  intermediate CA too"
             }
+            [.., top] if !top.is_ca => {
+                "the last certificate sent, which is no CA: the chain is not in order, so look at each of its certificates"
+            }
             [.., top] if top.is_self_issued => "the last certificate sent, the root of the chain",
             _ => "the last certificate sent, the top intermediate CA",
         }

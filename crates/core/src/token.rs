@@ -11,6 +11,7 @@ mod wording;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::explain::Explain;
@@ -101,9 +102,12 @@ impl Token {
         self.header.get("alg").and_then(Value::as_str)
     }
 
-    /// The `kid` of the header.
+    /// The `kid` of the header; an empty one names no key.
     pub fn kid(&self) -> Option<&str> {
-        self.header.get("kid").and_then(Value::as_str)
+        self.header
+            .get("kid")
+            .and_then(Value::as_str)
+            .filter(|kid| !kid.is_empty())
     }
 
     /// A claim that is a text.
@@ -112,15 +116,19 @@ impl Token {
     }
 
     /// A claim that is an instant: seconds since 1970 (RFC 7519, section 2, `NumericDate`), fractions dropped.
+    /// Numbers beyond the calendar are none.
     pub fn time_claim(&self, name: &str) -> Option<i64> {
         let value = self.claims.get(name)?;
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "saturates; far beyond any real instant"
+            reason = "bounded by the calendar below"
         )]
-        value
+        let seconds = value
             .as_i64()
-            .or_else(|| value.as_f64().map(|seconds| seconds.floor() as i64))
+            .or_else(|| value.as_f64().map(|seconds| seconds.floor() as i64))?;
+        Timestamp::from_second(seconds)
+            .ok()
+            .map(Timestamp::as_second)
     }
 
     /// The audiences: `aud` is a text or a list of them (RFC 7519, section 4.1.3).
@@ -140,10 +148,6 @@ impl Token {
     /// The signature as it stands in the token.
     fn signature(&self) -> &str {
         self.text.get(self.signed + 1..).unwrap_or_default()
-    }
-
-    fn len(&self) -> usize {
-        self.text.len()
     }
 }
 

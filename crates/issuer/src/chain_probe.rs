@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use irsa_core::explain::Explain;
 use irsa_core::thumbprint::{Chain, ChainError};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 use url::Url;
@@ -21,9 +22,11 @@ use crate::relying_party::{connect, server_name};
 pub struct Probe {
     /// The chain, leaf first.
     pub chain: Chain,
-    /// Whether the chain ends in one of the public roots of the Mozilla root programme, is within its dates and
-    /// names the host: then AWS does not look at thumbprints. Otherwise the reason.
-    pub publicly_trusted: Result<(), String>,
+    /// Whether the chain ends in one of the public roots of the Mozilla root programme: then AWS does not look at
+    /// thumbprints.
+    pub ends_in_public_root: bool,
+    /// What else is wrong with it: expired, or for another host.
+    pub problem: Option<String>,
 }
 
 /// Why no chain was seen.
@@ -69,7 +72,12 @@ impl Explain for ProbeError {
     }
 
     fn retryable(&self) -> bool {
-        matches!(self, Self::Handshake { .. } | Self::Timeout { .. })
+        match self {
+            // What rustls refuses it refuses again.
+            Self::Handshake { source, .. } => source.kind() != io::ErrorKind::InvalidData,
+            Self::Timeout { .. } => true,
+            Self::Target(_) | Self::Chain { .. } => false,
+        }
     }
 }
 
@@ -132,32 +140,58 @@ pub async fn probe(target: &Url, limit: Duration) -> Result<Probe, ProbeError> {
             target: name,
             source,
         })?;
+    let (ends_in_public_root, problem) = judge(sent, &chain, &host, &provider);
     Ok(Probe {
         chain,
-        publicly_trusted: publicly_trusted(sent, &host, provider),
+        ends_in_public_root,
+        problem,
     })
 }
 
 /// AWS keeps a library of public roots of its own; Mozilla's is the nearest that is published. The system's store
-/// would be wrong here: it may hold the operator's private CA, which AWS does not know.
-fn publicly_trusted(
-    chain: &[CertificateDer<'_>],
+/// would be wrong here: it may hold the operator's private CA, which AWS does not know. Dates and names are asked
+/// apart from the root: an expired certificate of a public CA needs renewal, not a thumbprint.
+fn judge(
+    sent: &[CertificateDer<'_>],
+    chain: &Chain,
     host: &ServerName<'_>,
-    provider: Arc<CryptoProvider>,
-) -> Result<(), String> {
+    provider: &CryptoProvider,
+) -> (bool, Option<String>) {
     let roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .map_err(|error| error.to_string())?;
-    let (leaf, intermediates) = chain
+    let leaf = sent
         .split_first()
-        .ok_or_else(|| "no certificate".to_owned())?;
-    verifier
-        .verify_server_cert(leaf, intermediates, host, &[], UnixTime::now())
-        .map(|_| ())
-        .map_err(|error| error.to_string())
+        .and_then(|(leaf, rest)| Some((ParsedCertificate::try_from(leaf).ok()?, rest)));
+    let Some((leaf, intermediates)) = leaf else {
+        return (
+            false,
+            Some("it is not an X.509 v3 certificate that TLS clients accept".to_owned()),
+        );
+    };
+    let algorithms = provider.signature_verification_algorithms.all;
+    let signed = |now| {
+        verify_server_cert_signed_by_trust_anchor(&leaf, &roots, intermediates, now, algorithms)
+    };
+    let now = UnixTime::now();
+    // While the leaf was still good, if that is over.
+    let end = chain
+        .certificates()
+        .first()
+        .map_or(0, |leaf| leaf.not_after);
+    let last = UnixTime::since_unix_epoch(Duration::from_secs(
+        u64::try_from(end - 1).unwrap_or_default(),
+    ));
+    let public = signed(now).is_ok() || last < now && signed(last).is_ok();
+    let dated = if last < now {
+        Some("it has expired".to_owned())
+    } else {
+        None
+    };
+    let named = verify_server_name(&leaf, host)
+        .err()
+        .map(|error| error.to_string());
+    (public, dated.or(named))
 }
 
 /// Accepts every chain, because an unknown CA is just the case in which a thumbprint is needed. The handshake's
@@ -184,7 +218,12 @@ impl ServerCertVerifier for AnyChain {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
+        tolerate(verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            algorithms,
+        ))
     }
 
     fn verify_tls13_signature(
@@ -194,11 +233,26 @@ impl ServerCertVerifier for AnyChain {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
+        tolerate(verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            algorithms,
+        ))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A certificate of X.509 v1 or v2, as home-made CAs still sign, cannot be verified with, only looked at.
+fn tolerate(
+    verified: Result<HandshakeSignatureValid, rustls::Error>,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    match verified {
+        Err(rustls::Error::InvalidCertificate(_)) => Ok(HandshakeSignatureValid::assertion()),
+        other => other,
     }
 }
 

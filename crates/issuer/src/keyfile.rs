@@ -1,7 +1,7 @@
 //! Key files: read with bounds, written whole, private ones for their owner alone.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -85,40 +85,30 @@ impl Explain for KeyFileError {
 
 /// Reads a file that may hold private keys; `-` is standard input.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    if path == Path::new("-") {
+        return read_all(path, io::stdin(), MAX_BYTES);
+    }
     let fail = |source| KeyFileError::Read {
         path: path.to_owned(),
         source,
     };
-    let mut text = Zeroizing::new(Vec::new());
-    if path == Path::new("-") {
-        io::stdin()
-            .take(MAX_BYTES + 1)
-            .read_to_end(&mut text)
-            .map_err(fail)?;
-    } else {
-        let file = File::open(path).map_err(fail)?;
-        // One allocation of the right size: growing would leave unwiped copies behind.
-        let size = file.metadata().map_err(fail)?.len().min(MAX_BYTES);
-        text.reserve_exact(usize::try_from(size).unwrap_or_default() + 1);
-        file.take(MAX_BYTES + 1)
-            .read_to_end(&mut text)
-            .map_err(fail)?;
-    }
-    if text.len() as u64 > MAX_BYTES {
-        return Err(KeyFileError::TooLarge {
-            path: path.to_owned(),
-        });
-    }
-    Ok(text)
+    let file = File::open(path).map_err(fail)?;
+    let size = file.metadata().map_err(fail)?.len();
+    read_all(path, file, size)
 }
 
 /// Reads a private key, unless group or others could do so too.
 pub fn read_private(path: &Path) -> Result<PrivateKeyPem, KeyFileError> {
-    if path != Path::new("-") {
-        let metadata = fs::metadata(path).map_err(|source| KeyFileError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+    let fail = |source| KeyFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let text = if path == Path::new("-") {
+        read(path)?
+    } else {
+        // The file that is looked at is the one that is read.
+        let file = File::open(path).map_err(fail)?;
+        let metadata = file.metadata().map_err(fail)?;
         let mode = metadata.mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(KeyFileError::Exposed {
@@ -126,12 +116,31 @@ pub fn read_private(path: &Path) -> Result<PrivateKeyPem, KeyFileError> {
                 mode,
             });
         }
-    }
-    let text = read(path)?;
+        read_all(path, file, metadata.len())?
+    };
     PrivateKeyPem::parse(&text).map_err(|source| KeyFileError::NotPrivate {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Reads to the end into one allocation of the expected size: growing would leave unwiped copies of a key behind.
+fn read_all(path: &Path, from: impl Read, size: u64) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let fail = |source| KeyFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = Zeroizing::new(Vec::new());
+    text.reserve_exact(usize::try_from(size.min(MAX_BYTES)).unwrap_or_default() + 1);
+    from.take(MAX_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(fail)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(KeyFileError::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    Ok(text)
 }
 
 /// The files that a new pair is written to: `NAME.key` and `NAME.pub`.
@@ -168,6 +177,15 @@ impl PairPaths {
             })?;
         }
         create(&self.private, key.expose_pem().as_bytes(), 0o600)?;
+        create(&self.public, key.public_key().to_pem().as_bytes(), 0o644)
+    }
+
+    /// Writes the public half again if it is missing, as after a crash between the two files.
+    pub fn restore_public(&self) -> Result<(), KeyFileError> {
+        if self.public.symlink_metadata().is_ok() {
+            return Ok(());
+        }
+        let key = read_private(&self.private)?;
         create(&self.public, key.public_key().to_pem().as_bytes(), 0o644)
     }
 }
@@ -234,6 +252,18 @@ mod tests {
             Err(KeyFileError::Exists { .. })
         ));
         assert_eq!(fs::read_dir(home.path().join("new")).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_public_half_that_is_missing_is_written_again() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = PairPaths::new(home.path(), "sa");
+        paths.create(&key()).unwrap();
+        let public = fs::read(&paths.public).unwrap();
+        fs::remove_file(&paths.public).unwrap();
+        paths.restore_public().unwrap();
+        paths.restore_public().unwrap();
+        assert_eq!(fs::read(&paths.public).unwrap(), public);
     }
 
     #[test]

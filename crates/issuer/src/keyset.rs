@@ -171,7 +171,8 @@ fn public_files(directory: &Path) -> Result<Vec<PathBuf>, KeyFileError> {
     for entry in fs::read_dir(directory).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
         // Through symbolic links, as in a mounted ConfigMap; its hidden ..data entries have no such extension.
-        if path.extension().is_some_and(|extension| extension == "pub") && path.is_file() {
+        // A link to nowhere counts: reading it fails, where leaving it out would withdraw its key in silence.
+        if path.extension().is_some_and(|extension| extension == "pub") && !path.is_dir() {
             files.push(path);
         }
     }

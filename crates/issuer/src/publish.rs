@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use irsa_core::change::{Change, Expected};
 use irsa_core::documents::{DocumentName, IssuerDocuments};
 use irsa_core::explain::Explain;
-use irsa_core::publication::{Observed, Stored};
+use irsa_core::publication::{self, Observed, Stored};
 
 /// A place that relying parties fetch documents from. Names come from [`IssuerDocuments::path`] only.
 pub trait Publisher {
@@ -38,6 +38,12 @@ pub enum PublishError {
         /// Why.
         source: std::io::Error,
     },
+    /// A path that would leave the store.
+    #[error("\"{0}\" is not a path inside the store")]
+    Outside(String),
+    /// Something that is neither a file nor nothing.
+    #[error("\"{}\" is not a regular file", .0.display())]
+    NotAFile(PathBuf),
     /// Another run holds the store.
     #[error("\"{}\" is being published to by another run", .0.display())]
     Busy(PathBuf),
@@ -52,7 +58,11 @@ pub enum PublishError {
 impl Explain for PublishError {
     fn help(&self) -> Option<String> {
         Some(match self {
-            Self::Io { .. } => "nothing was half-written; mend the cause and run it again".into(),
+            Self::Io { .. } => {
+                "each document is written whole or not at all, the JWKS first; mend the cause and run it again".into()
+            }
+            Self::Outside(_) => "this is a bug in irsa: report it with the command line".into(),
+            Self::NotAFile(_) => "move it away, or choose another place with --to".into(),
             Self::Busy(_) | Self::Conflict(_) => "nothing of theirs was overwritten; run it again".into(),
             Self::ReadBack(_) => "something else writes there, or the file system is failing: find out before you go on".into(),
         })
@@ -68,11 +78,21 @@ pub async fn observe(
     publisher: &impl Publisher,
     documents: &IssuerDocuments,
 ) -> Result<Observed, PublishError> {
+    let discovery = publisher
+        .get(documents.path(DocumentName::Discovery))
+        .await?;
+    let other = discovery
+        .as_ref()
+        .and_then(|stored| publication::other_jwks_path(documents, stored));
+    let other_jwks = match other {
+        Some(path) => publisher.get(&path).await?,
+        None => None,
+    };
+    let jwks = publisher.get(documents.path(DocumentName::Jwks)).await?;
     Ok(Observed {
-        jwks: publisher.get(documents.path(DocumentName::Jwks)).await?,
-        discovery: publisher
-            .get(documents.path(DocumentName::Discovery))
-            .await?,
+        discovery,
+        jwks,
+        other_jwks,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The issuer as a relying party sees it: fetched through its public URL, without credentials or redirects, as AWS
 //! STS does.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
+/// More than the bundle of every public CA.
+const MAX_CA_FILE: u64 = 4 << 20;
 /// How long AWS STS waits for an issuer's documents.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -144,7 +146,9 @@ impl Explain for FetchError {
         match self {
             Self::Timeout { .. } | Self::Http { .. } => true,
             Self::Connect { source, .. } => source.kind() != io::ErrorKind::InvalidData,
-            Self::Status { status, .. } => status.is_server_error(),
+            Self::Status { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
             _ => false,
         }
     }
@@ -203,6 +207,10 @@ impl RelyingParty {
             source,
         };
         let stream = connect(parsed).await.map_err(fail)?;
+        if parsed.scheme() == "http" && !stream.peer_addr().map_err(fail)?.ip().is_loopback() {
+            let reason = "plain http is for loopback, and this host is elsewhere";
+            return Err(fail(io::Error::other(reason)));
+        }
         let response = match &self.tls {
             Some(tls) if parsed.scheme() == "https" => {
                 let name = server_name(parsed).map_err(fail)?;
@@ -311,7 +319,11 @@ fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, FetchError> {
                 error.to_string(),
             ))
         };
-        let text = std::fs::read(path).map_err(fail)?;
+        let mut text = Vec::new();
+        let file = std::fs::File::open(path).map_err(fail)?;
+        file.take(MAX_CA_FILE)
+            .read_to_end(&mut text)
+            .map_err(fail)?;
         let mut found = false;
         for certificate in CertificateDer::pem_slice_iter(&text) {
             let certificate = certificate.map_err(|error| invalid(&error))?;

@@ -4,6 +4,7 @@
 //! every file system and mount, where notifications are lost on some. A change counts once it has been seen twice in
 //! the same state, so that a file is not read while another program still writes it.
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -105,7 +106,7 @@ pub struct SiteSource {
     max_age: Duration,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     spec: IssuerSpec,
     loaded: Stamp,
@@ -126,54 +127,74 @@ pub struct Refused {
     pub last_good_kept: bool,
 }
 
+/// An issuer with new documents.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Which issuer.
+    pub issuer: String,
+    /// The kids that it had before and has no more: tokens that they signed are refused from now on.
+    pub withdrawn: Vec<String>,
+}
+
 /// What a look at the files brought.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Issuers with new documents.
-    pub reloaded: Vec<String>,
+    pub reloaded: Vec<Reloaded>,
     /// Issuers whose new input is bad.
     pub refused: Vec<Refused>,
+    /// Issuers that are served no more.
+    pub removed: Vec<String>,
 }
 
 impl Changes {
     /// Whether nothing happened.
     pub fn is_empty(&self) -> bool {
-        self.reloaded.is_empty() && self.refused.is_empty()
+        self.reloaded.is_empty() && self.refused.is_empty() && self.removed.is_empty()
     }
 }
 
 impl SiteSource {
-    /// Loads every issuer once. One that is bad does not stop the others: its paths answer 503.
-    pub fn load(specs: Vec<IssuerSpec>, max_age: Duration) -> (Self, Changes) {
+    /// Loads every issuer once. One that is bad does not stop the others: its paths answer 503. Two issuers at one
+    /// path do, because nobody can say whose documents belong there.
+    pub fn load(specs: Vec<IssuerSpec>, max_age: Duration) -> Result<(Self, Changes), ServeError> {
         let mut source = Self {
             entries: Vec::new(),
             max_age,
         };
-        let changes = source.replace(specs);
-        (source, changes)
+        let changes = source.replace(specs)?;
+        Ok((source, changes))
     }
 
-    /// Takes another list of issuers; those that were there before keep their last good documents.
-    pub fn replace(&mut self, specs: Vec<IssuerSpec>) -> Changes {
-        let mut old = std::mem::take(&mut self.entries);
+    /// Takes another list of issuers; those that were there before keep their last good documents. A list that
+    /// cannot be served changes nothing.
+    pub fn replace(&mut self, specs: Vec<IssuerSpec>) -> Result<Changes, ServeError> {
         let mut changes = Changes::default();
+        let old: HashMap<&IssuerUrl, &Entry> = self
+            .entries
+            .iter()
+            .map(|entry| (&entry.spec.issuer, entry))
+            .collect();
+        let mut entries = Vec::with_capacity(specs.len());
         for spec in specs {
-            let known = old.iter().position(|entry| entry.spec == spec);
-            let mut entry = match known {
-                Some(at) => old.swap_remove(at),
-                None => Entry::new(spec),
-            };
-            if known.is_none() {
-                let before = old.iter().find(|e| e.spec.issuer == entry.spec.issuer);
-                // The same issuer with other files: what is served stays until they are good.
-                entry.good = before
-                    .filter(|before| before.spec.paths() == entry.spec.paths())
-                    .and_then(|before| before.good.clone());
-                entry.reload(self.max_age, Stamp::of(&entry.spec.keys), &mut changes);
+            match old.get(&spec.issuer) {
+                Some(before) if before.spec == spec => entries.push((*before).clone()),
+                before => {
+                    // The same issuer with other files: what is served stays until they are good.
+                    let kept = before.filter(|before| before.spec.paths() == spec.paths());
+                    let mut entry = Entry::new(spec, kept.and_then(|before| before.good.clone()));
+                    entry.reload(self.max_age, Stamp::of(&entry.spec.keys), &mut changes);
+                    entries.push(entry);
+                }
             }
-            self.entries.push(entry);
         }
-        changes
+        site(&entries)?;
+        let names: HashSet<&IssuerUrl> = entries.iter().map(|entry| &entry.spec.issuer).collect();
+        let gone = old.keys().filter(|issuer| !names.contains(**issuer));
+        changes.removed.extend(gone.map(ToString::to_string));
+        changes.removed.sort();
+        self.entries = entries;
+        Ok(changes)
     }
 
     /// Looks at the files and loads what has changed and settled.
@@ -203,17 +224,21 @@ impl SiteSource {
 
     /// What is to be served now.
     pub fn site(&self) -> Result<Site, ServeError> {
-        Site::new(self.entries.iter().map(Entry::served).collect())
+        site(&self.entries)
     }
 }
 
+fn site(entries: &[Entry]) -> Result<Site, ServeError> {
+    Site::new(entries.iter().map(Entry::served).collect())
+}
+
 impl Entry {
-    fn new(spec: IssuerSpec) -> Self {
+    fn new(spec: IssuerSpec, good: Option<(Vec<Document>, Vec<ServedKey>)>) -> Self {
         Self {
             spec,
             loaded: Stamp::default(),
             pending: None,
-            good: None,
+            good,
             problem: None,
         }
     }
@@ -224,9 +249,12 @@ impl Entry {
         let issuer = self.spec.issuer.to_string();
         match self.spec.serve(max_age) {
             Ok(good) => {
-                self.good = Some(good);
+                let before = self.good.replace(good);
                 self.problem = None;
-                changes.reloaded.push(issuer);
+                changes.reloaded.push(Reloaded {
+                    issuer,
+                    withdrawn: self.withdrawn(before),
+                });
             }
             Err(error) => {
                 self.problem = Some(error.to_string());
@@ -238,6 +266,21 @@ impl Entry {
                 });
             }
         }
+    }
+
+    /// The kids that were served before and are no more.
+    fn withdrawn(&self, before: Option<(Vec<Document>, Vec<ServedKey>)>) -> Vec<String> {
+        let served = |kid: &str| {
+            self.good
+                .iter()
+                .flat_map(|(_, keys)| keys)
+                .any(|key| key.kid == kid)
+        };
+        let before = before
+            .into_iter()
+            .flat_map(|(_, keys)| keys)
+            .map(|key| key.kid);
+        before.filter(|kid| !served(kid)).collect()
     }
 
     fn served(&self) -> ServedIssuer {
@@ -297,8 +340,9 @@ mod tests {
         let (mut source, changes) = SiteSource::load(
             vec![spec("https://h/a", file.clone())],
             Duration::from_mins(5),
-        );
-        assert_eq!(changes.reloaded, ["https://h/a"]);
+        )
+        .unwrap();
+        assert_eq!(changes.reloaded[0].issuer, "https://h/a");
         let first = kids(&source, 0);
 
         assert!(source.poll().is_empty());
@@ -332,14 +376,53 @@ mod tests {
             spec("https://h/a", good.clone()),
             spec("https://h/b", bad.clone()),
         ];
-        let (mut source, changes) = SiteSource::load(specs, Duration::from_mins(5));
+        let (mut source, changes) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
         assert_eq!((changes.reloaded.len(), changes.refused.len()), (1, 1));
         assert!(!changes.refused[0].last_good_kept);
         assert_eq!(source.site().unwrap().up(), (1, 2));
 
         // The same issuer, now from a file that is not there: its documents stay.
-        let changes = source.replace(vec![spec("https://h/a", bad)]);
+        let changes = source.replace(vec![spec("https://h/a", bad)]).unwrap();
         assert!(changes.refused[0].last_good_kept);
         assert_eq!(kids(&source, 0).len(), 1);
+    }
+
+    #[test]
+    fn a_list_of_issuers_is_taken_whole_or_not_at_all() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("a.pub");
+        fs::write(&file, public(1)).unwrap();
+        let of = |issuer: &str| spec(issuer, file.clone());
+        let specs = vec![of("https://h/a"), of("https://h/b")];
+        let (mut source, _) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
+
+        let collision = vec![of("https://h/a"), of("https://other/a")];
+        assert!(matches!(
+            source.replace(collision),
+            Err(ServeError::DuplicatePath { .. })
+        ));
+        assert_eq!(source.site().unwrap().up(), (2, 2));
+
+        let changes = source.replace(vec![of("https://h/a")]).unwrap();
+        assert_eq!(
+            (changes.removed, source.site().unwrap().up()),
+            (vec!["https://h/b".to_owned()], (1, 1))
+        );
+    }
+
+    #[test]
+    fn a_key_that_goes_is_named_and_a_dangling_link_takes_none() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("a.pub"), public(1)).unwrap();
+        fs::write(home.path().join("b.pub"), public(2)).unwrap();
+        let specs = vec![spec("https://h/a", home.path().to_owned())];
+        let (mut source, _) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
+        let second = kids(&source, 0)[1].clone();
+
+        fs::remove_file(home.path().join("b.pub")).unwrap();
+        std::os::unix::fs::symlink("nowhere", home.path().join("b.pub")).unwrap();
+        assert!(source.reload().refused[0].last_good_kept);
+        fs::remove_file(home.path().join("b.pub")).unwrap();
+        assert_eq!(source.reload().reloaded[0].withdrawn, [second]);
     }
 }

@@ -25,9 +25,9 @@ pub struct Args {
     /// The algorithm that tokens will be signed with; RS256 is accepted most widely
     #[arg(long, value_enum, ignore_case = true, default_value = "RS256")]
     pub algorithm: AlgorithmName,
-    /// The size of an RSA key
-    #[arg(long, value_name = "BITS", value_parser = ["2048", "3072", "4096"], default_value = "2048")]
-    pub rsa_bits: String,
+    /// The size of an RSA key [default: 2048]
+    #[arg(long, value_name = "BITS", value_parser = ["2048", "3072", "4096"])]
+    pub rsa_bits: Option<String>,
     /// The files are called NAME.key and NAME.pub
     #[arg(long, default_value = "sa", value_parser = file_name)]
     pub name: String,
@@ -80,13 +80,19 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         rsa_bits,
         name,
     } = args;
-    let kind = match (algorithm, rsa_bits.as_str()) {
-        (AlgorithmName::Rs256, "2048") => KeyKind::Rsa2048,
-        (AlgorithmName::Rs256, "3072") => KeyKind::Rsa3072,
-        (AlgorithmName::Rs256, _) => KeyKind::Rsa4096,
-        (AlgorithmName::Es256, _) => KeyKind::Ec(Curve::P256),
-        (AlgorithmName::Es384, _) => KeyKind::Ec(Curve::P384),
-        (AlgorithmName::Es512, _) => KeyKind::Ec(Curve::P521),
+    let kind = match (algorithm, rsa_bits.as_deref()) {
+        (AlgorithmName::Rs256, None | Some("2048")) => KeyKind::Rsa2048,
+        (AlgorithmName::Rs256, Some("3072")) => KeyKind::Rsa3072,
+        (AlgorithmName::Rs256, Some(_)) => KeyKind::Rsa4096,
+        (_, Some(_)) => {
+            return Err(Failure::usage(
+                "--rsa-bits is for RS256 only",
+                "leave it out: the curve sets the size",
+            ));
+        }
+        (AlgorithmName::Es256, None) => KeyKind::Ec(Curve::P256),
+        (AlgorithmName::Es384, None) => KeyKind::Ec(Curve::P384),
+        (AlgorithmName::Es512, None) => KeyKind::Ec(Curve::P521),
     };
     let key = keygen::generate(kind)?;
     let paths = PairPaths::new(&out, &name);
@@ -103,7 +109,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 fn file_name(text: &str) -> Result<String, String> {
-    let plain = !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\0']);
+    let special = |c: char| c == '/' || c.is_control();
+    let plain = !text.is_empty() && !text.starts_with('.') && !text.contains(special);
     if plain {
         Ok(text.to_owned())
     } else {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{self, Render};
+use crate::output::{self, Render, visible};
 use crate::report::{self, Failure};
 
 /// Show what each PEM block of a key file is, its kid, and what kube-apiserver does with it.
@@ -99,7 +99,12 @@ impl Block {
             _ => "no key".to_owned(),
         };
         let mut lines = vec![
-            format!("{}:{}  {}", self.file.display(), self.line, self.label),
+            format!(
+                "{}:{}  {}",
+                visible(&self.file.display().to_string()),
+                self.line,
+                visible(&self.label)
+            ),
             format!("  is                                  {}", self.form),
             format!("  key                                 {key}"),
         ];

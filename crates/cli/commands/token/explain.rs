@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::commands::token::{read, timestamp};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::Render;
+use crate::output::{Render, visible};
 use crate::report::Failure;
 
 /// Say in words what a token claims, and what would make AWS STS or kube-apiserver refuse it.
@@ -79,7 +79,10 @@ impl Render for Explained {
                 .map(|line| {
                     format!(
                         "  {:<14} {}\n  {:<14} {}",
-                        line.name, line.value, "", line.meaning
+                        visible(&line.name),
+                        visible(&line.value),
+                        "",
+                        visible(&line.meaning)
                     )
                 })
                 .collect();
@@ -88,7 +91,7 @@ impl Render for Explained {
         let problems: Vec<_> = self
             .problems
             .iter()
-            .map(|problem| format!("  {}: {}", problem.refused_by, problem.reason))
+            .map(|problem| format!("  {}: {}", problem.refused_by, visible(&problem.reason)))
             .collect();
         let verdict = if problems.is_empty() {
             "no problem seen; the signature was not looked at (irsa token verify does)".to_owned()

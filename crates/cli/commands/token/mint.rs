@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueHint;
+use clap::builder::NonEmptyStringValueParser;
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::token::claims::{ServiceAccount, TokenRequest};
 use irsa_issuer::keyfile;
@@ -30,7 +31,7 @@ pub struct Args {
     #[command(flatten)]
     pub issuer: IssuerArgs,
     /// Who may accept it
-    #[arg(long, value_name = "AUD", default_value = "sts.amazonaws.com")]
+    #[arg(long, value_name = "AUD", value_parser = NonEmptyStringValueParser::new(), default_value = "sts.amazonaws.com")]
     pub audience: String,
     /// Whose token it is
     #[arg(long, value_name = "NAMESPACE/NAME")]

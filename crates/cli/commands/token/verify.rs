@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueHint;
+use clap::builder::NonEmptyStringValueParser;
 use irsa_core::jwks::JwkSet;
 use irsa_core::token::verify::{Expectation, Verified, verify};
 use irsa_issuer::keyfile;
@@ -14,7 +15,7 @@ use crate::args::{FetchArgs, IssuerArgs};
 use crate::commands::token::{read, timestamp};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::Render;
+use crate::output::{Render, visible};
 use crate::report::Failure;
 
 /// Verify a token as a relying party does: signature, issuer, audience, times and kid.
@@ -27,7 +28,7 @@ pub struct Args {
     #[command(flatten)]
     pub issuer: IssuerArgs,
     /// Who we are: a client ID of the IAM provider
-    #[arg(long, value_name = "AUD", default_value = "sts.amazonaws.com")]
+    #[arg(long, value_name = "AUD", value_parser = NonEmptyStringValueParser::new(), default_value = "sts.amazonaws.com")]
     pub audience: String,
     /// Take the keys from a file instead of fetching them
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -57,7 +58,11 @@ impl Render for Accepted {
     fn text(&self) -> String {
         format!(
             "accepted\nsubject  {}\nkid      {} ({})\nexpires  {}\nkeys     {}",
-            self.subject, self.kid, self.algorithm, self.expires, self.jwks
+            visible(&self.subject),
+            visible(&self.kid),
+            self.algorithm,
+            self.expires,
+            visible(&self.jwks)
         )
     }
 }

@@ -5,9 +5,10 @@ use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::issuer::{IssuerUrl, TrailingSlash};
+use crate::token::Token;
+use crate::token::claims::ServiceAccount;
 use crate::token::verify::SKEW_SECONDS;
 use crate::token::wording::{duration, instant, relative};
-use crate::token::{MAX_CHARS, Token, claims::ServiceAccount};
 
 /// One line of an explanation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,13 +166,6 @@ fn header_problems(token: &Token, problems: &mut Vec<Problem>) {
             problems,
             Verifier::Both,
             "the header has critical extensions",
-        );
-    }
-    if token.len() > MAX_CHARS {
-        add(
-            problems,
-            Verifier::Sts,
-            format!("it is longer than {MAX_CHARS} characters"),
         );
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use irsa_core::change::Expected;
 use irsa_core::jwks::MAX_DOCUMENT_BYTES;
@@ -40,7 +40,7 @@ impl Directory {
             action: "written",
             source,
         };
-        fs::create_dir_all(&self.root).map_err(fail)?;
+        create_directories(&self.root).map_err(fail)?;
         // On the directory itself, so that no lock file is left for the web server to serve.
         let lock = File::open(&self.root).map_err(fail)?;
         match lock.try_lock() {
@@ -53,18 +53,42 @@ impl Directory {
         }
     }
 
+    /// The file of a path below the issuer. Core makes these paths; a second look here, because a path that
+    /// leaves the directory would write anywhere.
+    fn file(&self, path: &str) -> Result<PathBuf, PublishError> {
+        let inside = Path::new(path)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        if inside && !path.is_empty() {
+            Ok(self.root.join(path))
+        } else {
+            Err(PublishError::Outside(path.to_owned()))
+        }
+    }
+
     fn read(&self, path: &str) -> Result<Option<Stored>, PublishError> {
-        let path = self.root.join(path);
+        let path = self.file(path)?;
         let fail = |source| PublishError::Io {
             path: path.clone(),
             action: "read",
             source,
         };
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {}
+            // A pipe would block for ever.
+            Ok(_) => return Err(PublishError::NotAFile(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // A link to nowhere is not nothing: creating the file would fail for ever.
+                let dangling = path.symlink_metadata().is_ok();
+                return if dangling {
+                    Err(PublishError::NotAFile(path))
+                } else {
+                    Ok(None)
+                };
+            }
             Err(source) => return Err(fail(source)),
-        };
+        }
+        let file = File::open(&path).map_err(fail)?;
         let mut bytes = Vec::new();
         // One byte more than is accepted, so that core refuses it as too large rather than as cut short.
         file.take(MAX_DOCUMENT_BYTES as u64 + 1)
@@ -86,7 +110,7 @@ impl LockedDirectory {
         if !unchanged {
             return Err(PublishError::Conflict(path.to_owned()));
         }
-        let target = self.directory.root.join(path);
+        let target = self.directory.file(path)?;
         replace(&target, bytes, *expected == Expected::Absent).map_err(|source| {
             match source.kind() {
                 io::ErrorKind::AlreadyExists => PublishError::Conflict(path.to_owned()),
@@ -126,10 +150,27 @@ impl Publisher for LockedDirectory {
     }
 }
 
+/// Makes a directory and those above it. They are public whatever the umask says: a web server must enter them.
+fn create_directories(directory: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = directory
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
+    for path in missing.into_iter().rev() {
+        match fs::create_dir(path) {
+            Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o755))?,
+            // Another run was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Puts a file in place whole and durably. It is public: 0644, for the web server.
 fn replace(target: &Path, bytes: &[u8], create: bool) -> io::Result<()> {
     let directory = parent(target);
-    fs::create_dir_all(directory)?;
+    create_directories(directory)?;
     let mut file = NamedTempFile::new_in(directory)?;
     file.write_all(bytes)?;
     file.as_file()
@@ -141,4 +182,38 @@ fn replace(target: &Path, bytes: &[u8], create: bool) -> io::Result<()> {
         file.persist(target)?;
     }
     sync_directory(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_leaves_the_directory() {
+        let directory = Directory::new(PathBuf::from("/srv"));
+        assert_eq!(
+            directory.file("openid/v1/jwks").unwrap(),
+            Path::new("/srv/openid/v1/jwks")
+        );
+        for path in ["", "/etc/x", "../x", "a/../../x", "./x"] {
+            assert!(
+                matches!(directory.file(path), Err(PublishError::Outside(_))),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn links_to_nowhere_and_directories_are_not_documents() {
+        let home = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("nowhere", home.path().join("link")).unwrap();
+        fs::create_dir(home.path().join("dir")).unwrap();
+        let directory = Directory::new(home.path().to_owned());
+        for path in ["link", "dir"] {
+            assert!(
+                matches!(directory.read(path), Err(PublishError::NotAFile(_))),
+                "{path}"
+            );
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //! only when it parses and fits; otherwise the last good pair stays and is warned about once.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -249,7 +249,13 @@ fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
         let problem = format!("{length} bytes, at most {MAX_FILE_BYTES} are read");
         return Err(fault(io::Error::new(io::ErrorKind::FileTooLarge, problem)));
     }
-    fs::read(path).map_err(fault)
+    let mut bytes = Vec::new();
+    // the length above is what the file said before: a device or a file that grows says something else
+    let file = fs::File::open(path).map_err(fault)?;
+    file.take(MAX_FILE_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(fault)?;
+    Ok(bytes)
 }
 
 fn first_expiry(
