@@ -194,28 +194,26 @@ impl Reloader {
     }
 
     fn look(&mut self) {
-        self.follow_config(ConfigFile::poll);
+        if self.config.as_mut().is_some_and(ConfigFile::has_changed) {
+            self.follow_config();
+        }
         let changes = self.source.poll();
         self.take(changes);
     }
 
     fn reload(&mut self) {
-        self.follow_config(ConfigFile::reload);
+        self.follow_config();
         let changes = self.source.reload();
         self.take(changes);
     }
 
-    fn follow_config(
-        &mut self,
-        read: fn(&mut ConfigFile) -> Option<Result<Vec<IssuerSpec>, Failure>>,
-    ) {
+    fn follow_config(&mut self) {
         let Some(file) = &mut self.config else {
             return;
         };
-        let taken = match read(file) {
-            None => return,
-            Some(specs) => specs.and_then(|specs| Ok(self.source.replace(specs)?)),
-        };
+        let taken = file
+            .read()
+            .and_then(|specs| Ok(self.source.replace(specs)?));
         match taken {
             Ok(changes) => self.take(changes),
             Err(failure) => {
@@ -291,24 +289,19 @@ impl ConfigFile {
         })
     }
 
-    /// As [`SiteSource::poll`]: a change counts once it has been seen twice.
-    fn poll(&mut self) -> Option<Result<Vec<IssuerSpec>, Failure>> {
+    /// As in [`SiteSource::poll`], a change counts once it has been seen twice.
+    fn has_changed(&mut self) -> bool {
         let stamp = Stamp::of(std::slice::from_ref(&self.path));
-        if stamp == self.loaded {
-            self.pending = None;
-            return None;
-        }
-        if self.pending.as_ref() != Some(&stamp) {
-            self.pending = Some(stamp);
-            return None;
-        }
-        self.reload()
+        let settled = self.pending.as_ref() == Some(&stamp);
+        let changed = stamp != self.loaded;
+        self.pending = changed.then_some(stamp);
+        changed && settled
     }
 
-    fn reload(&mut self) -> Option<Result<Vec<IssuerSpec>, Failure>> {
+    fn read(&mut self) -> Result<Vec<IssuerSpec>, Failure> {
         self.loaded = Stamp::of(std::slice::from_ref(&self.path));
         self.pending = None;
-        Some(self.specs())
+        self.specs()
     }
 
     fn specs(&self) -> Result<Vec<IssuerSpec>, Failure> {
