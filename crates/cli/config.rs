@@ -200,7 +200,7 @@ impl TextError {
             DeserializeError::SerdeUnknownField {
                 field, expected, ..
             } => Self {
-                message: format!("{at}unknown key \"{field}\""),
+                message: format!("{at}unknown key \"{}\"", field.escape_debug()),
                 help: Some(match nearest(field, expected) {
                     Some(known) => format!("did you mean \"{known}\"?"),
                     None => format!("known here: {}", expected.join(", ")),
