@@ -1,0 +1,1 @@
+VHCjtokU7mfcxYuxDIh5ytidosJovPeifXQ3loDABYc

@@ -1,0 +1,1 @@
+cqmxPX1Hi-8ZidYXlroxV2RdgLZMhpavPHtWEoW4dqU

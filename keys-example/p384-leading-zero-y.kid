@@ -1,0 +1,1 @@
+MxfYYFz9wSrqH9XKovBRO7qo4CqGTFYqzrkIg0tM2bM

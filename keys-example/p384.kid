@@ -1,0 +1,1 @@
+MU-YKLrEzxnlrgtzIPQm8msNiiqYBolecN7RQKc912s

@@ -1,0 +1,1 @@
+5UDcj1wrb_2U79qc0PRS5e7c9bNAOZMluKsUbKEiqsw

@@ -1,0 +1,1 @@
+vuF9je-Ib1b77HVv8ItXoi5RmWuQw-I_PEDYohKf9fQ

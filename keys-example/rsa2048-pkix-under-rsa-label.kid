@@ -1,0 +1,1 @@
+LGz7teX-rZp7nC6qLMG9Gk0fsuGfYixoBTw_yicDbAA

@@ -1,0 +1,1 @@
+IutkLdqX9e3gXX2ByEmsh5zGk_W6wyqg4tsvksRKNc0
