@@ -5,7 +5,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 irsa=${IRSA_BIN:-$root/target/release/irsa}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/irsa-e2e
-seed=${IRSA_E2E_SEED:-$(date +%Y%m%d)}
+seed=${IRSA_E2E_SEED:-1}
 mkdir -p "$cache"
 work=$(mktemp -d)
 started=()
