@@ -104,8 +104,9 @@ def compare(title, servers, arguments, path="/keys.json", headers=None):
     results = {server.name: [] for server in servers}
     loads = []
     for turn in range(arguments.pairs):
-        order = servers if turn % 2 == 0 else servers[::-1]
-        for server in order:
+        # rotated, so that none is always the first after a pause
+        start = turn % len(servers)
+        for server in servers[start:] + servers[:start]:
             rate, load = server.load(arguments.seconds, path, headers.get(server.name, []))
             results[server.name].append(rate)
             loads.append(load)
