@@ -18,6 +18,7 @@ pub mod logging;
 pub mod output;
 pub mod report;
 pub mod settings;
+pub mod visible;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -36,17 +36,6 @@ pub fn print(result: &impl Render, format: Format) -> Result<(), Failure> {
     }
 }
 
-/// A foreign text on one line, with nothing that a terminal acts on: whoever made a token or a certificate chose its
-/// characters, and must neither forge a line of ours nor move the cursor.
-pub fn visible(text: &str) -> String {
-    let escape = |c: char| match c {
-        ' '..='~' => c.to_string(),
-        // What is left unchanged here is a letter or sign in some language.
-        c => c.escape_debug().to_string(),
-    };
-    text.chars().map(escape).collect()
-}
-
 /// Writes bytes and a newline.
 pub fn line(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
@@ -72,17 +61,4 @@ pub fn table<const N: usize>(
     // Every line has a blank before its first column, and is padded to the right end.
     let trim = |line: &str| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned();
     lines.lines().map(trim).collect::<Vec<_>>().join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_are_shown_and_letters_left() {
-        assert_eq!(
-            visible("a\n\u{1b}[31m\u{202e}ü\""),
-            "a\\n\\u{1b}[31m\\u{202e}ü\""
-        );
-    }
 }

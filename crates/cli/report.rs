@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use irsa_core::explain::Explain;
 
 use crate::exit::Exit;
-use crate::output::visible;
+use crate::visible::visible;
 
 /// Why a command stopped.
 #[derive(Debug)]

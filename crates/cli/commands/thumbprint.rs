@@ -13,8 +13,9 @@ use serde::Serialize;
 use crate::args::duration;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{self, Format, Render, visible};
+use crate::output::{self, Format, Render};
 use crate::report::{self, Failure};
+use crate::visible::visible;
 
 /// Print the CA thumbprint of a server, as IAM's ThumbprintList wants it.
 ///

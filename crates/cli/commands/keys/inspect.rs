@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{self, Render, visible};
+use crate::output::{self, Render};
 use crate::report::{self, Failure};
+use crate::visible::visible;
 
 /// Show what each PEM block of a key file is, its kid, and what kube-apiserver does with it.
 ///

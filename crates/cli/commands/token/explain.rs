@@ -10,8 +10,9 @@ use serde::Serialize;
 use crate::commands::token::{read, timestamp};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{Render, visible};
+use crate::output::Render;
 use crate::report::Failure;
+use crate::visible::visible;
 
 /// Say in words what a token claims, and what would make AWS STS or kube-apiserver refuse it.
 ///

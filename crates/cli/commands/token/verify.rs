@@ -15,8 +15,9 @@ use crate::args::{FetchArgs, IssuerArgs};
 use crate::commands::token::{read, timestamp};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{Render, visible};
+use crate::output::Render;
 use crate::report::Failure;
+use crate::visible::visible;
 
 /// Verify a token as a relying party does: signature, issuer, audience, times and kid.
 ///
