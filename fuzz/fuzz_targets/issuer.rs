@@ -30,7 +30,7 @@ fuzz_target!(|text: &str| {
     assert_eq!(uri.below(&issuer), Some("keys.json"));
 
     let name = issuer.iam_name();
-    assert!(!name.contains("://") && issuer.as_str().len() > name.len());
+    assert!(issuer.as_str().len() > name.len() + "://".len());
     assert!(
         name.strip_suffix('/')
             .unwrap_or(&name)

@@ -58,6 +58,8 @@ enum Fault {
     Extra,
     #[error("has {0} characters, expected at most {MAX_CHARS}")]
     TooLong(usize),
+    #[error("has an upper-case scheme, an odd character in the host or a broken percent escape")]
+    Odd,
     #[error("would be read as \"{0}\"")]
     NotCanonical(String),
 }
@@ -75,6 +77,7 @@ impl Explain for IssuerUrlError {
                  with it, add --allow-trailing-slash",
                 self.text.trim_end_matches('/')
             ),
+            Fault::Odd => "kube-apiserver and relying parties refuse such URLs: use letters, digits and hyphens".into(),
             Fault::Extra => "leave scheme, host and path only".into(),
             Fault::TooLong(_) => "IAM refuses longer provider URLs; choose a shorter path".into(),
             Fault::NotCanonical(canonical) => format!(
@@ -248,6 +251,10 @@ fn parse_url(text: &str) -> Result<Url, Fault> {
         let canonical = canonical.strip_suffix('/').unwrap_or(canonical);
         return Err(Fault::NotCanonical(shorten(canonical)));
     }
+    // kube-apiserver reads the URL with Go's url.Parse, which is stricter here than the URL standard.
+    if !text.starts_with("http") || !has_plain_host(&url) || !has_whole_escapes(text) {
+        return Err(Fault::Odd);
+    }
     Ok(url)
 }
 
@@ -270,6 +277,21 @@ fn same_text(text: &str, parsed: &str) -> bool {
         (Some((a, a_path)), Some((b, b_path))) => a.eq_ignore_ascii_case(b) && a_path == b_path,
         _ => false,
     }
+}
+
+fn has_plain_host(url: &Url) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    match url.host() {
+        Some(Host::Domain(name)) => name.bytes().all(plain),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
+    }
+}
+
+fn has_whole_escapes(text: &str) -> bool {
+    text.split('%')
+        .skip(1)
+        .all(|after| after.len() >= 2 && after.bytes().take(2).all(|b| b.is_ascii_hexdigit()))
 }
 
 fn loopback(url: &Url) -> bool {
@@ -334,6 +356,16 @@ mod tests {
         refuses("https://u@h/a", "user info");
         refuses("https://h:443/a", "would be read as \"https://h/a\"");
         refuses("https://h/a/../b", "would be read as \"https://h/b\"");
+        refuses("httPs://h/a", "upper-case scheme");
+        for odd in [
+            "https://h/A%zz",
+            "https://h/a%",
+            "https://h/%2'/b",
+            "https://`h/a",
+            "https://10.0.0}1/a",
+        ] {
+            refuses(odd, "odd character");
+        }
         refuses("https://h/a b", "would be read as");
         refuses(" https://h", "would be read as");
         refuses("https:\\\\h", "would be read as");
