@@ -252,7 +252,7 @@ fn parse_url(text: &str) -> Result<Url, Fault> {
         return Err(Fault::NotCanonical(shorten(canonical)));
     }
     // kube-apiserver reads the URL with Go's url.Parse, which is stricter here than the URL standard.
-    if !text.starts_with("http") || !has_plain_host(&url) || !has_whole_escapes(text) {
+    if !has_plain_scheme(text) || !has_plain_host(&url) || !has_whole_escapes(text) {
         return Err(Fault::Odd);
     }
     Ok(url)
@@ -277,6 +277,10 @@ fn same_text(text: &str, parsed: &str) -> bool {
         (Some((a, a_path)), Some((b, b_path))) => a.eq_ignore_ascii_case(b) && a_path == b_path,
         _ => false,
     }
+}
+
+fn has_plain_scheme(text: &str) -> bool {
+    text.starts_with("https://") || text.starts_with("http://")
 }
 
 fn has_plain_host(url: &Url) -> bool {
@@ -356,7 +360,9 @@ mod tests {
         refuses("https://u@h/a", "user info");
         refuses("https://h:443/a", "would be read as \"https://h/a\"");
         refuses("https://h/a/../b", "would be read as \"https://h/b\"");
-        refuses("httPs://h/a", "upper-case scheme");
+        for scheme in ["httPs", "httpS", "HTTPS"] {
+            refuses(&format!("{scheme}://h/a"), "upper-case scheme");
+        }
         for odd in [
             "https://h/A%zz",
             "https://h/a%",
