@@ -19,19 +19,23 @@ fn one(home: &Home) -> Server {
     )
 }
 
-fn with_key() -> Home {
-    let home = Home::new();
+fn add_key(home: &Home, name: &str, algorithm: &str) {
     home.irsa(&[
         "keys",
         "generate",
         "--out",
         "keys",
         "--name",
-        "a",
+        name,
         "--algorithm",
-        "ES256",
+        algorithm,
     ])
     .ok();
+}
+
+fn with_key() -> Home {
+    let home = Home::new();
+    add_key(&home, "a", "ES256");
     home
 }
 
@@ -66,17 +70,7 @@ fn new_keys_are_taken_and_bad_ones_are_not() {
     let jwks_now = || get(&address, "/a/keys.json").1;
     let first = jwks_now();
 
-    home.irsa(&[
-        "keys",
-        "generate",
-        "--out",
-        "keys",
-        "--name",
-        "b",
-        "--algorithm",
-        "ES384",
-    ])
-    .ok();
+    add_key(&home, "b", "ES384");
     let both = eventually("the second key", || {
         Some(jwks_now()).filter(|now| *now != first)
     });
@@ -232,17 +226,7 @@ fn the_list_of_issuers_is_followed_whole_or_not_at_all() {
     home.write("irsa.yaml", both.clone() + &entry("https://other/a"));
     server.wait_for("is already served for issuer");
     let before = get(&address, "/a/keys.json").1;
-    home.irsa(&[
-        "keys",
-        "generate",
-        "--out",
-        "keys",
-        "--name",
-        "b",
-        "--algorithm",
-        "ES384",
-    ])
-    .ok();
+    add_key(&home, "b", "ES384");
     eventually("the second key", || {
         (get(&address, "/a/keys.json").1 != before).then_some(())
     });

@@ -154,7 +154,7 @@ struct Reloader {
 
 impl Reloader {
     /// Looks at the files for ever, on a thread of its own: reading ten thousand files must not hold up a request.
-    /// The pause after a look is long enough that looking never takes more than a hundredth of the time.
+    /// The pause after a look grows with the time that the look took, within a bound: see [`LOOK_COST`].
     async fn watch(mut self, mut hangup: Signal, every: Duration) -> Result<(), Failure> {
         let mut pause = every;
         loop {

@@ -240,6 +240,8 @@ fn begin_lines(text: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     const ONE: &str = "-----BEGIN A-----\nAAEC\n-----END A-----\n";
@@ -305,5 +307,32 @@ mod tests {
         let text =
             "-----BEGIN A-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nAAEC\n-----END A-----\n";
         assert!(scan(text.as_bytes()).blocks[0].encrypted);
+    }
+
+    /// The best of three, so that a pause of the machine does not count.
+    fn time_to_scan(pattern: &str, bytes: usize) -> Duration {
+        let text = pattern.repeat(bytes / pattern.len());
+        let once = |_| {
+            let start = Instant::now();
+            drop(scan(text.as_bytes()));
+            start.elapsed()
+        };
+        (0..3).map(once).min().unwrap()
+    }
+
+    #[test]
+    fn time_grows_with_the_length_and_not_with_its_square() {
+        // Each of these took seconds for a mebibyte once.
+        for pattern in [
+            "-----BEGIN A\n",
+            "-----BEGIN A-----\n-----END A-----\n",
+            "-----BEGIN A:-----\n-----END :\n",
+            "-----BEGIN A-----\nx: y\n-----END B-----\n",
+        ] {
+            let ratio = time_to_scan(pattern, 1 << 20).as_secs_f64()
+                / time_to_scan(pattern, 1 << 15).as_secs_f64().max(1e-5);
+            // 32 times the length: linear is 32, quadratic 1024.
+            assert!(ratio < 200.0, "{pattern:?}: {ratio}");
+        }
     }
 }

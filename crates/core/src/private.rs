@@ -280,7 +280,7 @@ mod tests {
             let key = PrivateKeyPem::from_scalar(curve, &scalar).unwrap();
             assert!(
                 key.expose_pem()
-                    .starts_with("-----BEGIN EC PRIVATE KEY-----\n")
+                    .starts_with(&format!("-----BEGIN {}-----\n", PrivateForm::Sec1.label()))
             );
             let again = PrivateKeyPem::parse(key.expose_pem().as_bytes()).unwrap();
             assert_eq!(again.public_key(), key.public_key());

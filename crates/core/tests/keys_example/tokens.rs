@@ -1,30 +1,13 @@
-//! The vectors of `keys-example/`: what kube-apiserver made, ours must equal byte for byte; what it signed, we verify.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "a test; clippy exempts only what stands inside a test function"
-)]
-
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use irsa_core::block::{KeyFile, Verdict};
-use irsa_core::discovery;
-use irsa_core::issuer::{IssuerUrl, JwksUri, TrailingSlash};
+use irsa_core::issuer::IssuerUrl;
 use irsa_core::jwks::JwkSet;
-use irsa_core::keys::PublicKey;
 use irsa_core::token::verify::{Expectation, Refusal, Verified, verify};
 use irsa_core::token::{MAX_CHARS, Token, TokenError};
 use jiff::Timestamp;
-use serde_json::Value;
 
-const ISSUER: &str = "https://issuer.example.com";
-const JWKS_URI: &str = "https://issuer.example.com/keys.json";
+use crate::files::{folder, issuer, read, text};
+
 const AUDIENCE: &str = "sts.amazonaws.com";
 
 /// The tokens of the real servers, each with the JWKS that it verifies with.
@@ -82,165 +65,6 @@ const TOKENS: [(&str, &str); 13] = [
         "kube-apiserver-1.36/signers/sa4096.jwks.json",
     ),
 ];
-
-#[test]
-fn every_key_file_has_the_documents_of_kube_apiserver() {
-    for file in key_files("") {
-        let name = file.display();
-        let parsed = KeyFile::parse(&read(&file));
-        let keys = match parsed.apiserver_keys() {
-            Ok(keys) => keys.into_iter().map(|(_, key)| key).collect::<Vec<_>>(),
-            Err(refusal) => {
-                assert!(file.with_extension("refusal").exists(), "{name}: {refusal}");
-                continue;
-            }
-        };
-        assert!(
-            !file.with_extension("refusal").exists(),
-            "{name}: kube-apiserver refuses it"
-        );
-        let kids: Vec<_> = keys.iter().map(|key| key.kid().to_string()).collect();
-        assert_eq!(
-            kids.join("\n") + "\n",
-            text(&file.with_extension("kid")),
-            "{name}"
-        );
-        let set = JwkSet::from_keys_as_apiserver(&keys);
-        assert_eq!(
-            utf8(&set.to_bytes()),
-            text(&file.with_extension("jwks.json")),
-            "{name}"
-        );
-        let discovery = discovery::to_bytes(&issuer(ISSUER), &uri(JWKS_URI), &set.algorithms());
-        assert_eq!(
-            utf8(&discovery),
-            text(&file.with_extension("discovery.json")),
-            "{name}"
-        );
-        assert_eq!(
-            JwkSet::parse(&set.to_bytes()).unwrap(),
-            set,
-            "{name} read back"
-        );
-        assert_eq!(
-            discovery::parse(&discovery, &issuer(ISSUER))
-                .unwrap()
-                .jwks_uri,
-            uri(JWKS_URI)
-        );
-    }
-}
-
-#[test]
-fn no_expected_file_is_left_without_a_key_file() {
-    let names: BTreeSet<_> = key_files("").iter().map(|file| stem(file)).collect();
-    for entry in std::fs::read_dir(folder("")).unwrap() {
-        let path = entry.unwrap().path();
-        let expected = path
-            .extension()
-            .is_some_and(|e| e == "kid" || e == "json" || e == "refusal");
-        assert!(
-            !expected || names.contains(&stem(&path)),
-            "{}",
-            path.display()
-        );
-    }
-}
-
-#[test]
-fn a_certificate_and_each_spelling_of_a_key_share_its_kid() {
-    let kid = |name: &str| text(&folder(&format!("{name}.kid")));
-    assert_eq!(kid("rsa2048-certificate"), kid("rsa2048"));
-    assert_eq!(kid("rsa2048-pkix-under-rsa-label"), kid("rsa2048"));
-    assert_eq!(kid("p256-certificate"), kid("p256"));
-    assert_eq!(kid("p521-certificate"), kid("p521"));
-    assert_eq!(kid("several-crlf"), kid("several"));
-}
-
-#[test]
-fn a_pkcs1_public_key_is_skipped_by_kube_apiserver_and_read_by_us() {
-    let parsed = KeyFile::parse(&read(&folder("rsa2048-pkcs1.pub")));
-    let key = parsed.blocks[0].key.as_ref().unwrap();
-    assert_eq!(format!("{}\n", key.kid()), text(&folder("rsa2048.kid")));
-    assert!(!matches!(parsed.blocks[0].as_verification, Verdict::Used));
-}
-
-#[test]
-fn a_key_survives_every_form_in_which_we_write_it() {
-    for file in key_files("") {
-        for block in KeyFile::parse(&read(&file)).blocks {
-            let Ok(key) = block.key else { continue };
-            assert_eq!(PublicKey::from_spki(&key.to_spki()).unwrap(), key);
-            let again = KeyFile::parse(key.to_pem().as_bytes());
-            assert_eq!(again.blocks[0].key.as_ref(), Ok(&key));
-        }
-    }
-}
-
-#[test]
-fn the_documents_of_real_servers_are_made_from_their_keys() {
-    let made = |files: &[&str]| {
-        let mut keys = Vec::new();
-        for file in files {
-            let parsed = KeyFile::parse(&read(&folder(file)));
-            keys.extend(
-                parsed
-                    .apiserver_keys()
-                    .unwrap()
-                    .into_iter()
-                    .map(|(_, key)| key),
-            );
-        }
-        JwkSet::from_keys_as_apiserver(&keys)
-    };
-    let [sa, sa2, ec] = ["sa", "sa2", "ec"].map(|name| format!("kube-apiserver-1.36/{name}.pub"));
-    let mut pairs = vec![
-        (
-            made(&[&sa, &ec]),
-            "kube-apiserver-1.20/jwks.rsa+ec.json".to_owned(),
-        ),
-        (
-            made(&[&sa, &sa2]),
-            "kube-apiserver-1.36/jwks.two-rsa.json".to_owned(),
-        ),
-    ];
-    let mut announced = vec![
-        (
-            made(&[&sa]),
-            "kube-apiserver-1.36/discovery.rs256.json".to_owned(),
-        ),
-        (
-            made(&[&sa, &ec]),
-            "kube-apiserver-1.36/discovery.jwks-uri-override.rsa+ec.json".to_owned(),
-        ),
-        (
-            made(&[&sa, &ec]),
-            "kube-apiserver-1.20/discovery.json".to_owned(),
-        ),
-    ];
-    for file in key_files("kube-apiserver-1.36/signers") {
-        let name = format!("kube-apiserver-1.36/signers/{}", stem(&file));
-        pairs.push((made(&[&format!("{name}.pub")]), format!("{name}.jwks.json")));
-        announced.push((
-            made(&[&format!("{name}.pub")]),
-            format!("{name}.discovery.json"),
-        ));
-    }
-    for (set, file) in pairs {
-        assert_eq!(utf8(&set.to_bytes()), text(&folder(&file)), "{file}");
-    }
-    for (set, file) in announced {
-        let expected = text(&folder(&file));
-        let document: Value = serde_json::from_str(&expected).unwrap();
-        let member = |name: &str| document[name].as_str().unwrap().to_owned();
-        let made = discovery::to_bytes(
-            &issuer(&member("issuer")),
-            &uri(&member("jwks_uri")),
-            &set.algorithms(),
-        );
-        assert_eq!(utf8(&made), expected, "{file}");
-    }
-}
 
 #[test]
 fn tokens_of_real_servers_verify_from_their_first_to_their_last_second() {
@@ -513,47 +337,4 @@ fn replacements(byte: u8, at: usize) -> impl Iterator<Item = u8> {
     ]
     .into_iter()
     .filter(move |other| *other != byte)
-}
-
-fn folder(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../keys-example")
-        .join(path)
-}
-
-fn key_files(path: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder(path))
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = entries
-        .filter(|p| p.extension().is_some_and(|e| e == "pub"))
-        .collect();
-    files.sort();
-    assert!(!files.is_empty(), "no key files in {path:?}");
-    files
-}
-
-fn stem(path: &Path) -> String {
-    let name = path.file_name().unwrap().to_string_lossy();
-    name.split('.').next().unwrap().to_owned()
-}
-
-fn read(path: &Path) -> Vec<u8> {
-    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn text(path: &Path) -> String {
-    utf8(&read(path))
-}
-
-fn utf8(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn issuer(text: &str) -> IssuerUrl {
-    IssuerUrl::parse(text, TrailingSlash::Allow).unwrap()
-}
-
-fn uri(text: &str) -> JwksUri {
-    JwksUri::parse(text).unwrap()
 }
