@@ -10,10 +10,12 @@
 )]
 
 pub mod args;
+pub mod aws;
 pub mod commands;
 pub mod config;
 pub mod context;
 pub mod exit;
+pub mod kubernetes;
 pub mod logging;
 pub mod output;
 pub mod report;

@@ -305,34 +305,47 @@ async fn exchange(
         .map_err(|error| fail(error.into()))
 }
 
+/// The certificates of a CA file in PEM: one or more, and nothing that is not one.
+pub fn read_ca_file(path: &Path) -> Result<Vec<u8>, FetchError> {
+    let fail = |source: io::Error| FetchError::CaFile {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path).map_err(fail)?;
+    file.take(MAX_CA_FILE)
+        .read_to_end(&mut text)
+        .map_err(fail)?;
+    add_certificates(&mut RootCertStore::empty(), &text).map_err(fail)?;
+    Ok(text)
+}
+
+fn add_certificates(roots: &mut RootCertStore, text: &[u8]) -> io::Result<()> {
+    let invalid = |error: &dyn std::fmt::Display| {
+        io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+    };
+    let mut found = false;
+    for certificate in CertificateDer::pem_slice_iter(text) {
+        let certificate = certificate.map_err(|error| invalid(&error))?;
+        roots.add(certificate).map_err(|error| invalid(&error))?;
+        found = true;
+    }
+    if found {
+        Ok(())
+    } else {
+        Err(invalid(&"no certificate inside"))
+    }
+}
+
 fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, FetchError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca_file {
-        let fail = |source: io::Error| FetchError::CaFile {
+        let text = read_ca_file(path)?;
+        add_certificates(&mut roots, &text).map_err(|source| FetchError::CaFile {
             path: path.to_owned(),
             source,
-        };
-        let invalid = |error: &dyn std::fmt::Display| {
-            fail(io::Error::new(
-                io::ErrorKind::InvalidData,
-                error.to_string(),
-            ))
-        };
-        let mut text = Vec::new();
-        let file = std::fs::File::open(path).map_err(fail)?;
-        file.take(MAX_CA_FILE)
-            .read_to_end(&mut text)
-            .map_err(fail)?;
-        let mut found = false;
-        for certificate in CertificateDer::pem_slice_iter(&text) {
-            let certificate = certificate.map_err(|error| invalid(&error))?;
-            roots.add(certificate).map_err(|error| invalid(&error))?;
-            found = true;
-        }
-        if !found {
-            return Err(invalid(&"no certificate inside"));
-        }
+        })?;
     }
     let config = ClientConfig::builder_with_provider(Arc::new(
         rustls::crypto::aws_lc_rs::default_provider(),

@@ -1,0 +1,1 @@
+//! The kube-apiserver sidecar: its flags on any distribution, and the rollout of a change.

@@ -1,0 +1,1 @@
+//! The EKS Connector sidecar: registration, console access, deregistration.

@@ -1,0 +1,1 @@
+//! The IAM sidecar: OIDC provider, roles and their trust policies, web identity probes.

@@ -1,0 +1,1 @@
+//! The pod identity webhook: what makes an IAM role useful to a pod.
