@@ -74,6 +74,9 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Apiserver(apiserver::Command::Revert(args)) => {
             apiserver::revert::run(args, context)
         }
+        Command::Apiserver(apiserver::Command::Rollout(args)) => {
+            apiserver::rollout::run(*args, context)
+        }
         Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),

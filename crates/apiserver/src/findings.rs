@@ -36,6 +36,20 @@ pub struct Finding {
     pub help: String,
 }
 
+impl Finding {
+    /// For people: the fault, with where it is in front, and the way to mend it.
+    pub fn text(&self, place: &str) -> String {
+        let severity = match self.severity {
+            Severity::Problem => "problem",
+            Severity::Note => "note",
+        };
+        format!(
+            "{severity}: {place}{}\n   help: {}",
+            self.message, self.help
+        )
+    }
+}
+
 /// A file that a flag names, as far as it can be seen from here.
 #[derive(Debug)]
 pub enum Seen<T> {

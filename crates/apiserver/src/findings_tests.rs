@@ -117,7 +117,7 @@ fn what_differs_from_what_is_wanted_is_named() {
         signing_key_file: Some("/new.key".to_owned()),
         api_audiences: Vec::new(),
         remove_issuers: Vec::new(),
-        remove_key_files: &[],
+        remove_key_files: Vec::new(),
     };
     let found = messages(
         &[(Flag::Issuer, "https://h/p/"), (Flag::KeyFile, "/sa.pub")],

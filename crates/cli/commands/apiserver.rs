@@ -3,6 +3,8 @@
 pub mod check;
 pub mod patch;
 pub mod revert;
+pub mod rollout;
+mod servers;
 mod wanted;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ pub enum Command {
     Check(Box<check::Args>),
     Patch(Box<patch::Args>),
     Revert(revert::Args),
+    Rollout(Box<rollout::Args>),
 }
 
 /// What `--distro` says.

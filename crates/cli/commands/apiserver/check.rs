@@ -1,5 +1,7 @@
 //! `irsa apiserver check`.
 
+mod live;
+
 use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
@@ -18,6 +20,7 @@ use irsa_issuer::keyfile;
 use serde::Serialize;
 
 use super::DistroChoice;
+use super::servers::{ClusterArgs, below};
 use super::wanted::WantedArgs;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -35,7 +38,7 @@ pub struct Args {
     #[command(flatten)]
     pub wanted: WantedArgs,
     /// The files: manifests of kube-apiserver and kube-controller-manager, or the cluster's configuration
-    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(required_unless_present = "live", conflicts_with = "live", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
     /// The distribution that the files are of: auto, or one of kubeadm, kubeadm-config, capi, eks-anywhere, k3s, rke2,
     /// kind, talos, kops
@@ -44,6 +47,15 @@ pub struct Args {
     /// Where the host's files are found, when the manifests come from another one
     #[arg(long, value_name = "DIR", default_value = "/", value_hint = ValueHint::DirPath)]
     pub root: PathBuf,
+    /// Ask the API servers themselves, each one directly: what they serve, sign, and accept of each other
+    #[arg(long)]
+    pub live: bool,
+    /// Address of an API server, with --live (several: repeat it) [default: those that registered themselves]
+    #[arg(long, value_name = "URL", requires = "live")]
+    pub server: Vec<String>,
+    /// The cluster, with --live.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 #[derive(Serialize)]
@@ -103,16 +115,7 @@ impl Render for Report {
         }
         for row in &self.findings {
             let line = row.line.map_or_else(String::new, |line| format!(":{line}"));
-            let severity = match row.finding.severity {
-                Severity::Problem => "problem",
-                Severity::Note => "note",
-            };
-            lines.push(format!(
-                "{severity}: {}{line}: {}",
-                row.file.display(),
-                row.finding.message
-            ));
-            lines.push(format!("   help: {}", row.finding.help));
+            lines.push(row.finding.text(&format!("{}{line}: ", row.file.display())));
         }
         if self.findings.is_empty() {
             lines.push("no problem found".to_owned());
@@ -140,12 +143,18 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         files,
         distro,
         root,
+        live,
+        server,
+        cluster,
     } = args;
     let wanted: Option<Wanted> = if wanted.given(context) {
         Some(wanted.resolve(context)?)
     } else {
         None
     };
+    if live {
+        return live::run(&cluster, &server, wanted.as_ref(), context);
+    }
     let mut looked = Vec::new();
     for path in files {
         let text = file::read(&path)?;
@@ -223,7 +232,7 @@ fn look(
         .collect();
     let open = |file: &str| match component.mounts.host_path(&document, file) {
         None => Seen::NotMounted,
-        Some(on_host) => read(&root.join(on_host.trim_start_matches('/'))),
+        Some(on_host) => read(&below(root, &on_host)),
     };
     // A path that the distribution chose is no fault of the file.
     let is_written = |flag, value: &str| written.values(flag).iter().any(|one| one == value);
