@@ -10,6 +10,7 @@ from .api_server import ApiServer
 from .client import ApiError, Client, wait_until
 from .control_plane import ControlPlane
 from .keys import KeyPair
+from .kubeadm_cluster import KubeadmCluster
 from .mini_kubelet import MiniKubelet
 from .pki import Authority
 from .process import Process, Refusal, binary, free_ports, working_folder
@@ -23,6 +24,7 @@ __all__ = [
     "Client",
     "ControlPlane",
     "KeyPair",
+    "KubeadmCluster",
     "MiniKubelet",
     "Process",
     "Refusal",

@@ -87,6 +87,10 @@ class MiniKubelet:
             while not self._stopping.wait(CHECK_SECONDS):
                 self._sync(self._read())
         finally:
+            # All at once, controllers too: an API server waits for those that watch it.
+            for running in self._pods.values():
+                for process in running.processes:
+                    process.ask_to_stop()
             self._sync({})
 
     def _record(self, pod, what, detail=""):
