@@ -189,7 +189,7 @@ class _RunningPod:
         for mount in container.get("volumeMounts", []):
             volume = volumes.get(mount["name"])
             if not volume or "hostPath" not in volume:
-                raise PodError(f"the mount \"{mount['name']}\" has no hostPath volume")
+                raise PodError(f'the mount "{mount["name"]}" has no hostPath volume')
             host = self.kubelet.host_path(volume["hostPath"]["path"])
             _require(host, volume["hostPath"].get("type", ""))
             if mount.get("subPath"):

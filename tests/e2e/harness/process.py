@@ -15,6 +15,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 LOG_LINES_ON_FAILURE = 25
+LOGS_ON_FAILURE = 8
 # klog's informational lines: hundreds at each shutdown.
 INFORMATION = re.compile(r"I\d{4} ")
 
@@ -34,7 +35,12 @@ class Process:
         # A test that is killed cannot stop its servers: the kernel does.
         command = ["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)]
         self._popen = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
         )
         self.pid = self._popen.pid
 
@@ -64,7 +70,7 @@ class Process:
     def stop(self, grace=20):
         """SIGTERM, and SIGKILL after `grace` seconds. Gives the exit code."""
         if self.running():
-            self._popen.send_signal(signal.SIGTERM)
+            self.ask_to_stop()
             try:
                 self._popen.wait(grace)
             except subprocess.TimeoutExpired:
@@ -103,7 +109,7 @@ def free_ports(count):
 
 @contextlib.contextmanager
 def working_folder(keep_on_failure=True):
-    """A new folder for keys, data and logs, removed at the end. On failure the ends of all logs are printed.
+    """A new folder for keys, data and logs, removed at the end. On failure the ends of the newest logs are printed.
 
     SIGTERM and SIGINT unwind the stack, so that whatever was started inside is stopped.
     """
@@ -131,8 +137,9 @@ def working_folder(keep_on_failure=True):
 
 def _print_logs(path):
     time.sleep(0.1)
-    for log in sorted(path.rglob("*.log")):
+    logs = sorted(path.rglob("*.log"), key=lambda log: log.stat().st_mtime)
+    for log in logs[-LOGS_ON_FAILURE:]:
         lines = [line for line in log.read_text(errors="replace").splitlines() if not INFORMATION.match(line)]
         lines = lines[-LOG_LINES_ON_FAILURE:]
         print(f"---- the last {len(lines)} lines of {log.relative_to(path)}", file=sys.stderr)
-        print("\n".join(line[:600] for line in lines), file=sys.stderr)
+        print("\n".join(line[:300] for line in lines), file=sys.stderr)
