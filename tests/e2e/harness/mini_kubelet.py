@@ -43,16 +43,19 @@ class MiniKubelet:
 
     A host path of a manifest that already lies under `root` is taken as it is: a tool that runs on this machine writes
     such paths. `backoff` is the wait before a crashed container is started again; it doubles, up to `longest_backoff`
-    (the real kubelet: 10 s up to 5 minutes).
+    (the real kubelet: 10 s up to 5 minutes). A container has `longest_grace` seconds to stop at most: an API server waits
+    for the watches of its own node's controller-manager for ten seconds.
     """
 
-    def __init__(self, root, name="node", backoff=1.0, longest_backoff=10.0):
+    def __init__(self, root, name="node", backoff=1.0, longest_backoff=10.0, longest_grace=5.0):
         self.root = pathlib.Path(root)
         self.name = name
         self.manifests = self.root / "etc/kubernetes/manifests"
         self.backoff = backoff
         self.longest_backoff = longest_backoff
+        self.longest_grace = longest_grace
         self.events = []
+        self.rounds = 0
         self._pods = {}
         self._refused = {}
         self._stopping = threading.Event()
@@ -76,6 +79,11 @@ class MiniKubelet:
         """How many events of one kind there were, of one pod or all."""
         return sum(1 for event in list(self.events) if event.what == what and pod in (None, event.pod))
 
+    def pod(self, name):
+        """The pod of this name as it runs, or None."""
+        running = self._pods.get(name)
+        return running and running.pod
+
     def process(self, pod):
         """The first container's process of a running pod, or None."""
         running = self._pods.get(pod)
@@ -86,6 +94,7 @@ class MiniKubelet:
         try:
             while not self._stopping.wait(CHECK_SECONDS):
                 self._sync(self._read())
+                self.rounds += 1
         finally:
             # All at once, controllers too: an API server waits for those that watch it.
             for running in self._pods.values():
@@ -167,7 +176,7 @@ class _RunningPod:
         self.kubelet._record(self.name, "started", self.identity[:8])
 
     def stop(self):
-        grace = self.pod["spec"].get("terminationGracePeriodSeconds", GRACE_SECONDS)
+        grace = min(self.pod["spec"].get("terminationGracePeriodSeconds", GRACE_SECONDS), self.kubelet.longest_grace)
         for process in self.processes:
             process.stop(grace)
         self.processes = []

@@ -16,8 +16,8 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 LOG_LINES_ON_FAILURE = 25
 LOGS_ON_FAILURE = 8
-# klog's informational lines: hundreds at each shutdown.
-INFORMATION = re.compile(r"I\d{4} ")
+# klog's informational lines, hundreds at each shutdown, and etcd's farewell.
+NOISE = re.compile(r"I\d{4} |.*(server closed|Server closed|closed network connection)")
 
 
 class Refusal(Exception):
@@ -139,7 +139,7 @@ def _print_logs(path):
     time.sleep(0.1)
     logs = sorted(path.rglob("*.log"), key=lambda log: log.stat().st_mtime)
     for log in logs[-LOGS_ON_FAILURE:]:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if not INFORMATION.match(line)]
+        lines = [line for line in log.read_text(errors="replace").splitlines() if not NOISE.match(line)]
         lines = lines[-LOG_LINES_ON_FAILURE:]
         print(f"---- the last {len(lines)} lines of {log.relative_to(path)}", file=sys.stderr)
         print("\n".join(line[:300] for line in lines), file=sys.stderr)
