@@ -6,6 +6,7 @@ import time
 
 import kubelet
 import seed_procedure
+
 from harness import Checks, KubeadmCluster, working_folder
 
 GROUPS = {

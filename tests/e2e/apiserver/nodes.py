@@ -3,9 +3,10 @@
 import contextlib
 import shutil
 
+from load import Load
+
 from harness import KeyPair, wait_until
 from harness.kubeadm_cluster import API_SERVER
-from load import Load
 
 STOCK_ISSUER = "https://kubernetes.default.svc.cluster.local"
 ISSUER = "https://oidc.example.com/prod"

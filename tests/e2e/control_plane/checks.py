@@ -10,6 +10,7 @@ import endpoints
 import legacy
 import refusals
 import tokens
+
 from harness import Checks, ControlPlane, working_folder
 
 GROUPS = {
