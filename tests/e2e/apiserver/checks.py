@@ -4,13 +4,17 @@ import os
 import sys
 import time
 
+import files
 import kubelet
+import patch
 import seed_procedure
 
 from harness import Checks, KubeadmCluster, working_folder
 
 GROUPS = {
     "seed_procedure": seed_procedure.check,
+    "files": files.check,
+    "patch": patch.check,
 }
 
 

@@ -1,5 +1,6 @@
 """What all groups of checks do with the nodes."""
 
+import base64
 import contextlib
 import shutil
 
@@ -53,3 +54,22 @@ def load_that_is_never_refused(cluster, checks, what, seed):
 
 def new_key(work, name, algorithm="rsa2048"):
     return KeyPair(work / "new-keys", name, algorithm)
+
+
+def secret_token(node, name):
+    """The token that the controller-manager writes into a Secret of this name."""
+    path = f"/api/v1/namespaces/default/secrets/{name}"
+    node.client.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/service-account-token",
+            "metadata": {"name": name, "annotations": {"kubernetes.io/service-account.name": "default"}},
+        }
+    )
+
+    def read():
+        return node.client.get(path).get("data", {}).get("token")
+
+    # The leader may just have been replaced: the next one waits for the lease to end.
+    return base64.b64decode(wait_until(f"a token in {name}", read, 60)).decode()
