@@ -1,5 +1,6 @@
 """`irsa apiserver check FILE`: a stock node is healthy, each broken one is named."""
 
+import json
 import shutil
 
 from edit import replace_flags
@@ -35,14 +36,14 @@ def check(cluster, checks, seed, work):
             if flags:
                 replace_flags(target, flags)
             copies.append(target)
-        return irsa.run("apiserver", "check", "--root", node.root, *wanted, *copies)
+        ended = irsa.run("apiserver", "check", "-o", "json", "--root", node.root, *wanted, *copies)
+        return ended.code, [each["message"] for each in json.loads(ended.text())["findings"] if each["severity"] == "problem"]
 
-    healthy = run()
-    checks.equal("a stock node is healthy", 0, healthy.code)
+    checks.equal("a stock node is healthy", (0, []), run())
     wanted = ["--issuer", ISSUER, "--key-file", f"{PKI}/check.pub", "--signing-key-file", f"{PKI}/check.key"]
-    different = run(wanted=wanted)
-    checks.equal("it is not what is wanted", 3, different.code)
-    checks.contains("what is missing is named", different.text(), ISSUER, f"{PKI}/check.pub")
+    code, problems = run(wanted=wanted)
+    checks.equal("it is not what is wanted", 3, code)
+    checks.contains("what is missing is named", "\n".join(problems), ISSUER, f"{PKI}/check.pub", f"{PKI}/check.key")
     adopted = {
         "service-account-issuer": [ISSUER, STOCK_ISSUER],
         "service-account-key-file": [f"{PKI}/sa.pub", f"{PKI}/check.pub"],
@@ -50,18 +51,32 @@ def check(cluster, checks, seed, work):
         "api-audiences": [f"{STOCK_ISSUER},{ISSUER}"],
     }
     private = {"service-account-private-key-file": [f"{PKI}/check.key"]}
-    checks.equal("an adopted node is", 0, run(adopted, private, wanted).code)
+    checks.equal("an adopted node is", (0, []), run(adopted, private, wanted))
 
     broken = {
         "issuers joined by a comma": ({"service-account-issuer": [f"{STOCK_ISSUER},{ISSUER}"]}, None, "comma"),
         "a signing key in no key file": ({"service-account-signing-key-file": [f"{PKI}/check.key"]}, None, "check.key"),
         "the STS audience": ({"api-audiences": [f"{STOCK_ISSUER},sts.amazonaws.com"]}, None, "sts.amazonaws.com"),
-        "a block that is skipped": ({"service-account-key-file": [f"{PKI}/sa.pub", f"{PKI}/check-mixed.pub"]}, None, "check-mixed.pub"),
+        "a block that is skipped": (
+            {"service-account-key-file": [f"{PKI}/sa.pub", f"{PKI}/check-mixed.pub"]},
+            None,
+            "check-mixed.pub",
+        ),
         "a controller-manager on another key": (None, private, "check.key"),
-        "a JWKS URI of http": ({"service-account-jwks-uri": ["http://oidc.example.com/keys.json"]}, None, "http://oidc.example.com"),
-        "a key file that no volume mounts": ({"service-account-key-file": [f"{PKI}/sa.pub", "/srv/keys/a.pub"]}, None, "/srv/keys/a.pub"),
+        "a JWKS URI of http": (
+            {"service-account-jwks-uri": ["http://oidc.example.com/keys.json"]},
+            None,
+            "http://oidc.example.com",
+        ),
+        "a key file that no volume mounts": (
+            {"service-account-key-file": [f"{PKI}/sa.pub", "/srv/keys/a.pub"]},
+            None,
+            "/srv/keys/a.pub",
+        ),
     }
     for what, (api_server, controller, said) in broken.items():
-        found = run(api_server, controller)
-        checks.equal(f"{what}: exit code", 3, found.code)
-        checks.contains(f"{what}: named", found.text(), said)
+        code, problems = run(api_server, controller)
+        checks.equal(f"{what}: exit code", 3, code)
+        # One mistake, one finding: a list of its consequences would hide it.
+        checks.equal(f"{what}: findings", 1, len(problems)) or print("\n".join(problems))
+        checks.contains(f"{what}: named", "\n".join(problems), said)
