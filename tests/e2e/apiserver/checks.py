@@ -9,12 +9,14 @@ import kubeadm_config
 import kubelet
 import patch
 import seed_procedure
+import styles
 
 from harness import Checks, KubeadmCluster, working_folder
 
 ALONE = {
     "kubelet": kubelet.check,
     "kubeadm_config": kubeadm_config.check,
+    "styles": styles.check,
 }
 GROUPS = {
     "seed_procedure": seed_procedure.check,
