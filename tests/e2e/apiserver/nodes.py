@@ -2,11 +2,12 @@
 
 import base64
 import contextlib
+import json
 import shutil
 
 from load import Load
 
-from harness import KeyPair, wait_until
+from harness import KeyPair, irsa, wait_until
 from harness.client import parts_of
 from harness.kubeadm_cluster import API_SERVER
 
@@ -66,6 +67,17 @@ def signed_by(node):
     """(issuer, kid) of a token that the node's API server signs now."""
     header, claims = parts_of(node.client.create_token("default", "default"))
     return claims["iss"], header["kid"]
+
+
+def live(cluster, *more):
+    """(exit code, messages of the problems, the table) of `irsa apiserver check --live` on all nodes."""
+    servers = [word for node in cluster.nodes for word in ("--server", node.url)]
+    ended = irsa.run("apiserver", "check", "--live", "-o", "json", "--kubeconfig", cluster.nodes[0].kubeconfig, *servers, *more)
+    if ended.code not in (0, 3):
+        raise AssertionError(ended)
+    found = json.loads(ended.text())
+    problems = [each["message"] for each in found["findings"] if each["severity"] == "problem"]
+    return ended.code, problems, {row["server"]: row for row in found["servers"]}
 
 
 def new_key(work, name, algorithm="rsa2048"):

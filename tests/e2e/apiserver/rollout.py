@@ -12,6 +12,7 @@ from nodes import (
     STOCK_ISSUER,
     backup,
     contents,
+    live,
     load_that_is_never_refused,
     new_key,
     restarted,
@@ -36,6 +37,7 @@ def check(cluster, checks, seed, work):
     (stock_kid,) = first.client.kids()
     roll = Rollout(cluster, key)
     with load_that_is_never_refused(cluster, checks, "rollout", f"{seed} rollout") as load:
+        checks.equal("check --live: no server has our issuer", 3, live(cluster, "--issuer", ISSUER)[0])
         check_refusals(roll, checks, first, third)
         check_put_back(roll, checks, first, work, seed)
         for node in (first, second):
@@ -54,6 +56,7 @@ def check(cluster, checks, seed, work):
         check_second_run(roll, checks, first)
         everywhere = {(maker.name, user.name) for maker in cluster.nodes for user in cluster.nodes if maker is not user}
         wait_until("tokens of our key to cross all nodes", lambda: load.crossed(key.kid) >= everywhere, 30)
+    checks.equal("check --live: all servers sign with ours", (0, []), live(cluster, "--issuer", ISSUER)[:2])
     legacy = secret_token(first, "after-rollout")
     checks.equal("the controller-manager signs with our key", key.kid, parts_of(legacy)[0]["kid"])
     statuses = [node.client.as_user(legacy).request("GET", "/version").status for node in cluster.nodes]
@@ -101,6 +104,10 @@ def check_refusals(roll, checks, node, absent):
     checks.true("sign before accept is refused", ended.code in (1, 2), ended)
     ended = unchanged(node, checks, "one other server", lambda: roll.accept(node, code=4, peers=[absent]))
     checks.contains("one other server is too few", ended.errors(), "--allow-single")
+    # These servers do not register themselves: they have one address.
+    ended = unchanged(node, checks, "no other server", lambda: irsa.run(*roll.words(node, "accept", peers=[])))
+    checks.true("no other server is too few", ended.code in (2, 4), ended)
+    checks.contains("what to name is said", ended.errors(), "--peer")
     # Somebody else's turn.
     lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/irsa-rollout"
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
