@@ -8,6 +8,7 @@ import files
 import kubeadm_config
 import kubelet
 import patch
+import rollout
 import seed_procedure
 import styles
 
@@ -22,6 +23,7 @@ GROUPS = {
     "seed_procedure": seed_procedure.check,
     "files": files.check,
     "patch": patch.check,
+    "rollout": rollout.check,
 }
 
 

@@ -2,11 +2,13 @@
 
 import base64
 import contextlib
+import json
 import shutil
 
 from load import Load
 
-from harness import KeyPair, wait_until
+from harness import KeyPair, irsa, wait_until
+from harness.client import parts_of
 from harness.kubeadm_cluster import API_SERVER
 
 STOCK_ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -50,6 +52,32 @@ def load_that_is_never_refused(cluster, checks, what, seed):
     if refused:
         print(refused)
     print(f"{what}: {load.uses()} uses of tokens, {len(load.refusals)} refused, unavailable {dict(load.unavailable)}", flush=True)
+
+
+def backup(node):
+    return "--backup", node.root / "var/lib/irsa/backup"
+
+
+def contents(node):
+    """Everything in the directory that the kubelet runs."""
+    return {path.name: path.read_bytes() for path in node.kubelet.manifests.iterdir()}
+
+
+def signed_by(node):
+    """(issuer, kid) of a token that the node's API server signs now."""
+    header, claims = parts_of(node.client.create_token("default", "default"))
+    return claims["iss"], header["kid"]
+
+
+def live(cluster, *more):
+    """(exit code, messages of the problems, the table) of `irsa apiserver check --live` on all nodes."""
+    servers = [word for node in cluster.nodes for word in ("--server", node.url)]
+    ended = irsa.run("apiserver", "check", "--live", "-o", "json", "--kubeconfig", cluster.nodes[0].kubeconfig, *servers, *more)
+    if ended.code not in (0, 3):
+        raise AssertionError(ended)
+    found = json.loads(ended.text())
+    problems = [each["message"] for each in found["findings"] if each["severity"] == "problem"]
+    return ended.code, problems, {row["server"]: row for row in found["servers"]}
 
 
 def new_key(work, name, algorithm="rsa2048"):

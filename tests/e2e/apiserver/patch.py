@@ -8,11 +8,14 @@ from nodes import (
     JWKS_URI,
     PKI,
     STOCK_ISSUER,
+    backup,
+    contents,
     load_that_is_never_refused,
     new_key,
     place_key,
     restarted,
     secret_token,
+    signed_by,
 )
 
 from harness import irsa, wait_until
@@ -76,20 +79,6 @@ def patch(node, phase, *more, code=0):
 
 def revert(node, *more):
     return irsa.must(0, *("apiserver", "revert"), *backup(node), *more, node.manifest, node.controller_manifest)
-
-
-def backup(node):
-    return "--backup", node.root / "var/lib/irsa/backup"
-
-
-def contents(node):
-    """Everything in the directory that the kubelet runs."""
-    return {path.name: path.read_bytes() for path in node.kubelet.manifests.iterdir()}
-
-
-def signed_by(node):
-    header, claims = parts_of(node.client.create_token("default", "default"))
-    return claims["iss"], header["kid"]
 
 
 def check_nothing_is_written(node, checks, stock):

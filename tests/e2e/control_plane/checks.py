@@ -5,12 +5,12 @@ import random
 import sys
 import time
 
+import documents
 import endpoints
 import legacy
 import refusals
 import tokens
 
-import documents
 from harness import Checks, ControlPlane, working_folder
 
 GROUPS = {
