@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod config_show;
+pub mod connector;
 pub mod discovery;
 pub mod jwks;
 pub mod keys;
@@ -39,6 +40,9 @@ pub enum Command {
     #[command(subcommand)]
     Token(token::Command),
     Thumbprint(thumbprint::Args),
+    /// Show a cluster of your own in the EKS console (EKS Connector)
+    #[command(subcommand)]
+    Connector(connector::Command),
     /// Show the configuration in force
     #[command(subcommand)]
     Config(config_show::Command),
@@ -61,6 +65,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Token(token::Command::Verify(args)) => token::verify::run(args, context),
         Command::Token(token::Command::Explain(args)) => token::explain::run(args, context),
         Command::Thumbprint(args) => thumbprint::run(args, context),
+        Command::Connector(command) => connector::run(command, context),
         Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),

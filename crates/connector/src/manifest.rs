@@ -220,7 +220,7 @@ impl fmt::Display for Manifest {
     }
 }
 
-fn wipe(value: &mut Value) {
+pub(crate) fn wipe(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
         Value::Array(all) => all.iter_mut().for_each(wipe),
