@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_eks::config::http::HttpResponse;
 use aws_sdk_eks::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_eks::operation::RequestId;
@@ -114,6 +115,8 @@ impl CallError {
     {
         let status = error.raw_response().map_or(0, |r| r.status().as_u16());
         let (kind, cause) = match &error {
+            // It worked, by its status, and cannot be read.
+            SdkError::ServiceError(_) if status < 300 => (CallKind::Unclear, None),
             SdkError::ServiceError(context) => {
                 let service = context.err();
                 let code = service
@@ -133,7 +136,8 @@ impl CallError {
                     (!text.is_empty()).then(|| Cause(text.join("; "))),
                 )
             }
-            SdkError::DispatchFailure(failure) if !failure.is_io() && !failure.is_timeout() => {
+            // Any other may have broken after the request was on its way.
+            SdkError::DispatchFailure(_) if lacks_credentials(&error) => {
                 (CallKind::NotSent, Some(chain(&error)))
             }
             SdkError::ConstructionFailure(_) => (CallKind::NotSent, Some(chain(&error))),
@@ -210,6 +214,21 @@ fn is_throttling(code: &str, status: u16) -> bool {
         || code.contains("Throttl")
         || code == "RequestLimitExceeded"
         || code == "TooManyRequestsException"
+}
+
+/// Whether a request was never signed, so that it certainly was not sent.
+fn lacks_credentials(error: &dyn Error) -> bool {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let unsigned = cause
+            .to_string()
+            .contains("failed to select an auth scheme");
+        if unsigned || cause.is::<CredentialsError>() {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 /// The texts of an error's causes. The SDK's own `Debug` would show bodies.

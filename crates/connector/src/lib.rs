@@ -7,6 +7,7 @@ pub mod activation;
 pub mod aws;
 pub mod call;
 pub mod cluster;
+pub mod connect;
 pub mod deregister;
 pub mod doctor;
 pub mod examine;

@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use clap::{ArgGroup, ValueHint};
 use irsa_connector::cluster::Cluster;
-use irsa_connector::export;
+use irsa_connector::connect::{Connected, Connection, Target};
 use irsa_connector::grant::Grants;
 use irsa_connector::image::Images;
-use irsa_connector::install;
-use irsa_connector::journal::{Journal, LockedJournal, Phase, Record};
-use irsa_connector::manifest::agent::AgentSettings;
-use irsa_connector::manifest::{Manifest, agent, console};
-use irsa_connector::plan::{self, Plan, Request, RoleChoice};
+use irsa_connector::journal::Journal;
+use irsa_connector::manifest::Manifest;
+use irsa_connector::plan::{Request, RoleChoice};
 use irsa_connector::principal::ConsoleArn;
 use irsa_connector::provider::Provider;
-use irsa_connector::register::{self, Timing};
+use irsa_connector::register::Timing;
 use irsa_connector::role::role_name_of;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -196,237 +194,120 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     context.block_on(async {
         let session = registration.open().await?;
         let journal = Journal::new(&journal, &session.registration);
-        let cluster = match apply {
-            true => Some(Cluster::new(kubernetes.client().await?)),
-            false => None,
+        let cluster = if apply {
+            Some(Cluster::new(kubernetes.client().await?))
+        } else {
+            None
         };
-        let run = Run::prepare(session, wanted, cluster)?;
-        run.preflight().await?;
+        let connection = connection(session, wanted, cluster)?;
+        connection.preflight().await?;
         if dry_run {
-            return run.show(journal, context).await;
+            let (steps, objects) = connection.planned(&journal).await?;
+            context.print(&Planned {
+                cluster_arn: connection.request.registration.cluster_arn(),
+                calls: steps.iter().map(ToString::to_string).collect(),
+                objects: objects.iter().map(Manifest::shown).collect(),
+            })?;
+            return Ok(Exit::Done);
         }
-        run.register(&journal.lock()?, context).await
+        let connected = connection.register(&journal.lock()?).await?;
+        context.print(&result(&connection, connected))?;
+        Ok(Exit::Done)
     })
 }
 
-/// One registration with everything that it needs.
-struct Run {
+/// The registration with all that it needs; who calls is granted access when nobody is named.
+fn connection(
     session: Session,
-    request: Request,
-    grants: Grants,
-    console: Vec<Manifest>,
-    images: Images,
-    out: Option<PathBuf>,
-    force: bool,
-    wait: Option<Duration>,
+    wanted: Wanted,
     cluster: Option<Cluster>,
-}
-
-impl Run {
-    fn prepare(
-        session: Session,
-        wanted: Wanted,
-        cluster: Option<Cluster>,
-    ) -> Result<Self, Failure> {
-        let Wanted {
-            provider,
-            role_arn,
-            boundary,
-            tags,
-            grants,
-            images,
-            out,
-            force,
-            wait,
-        } = wanted;
-        let account = format!(":{}:", session.registration.account);
-        if let Some(arn) = role_arn.as_ref().filter(|arn| !arn.contains(&account)) {
-            return Err(Failure::usage(
-                format!(
-                    "role {arn} is not in your account {}",
-                    session.registration.account
-                ),
-                "a role can only be passed within its account: log in to the other one, or give another --role-arn",
+) -> Result<Connection, Failure> {
+    let Wanted {
+        provider,
+        role_arn,
+        boundary,
+        tags,
+        grants,
+        images,
+        out,
+        force,
+        wait,
+    } = wanted;
+    let Session {
+        aws,
+        caller,
+        registration,
+    } = session;
+    let account = format!(":{}:", registration.account);
+    if let Some(arn) = role_arn.as_ref().filter(|arn| !arn.contains(&account)) {
+        return Err(Failure::usage(
+            format!("role {arn} is not in your account {}", registration.account),
+            "a role can only be passed within its account: log in to the other one, or give another --role-arn",
+        ));
+    }
+    let grants = match grants {
+        Some(grants) => grants,
+        None => {
+            let caller = ConsoleArn::parse(&caller.arn).map_err(|error| {
+                Failure::prefixed(
+                    "no --grant is given, and you cannot be granted access yourself",
+                    &error,
+                )
+            })?;
+            report::note(&format!(
+                "no --grant is given: {caller} gets full read access in the console"
             ));
+            Grants::full(caller)
         }
-        let grants = match grants {
-            Some(grants) => grants,
-            None => {
-                let caller = ConsoleArn::parse(&session.caller.arn).map_err(|error| {
-                    Failure::prefixed(
-                        "no --grant is given, and you cannot be granted access yourself",
-                        &error,
-                    )
-                })?;
-                report::note(&format!(
-                    "no --grant is given: {caller} gets full read access in the console"
-                ));
-                Grants::full(caller)
-            }
-        };
-        let console = console::manifests(&grants)?;
-        export::yaml(&console)?;
-        let role = role_arn.map_or(RoleChoice::Own { boundary }, RoleChoice::Given);
-        let request = Request {
-            registration: session.registration.clone(),
+    };
+    let target = match (cluster, out) {
+        (Some(cluster), _) => Target::Cluster { cluster, force },
+        (None, Some(directory)) => Target::Files(directory),
+        (None, None) => Target::Nowhere,
+    };
+    Ok(Connection {
+        aws,
+        request: Request {
+            registration,
             provider,
-            role,
+            role: role_arn.map_or(RoleChoice::Own { boundary }, RoleChoice::Given),
             tags,
-        };
-        Ok(Self {
-            session,
-            request,
-            grants,
-            console,
-            images,
-            out,
-            force,
-            wait,
-            cluster,
-        })
-    }
-
-    /// The connector's objects; without an activation those that a first look can be taken at.
-    fn agent(
-        &self,
-        activation_id: &str,
-        code: Option<&irsa_connector::activation::ActivationCode>,
-    ) -> Vec<Manifest> {
-        let cluster_arn = self.request.registration.cluster_arn();
-        let settings = AgentSettings {
-            cluster_arn: &cluster_arn,
-            region: self.request.registration.region.as_str(),
-            activation_id,
-            images: &self.images,
-        };
-        agent::manifests(&settings, code)
-    }
-
-    async fn preflight(&self) -> Result<(), Failure> {
-        let agent = self.agent("", None);
-        export::yaml(&agent)?;
-        if let Some(cluster) = &self.cluster {
-            let arn = self.request.registration.cluster_arn();
-            install::preflight(cluster, &arn, &agent, &self.grants, self.force).await?;
-        }
-        Ok(())
-    }
-
-    async fn show(&self, journal: Journal, context: &Context) -> Result<Exit, Failure> {
-        let record = journal.load()?;
-        let observed = register::observe(&self.session.aws, &self.request).await?;
-        let plan = plan::plan(&self.request, &observed, record.as_ref(), Timestamp::now())?;
-        let calls = match &plan {
-            Plan::Register(steps) => steps.iter().map(ToString::to_string).collect(),
-            Plan::Resume | Plan::Refresh => Vec::new(),
-        };
-        let agent = self.agent("(the activation's ID)", Some(&placeholder()));
-        let objects = agent.iter().chain(&self.console).map(Manifest::shown);
-        context.print(&Planned {
-            cluster_arn: self.request.registration.cluster_arn(),
-            calls,
-            objects: objects.collect(),
-        })?;
-        Ok(Exit::Done)
-    }
-
-    async fn register(&self, journal: &LockedJournal, context: &Context) -> Result<Exit, Failure> {
-        let timing = Timing::default();
-        let record = journal.load()?;
-        let observed = register::observe(&self.session.aws, &self.request).await?;
-        let plan = plan::plan(&self.request, &observed, record.as_ref(), Timestamp::now())?;
-        if let (Some(directory), Plan::Register(_)) = (&self.out, &plan) {
-            export::demand_free(directory)?;
-        }
-        let mut record = match (plan, record) {
-            (Plan::Register(steps), _) => {
-                register::execute(&self.session.aws, &self.request, &steps, journal, timing).await?
-            }
-            (Plan::Resume | Plan::Refresh, Some(record)) => {
-                report::note(&format!(
-                    "\"{}\" is registered already: going on from the journal",
-                    self.request.registration.name
-                ));
-                record
-            }
-            (Plan::Resume | Plan::Refresh, None) => {
-                return Err(Failure::usage(
-                    "the plan goes on without a journal: this is a bug",
-                    "report it with the output of irsa version",
-                ));
-            }
-        };
-        let files = self.install(&record).await?;
-        let mut status = observed
-            .cluster
-            .map_or_else(|| "PENDING".to_owned(), |cluster| cluster.status);
-        if let Some(limit) = self.wait {
-            let cluster =
-                register::await_connected(&self.session.aws, &self.request, limit, timing).await?;
-            status = cluster.status;
-        }
-        let expires = match &record.phase {
-            Phase::Registered(activation) => activation.expiry,
-            Phase::Registering | Phase::Connected { .. } => None,
-        };
-        if status == "ACTIVE"
-            && let Phase::Registered(activation) = &record.phase
-        {
-            // Nobody needs the code any more.
-            let activation_id = activation.id.clone();
-            record.phase = Phase::Connected { activation_id };
-            journal.save(&record)?;
-        }
-        context.print(&self.result(&record, status, expires, files))?;
-        Ok(Exit::Done)
-    }
-
-    async fn install(&self, record: &Record) -> Result<Vec<PathBuf>, Failure> {
-        let agent = match &record.phase {
-            Phase::Registered(activation) => self.agent(&activation.id, Some(&activation.code)),
-            Phase::Connected { activation_id } => self.agent(activation_id, None),
-            Phase::Registering => Vec::new(),
-        };
-        if let Some(cluster) = &self.cluster {
-            install::apply(cluster, &agent, &self.grants, self.force).await?;
-        }
-        match &self.out {
-            Some(directory) => Ok(export::write(directory, &agent, &self.console)?),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    fn result(
-        &self,
-        record: &Record,
-        status: String,
-        expires: Option<Timestamp>,
-        files: Vec<PathBuf>,
-    ) -> Registered {
-        let name = &self.request.registration.name;
-        let next = match (&self.out, status.as_str()) {
-            (_, "ACTIVE") => None,
-            (Some(directory), _) => Some(format!(
-                "kubectl apply --server-side -f {}, then delete the files",
-                directory.display()
-            )),
-            (None, _) => Some(format!("irsa connector status --name {name}")),
-        };
-        Registered {
-            cluster_arn: record.cluster_arn.clone(),
-            role_arn: record.role_arn.clone(),
-            activation_expires: expires.filter(|_| status != "ACTIVE"),
-            status,
-            grants: self.grants.to_string_list(),
-            files,
-            next,
-        }
-    }
+        },
+        grants,
+        images,
+        target,
+        wait,
+        timing: Timing::default(),
+    })
 }
 
-/// Stands for a code that is not there yet.
-fn placeholder() -> irsa_connector::activation::ActivationCode {
-    irsa_connector::activation::ActivationCode::new("(not yet known)".to_owned().into())
+fn result(connection: &Connection, connected: Connected) -> Registered {
+    let Connected {
+        record,
+        status,
+        expiry,
+        files,
+    } = connected;
+    let next = match (&connection.target, status.as_str()) {
+        (_, "ACTIVE") => None,
+        (Target::Files(directory), _) => Some(format!(
+            "kubectl apply --server-side -f {}, then delete that folder: it holds the activation code",
+            directory.display()
+        )),
+        _ => Some(format!(
+            "irsa connector status --name {}",
+            connection.request.registration.name
+        )),
+    };
+    Registered {
+        cluster_arn: record.cluster_arn,
+        role_arn: record.role_arn,
+        activation_expires: expiry,
+        status,
+        grants: connection.grants.to_string_list(),
+        files,
+        next,
+    }
 }
 
 fn given_role(arn: String) -> Result<String, Failure> {
