@@ -45,7 +45,9 @@ async fn a_registration_killed_anywhere_is_whole_after_the_next_run() {
     for idempotent in [true, false] {
         let count = effects(idempotent).await;
         assert!(count > 15, "{count}");
-        for at in 1..=count {
+        // Beyond the registration itself it makes no difference what EKS does with a token.
+        let last = if idempotent { 6 } else { count };
+        for at in 1..=last {
             for kill in [Kill::Before(at), Kill::After(at)] {
                 let what = format!("{kill:?}, idempotent {idempotent}");
                 let site = Site::new().await;
@@ -69,7 +71,7 @@ async fn a_registration_killed_anywhere_is_whole_after_the_next_run() {
 #[tokio::test]
 async fn a_registration_killed_twice_is_whole_after_the_third_run() {
     for at in 1..=6 {
-        for again in 1..=6 {
+        for again in [1, 2, 4, 6] {
             for (first, second) in [
                 (Kill::After(at), Kill::Before(again)),
                 (Kill::After(at), Kill::After(again)),
