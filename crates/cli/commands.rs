@@ -3,6 +3,7 @@
 pub mod apiserver;
 pub mod completions;
 pub mod config_show;
+pub mod connector;
 pub mod discovery;
 pub mod jwks;
 pub mod keys;
@@ -43,6 +44,9 @@ pub enum Command {
     /// kube-apiserver's token flags, on any distribution
     #[command(subcommand)]
     Apiserver(apiserver::Command),
+    /// Show a cluster of your own in the EKS console (EKS Connector)
+    #[command(subcommand)]
+    Connector(connector::Command),
     /// Show the configuration in force
     #[command(subcommand)]
     Config(config_show::Command),
@@ -77,6 +81,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Apiserver(apiserver::Command::Rollout(args)) => {
             apiserver::rollout::run(*args, context)
         }
+        Command::Connector(command) => connector::run(command, context),
         Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),
