@@ -12,6 +12,7 @@ pub mod serve;
 pub mod thumbprint;
 pub mod token;
 pub mod version;
+pub mod webhook;
 
 use clap::Subcommand;
 use irsa_issuer::keyset::LoadedKeys;
@@ -45,6 +46,9 @@ pub enum Command {
     Completions(completions::Args),
     Man(man::Args),
     Version(version::Args),
+    /// The pod identity webhook: gives pods their IAM role
+    #[command(subcommand)]
+    Webhook(webhook::Command),
 }
 
 /// Runs a command.
@@ -65,6 +69,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),
         Command::Version(args) => version::run(args, context),
+        Command::Webhook(command) => webhook::run(command, context),
     }
 }
 

@@ -232,7 +232,7 @@ fn w3_c3_a_foreign_volume_of_our_name() {
         "W3",
         &Setup::role(R).keep_foreign(),
         &given,
-        &[foreign.clone()],
+        std::slice::from_ref(&foreign),
         &[container(
             json!({"env": role_env(R), "volumeMounts": [bare]}),
         )],
@@ -254,7 +254,7 @@ fn w3_c3_a_foreign_volume_of_our_name() {
         "C3",
         &Setup::agent(&[]).keep_foreign(),
         &given,
-        &[foreign.clone()],
+        std::slice::from_ref(&foreign),
         &[container(json!({"env": env, "volumeMounts": [elsewhere]}))],
     );
     assert_eq!(paths, ["/metadata/labels", "/spec/containers/0/env"]);

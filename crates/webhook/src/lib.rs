@@ -3,14 +3,22 @@
 //! Pure, from bytes to bytes: [`review`] reads an admission review, [`decision`] says which role the pod gets,
 //! [`injection`] builds the patch.
 
+pub mod accounts;
 pub mod association;
+pub mod certificate;
 pub mod decision;
+pub mod event;
+pub mod identities;
 pub mod identity;
 pub mod injection;
+pub mod live;
 pub mod mapping;
+pub mod metrics;
 pub mod note;
 pub mod pod;
 pub mod review;
 pub mod role;
+pub mod serve;
 pub mod settings;
 pub mod skip;
+pub mod watch;

@@ -76,7 +76,7 @@ pub struct Answer {
     pub verdict: Verdict,
     /// What a person should know.
     pub notes: Vec<Note>,
-    /// The response, an AdmissionReview in JSON.
+    /// The response, an `AdmissionReview` in JSON.
     pub body: Vec<u8>,
 }
 

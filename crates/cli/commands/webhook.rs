@@ -1,0 +1,30 @@
+//! `irsa webhook`: the pod identity webhook.
+
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::report::Failure;
+
+mod flags;
+mod manifests;
+pub mod review;
+pub mod serve;
+mod serve_flags;
+
+/// The pod identity webhook: gives pods their IAM role
+#[derive(Debug, clap::Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "the arguments of each document it, and are its --help"
+)]
+pub enum Command {
+    Serve(Box<serve::Args>),
+    Review(Box<review::Args>),
+}
+
+/// Runs one of them.
+pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve(args) => serve::run(*args, context),
+        Command::Review(args) => review::run(*args, context),
+    }
+}
