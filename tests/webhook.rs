@@ -50,7 +50,15 @@ fn a_pod_is_explained() {
     let home = Home::new();
     home.write("pod.yaml", POD);
     let ran = review(&home, &["pod.yaml", "--aws-default-region", "eu-central-1"]).ok();
-    insta::assert_snapshot!(ran.stdout, @"");
+    insta::assert_snapshot!(ran.stdout, @r#"
+    Pod app
+      service account demo/reader
+      role arn:aws:iam::111122223333:role/reader (from the service account's annotation eks.amazonaws.com/role-arn)
+      token for "sts.amazonaws.com", 86400 s (from the webhook's default), at /var/run/secrets/eks.amazonaws.com/serviceaccount
+      container "main" gets AWS_DEFAULT_REGION, AWS_REGION, AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, the token
+      container "side" gets AWS_DEFAULT_REGION, AWS_REGION, the token
+      warning: container "side" sets a part of the AWS credentials variables itself, so AWS_WEB_IDENTITY_TOKEN_FILE is not injected
+    "#);
     assert!(!ran.stdout.contains("secret-value-of-mine"));
     let json = review(&home, &["pod.yaml", "-o", "json"]).ok().stdout;
     let json: Value = serde_json::from_str(&json).unwrap();
@@ -69,7 +77,17 @@ fn workloads_are_pods_to_come() {
         format!("{deployment}---\n# nothing\n---\n{cron}---\nkind: Service\n"),
     );
     let ran = review(&home, &["all.yaml", "--namespace", "demo"]).ok();
-    insta::assert_snapshot!(ran.stdout, @"");
+    insta::assert_snapshot!(ran.stdout, @r#"
+    Deployment web
+      service account demo/mapped-1
+      role arn:aws:iam::111122223333:role/mapped (from the ConfigMap's entry "demo/mapped-*")
+      token for "sts.amazonaws.com", 86400 s (from the webhook's default), at /var/run/secrets/eks.amazonaws.com/serviceaccount
+      container "c" gets AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, the token
+
+    CronJob night
+      service account demo/default
+      nothing is injected: the service account has no annotation eks.amazonaws.com/role-arn
+    "#);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use crate::exit::Exit;
 use crate::report::Failure;
 
 mod flags;
+pub mod install;
+pub mod manifest;
 mod manifests;
 pub mod review;
 pub mod serve;
@@ -19,12 +21,20 @@ mod serve_flags;
 pub enum Command {
     Serve(Box<serve::Args>),
     Review(Box<review::Args>),
+    Manifest(manifest::Args),
+    Install(install::InstallArgs),
+    Uninstall(install::UninstallArgs),
+    Status(install::StatusArgs),
 }
 
 /// Runs one of them.
 pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Serve(args) => serve::run(*args, context),
+        Command::Manifest(args) => manifest::run(args),
+        Command::Install(args) => install::install(args, context),
+        Command::Uninstall(args) => install::uninstall(args, context),
+        Command::Status(args) => install::status(args, context),
         Command::Review(args) => review::run(*args, context),
     }
 }

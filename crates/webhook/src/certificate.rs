@@ -15,11 +15,13 @@
 //! **Assumption.** Replicas look at the Secret several times within the overlap.
 
 mod bundle;
+mod examine;
 mod keeper;
 mod make;
 mod plan;
 mod record;
 
+pub use examine::{CertificateState, examine};
 pub use keeper::{CertificateError, Keeper, KeeperConfig};
 pub use plan::{Policy, Step, next_step};
 pub use record::{Authority, Record, RecordError, Trusted};

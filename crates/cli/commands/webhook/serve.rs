@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use clap::Args as _;
 use irsa_webhook::certificate::{Keeper, KeeperConfig, Policy};
 use irsa_webhook::event::Notices;
 use irsa_webhook::identities::Identities;
@@ -65,6 +66,25 @@ pub fn as_upstream(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
         .chain(ours.into_iter().flatten().map(OsString::from))
         .chain(arguments)
         .collect()
+}
+
+/// Whether `irsa webhook serve` takes these flags: a mistake shows before it restarts in a cluster again and again.
+pub(super) fn check_flags(flags: &[String]) -> Result<(), Failure> {
+    let command = Args::augment_args(clap::Command::new("irsa webhook serve").no_binary_name(true));
+    match command.try_get_matches_from(flags) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            Err(Failure::usage(
+                format!(
+                    "irsa webhook serve: {}",
+                    first.trim_start_matches("error: ")
+                ),
+                "irsa webhook serve --help lists the flags",
+            ))
+        }
+    }
 }
 
 /// Serves until a signal says to stop.
@@ -276,10 +296,10 @@ fn follow(
         ));
     }
     let file = &serving.watch_container_credentials_config;
-    if !file.as_os_str().is_empty() {
+    if !file.is_empty() {
         identities.sources.file.expect();
         tasks.spawn(watch::associations(
-            file.clone(),
+            file.into(),
             FILE_INTERVAL,
             Arc::clone(identities),
             metrics.clone(),

@@ -35,7 +35,7 @@ pub struct ServingArgs {
     pub watch_config_map: bool,
     /// File of service accounts that get credentials from an agent on their node
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "", hide_default_value = true)]
-    pub watch_container_credentials_config: PathBuf,
+    pub watch_container_credentials_config: String,
     /// Write Events on service accounts whose pods go without credentials
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_parser = go_bool, action = ArgAction::Set)]
     pub events: bool,
