@@ -11,6 +11,7 @@ pub mod quickstart;
 pub mod serve;
 pub mod thumbprint;
 pub mod token;
+pub mod verify;
 pub mod version;
 pub mod webhook;
 
@@ -45,6 +46,7 @@ pub enum Command {
     Config(config_show::Command),
     Completions(completions::Args),
     Man(man::Args),
+    Verify(Box<verify::Args>),
     Version(version::Args),
     /// The pod identity webhook: gives pods their IAM role
     #[command(subcommand)]
@@ -68,6 +70,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),
+        Command::Verify(args) => verify::run(*args, context),
         Command::Version(args) => version::run(args, context),
         Command::Webhook(command) => webhook::run(command, context),
     }

@@ -1,9 +1,12 @@
 //! `irsa webhook`: the pod identity webhook.
 
+pub use flags::InjectionArgs;
+
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::report::Failure;
 
+pub mod audit;
 mod flags;
 pub mod install;
 pub mod manifest;
@@ -25,6 +28,7 @@ pub enum Command {
     Install(install::InstallArgs),
     Uninstall(install::UninstallArgs),
     Status(install::StatusArgs),
+    Audit(Box<audit::Args>),
 }
 
 /// Runs one of them.
@@ -35,6 +39,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Install(args) => install::install(args, context),
         Command::Uninstall(args) => install::uninstall(args, context),
         Command::Status(args) => install::status(args, context),
+        Command::Audit(args) => audit::run(*args, context),
         Command::Review(args) => review::run(*args, context),
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod association;
+pub mod audit;
 pub mod certificate;
 pub mod decision;
 pub mod event;
@@ -18,6 +19,7 @@ pub mod mapping;
 pub mod metrics;
 pub mod note;
 pub mod pod;
+pub mod probe;
 pub mod review;
 pub mod role;
 pub mod serve;

@@ -1,9 +1,15 @@
 """Replicas of the webhook as processes, and the objects that register them."""
 
+import itertools
 import json
 import os
+import socket
+import threading
 import time
+import urllib.error
 import urllib.request
+
+import yaml
 
 from harness import irsa
 from harness.process import Process, free_ports
@@ -68,26 +74,62 @@ class Replica:
         return 0.0
 
 
+class Balancer:
+    """Does what kube-proxy does for a Service: each new connection goes to a replica that was ready a moment ago."""
+
+    def __init__(self, replicas):
+        self._replicas = replicas
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._ready = list(replicas)
+        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _watch(self):
+        while True:
+            self._ready = [each for each in self._replicas if each.page("/readyz")[0] == 200]
+            time.sleep(0.1)
+
+    def _accept(self):
+        for number in itertools.count():
+            client, _ = self._listener.accept()
+            ready = self._ready
+            if not ready:
+                client.close()
+                continue
+            try:
+                server = socket.create_connection(("127.0.0.1", ready[number % len(ready)].port))
+            except OSError:
+                client.close()
+                continue
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _copy(source, sink):
+        try:
+            while received := source.recv(65536):
+                sink.sendall(received)
+        except OSError:
+            pass
+        for each in (source, sink):
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
 def manifest(kinds=None):
     """The objects that `irsa webhook manifest` prints."""
-    import yaml
-
     text = irsa.must(0, "webhook", "manifest", "--image", "registry.example.com/irsa:test", "--namespace", NAMESPACE).text()
     return [each for each in yaml.safe_load_all(text) if kinds is None or each["kind"] in kinds]
 
 
-def registration(replicas, timeout=5):
-    """The printed configuration, with URLs of loopback in the place of the Service: one pair of entries for each."""
+def registration(url):
+    """The printed configuration, with a URL of loopback in the place of the Service."""
     (configuration,) = manifest(["MutatingWebhookConfiguration"])
-    stock, configuration["webhooks"] = configuration["webhooks"], []
-    for number, replica in enumerate(replicas):
-        for entry in json.loads(json.dumps(stock)):
-            path = entry["clientConfig"].pop("service")["path"]
-            entry["clientConfig"]["url"] = replica.url + path
-            entry["timeoutSeconds"] = timeout
-            if number:
-                entry["name"] = f"replica{number}.{entry['name']}"
-            configuration["webhooks"].append(entry)
+    for entry in configuration["webhooks"]:
+        entry["clientConfig"]["url"] = url + entry["clientConfig"].pop("service")["path"]
     return configuration
 
 
