@@ -280,7 +280,7 @@ fn other_role(json: &Value, role: &str) -> Option<(Vec<String>, String)> {
     other.map(|role| (names, role))
 }
 
-/// Who makes the pod again: for a ReplicaSet of a Deployment the Deployment, whose hash ends its name.
+/// Who makes the pod again: for a `ReplicaSet` of a Deployment the Deployment, whose hash ends its name.
 fn owner(json: &Value, pod: &Pod<'_>) -> String {
     let owner = pod.owner().unwrap_or_default();
     let hash = pod.label("pod-template-hash").unwrap_or_default();

@@ -15,13 +15,16 @@
 //! **Assumption.** Replicas look at the Secret several times within the overlap.
 
 mod bundle;
+mod error;
 mod examine;
 mod keeper;
 mod make;
 mod plan;
 mod record;
+mod secret;
 
+pub use error::CertificateError;
 pub use examine::{CertificateState, examine};
-pub use keeper::{CertificateError, Keeper, KeeperConfig};
+pub use keeper::{Keeper, KeeperConfig};
 pub use plan::{Policy, Step, next_step};
 pub use record::{Authority, Record, RecordError, Trusted};

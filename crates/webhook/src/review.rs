@@ -5,7 +5,6 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::decision::{self, Injection, Known};
@@ -14,6 +13,11 @@ use crate::injection::{self, Patch};
 use crate::note::Note;
 use crate::pod::{Pod, Text};
 use crate::settings::Settings;
+use reply::{Empty, Reply, Response, Status, encode, plain};
+use wire::Wire;
+
+mod reply;
+mod wire;
 
 /// A request to review, of `admission.k8s.io/v1` or `v1beta1`; they share this form.
 #[derive(Debug, Clone)]
@@ -87,57 +91,6 @@ pub enum Finding<'a> {
     Known(Known<'a>),
     /// It could not be read, for this reason.
     Unknown(&'a str),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Wire<'a> {
-    #[serde(borrow)]
-    api_version: Option<Text<'a>>,
-    #[serde(borrow)]
-    kind: Option<Text<'a>>,
-    #[serde(borrow)]
-    request: Option<Request<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Request<'a> {
-    #[serde(borrow)]
-    uid: Option<Text<'a>>,
-    #[serde(borrow)]
-    resource: Option<Resource<'a>>,
-    #[serde(borrow)]
-    sub_resource: Option<Text<'a>>,
-    #[serde(borrow)]
-    namespace: Option<Text<'a>>,
-    #[serde(borrow)]
-    operation: Option<Text<'a>>,
-    dry_run: Option<bool>,
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Resource<'a> {
-    #[serde(borrow)]
-    group: Option<Text<'a>>,
-    #[serde(borrow)]
-    resource: Option<Text<'a>>,
-}
-
-impl Request<'_> {
-    /// A field that is missing says nothing against it: upstream looks at none of them.
-    fn creates_a_pod(&self) -> bool {
-        let says = |text: &Option<Text<'_>>, expected: &str| {
-            text.as_ref().is_none_or(|text| text.0 == expected)
-        };
-        let pods = self
-            .resource
-            .as_ref()
-            .is_none_or(|it| says(&it.group, "") && says(&it.resource, "pods"));
-        pods && says(&self.sub_resource, "") && says(&self.operation, "CREATE")
-    }
 }
 
 impl<'a> Review<'a> {
@@ -351,61 +304,6 @@ impl Malformed {
         })
     }
 }
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Reply<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    api_version: Option<&'a str>,
-    response: Response<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Response<'a> {
-    uid: &'a str,
-    allowed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Status {
-    metadata: Empty,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<u16>,
-}
-
-#[derive(Serialize)]
-struct Empty {}
-
-fn encode(reply: &Reply<'_>) -> Vec<u8> {
-    // Strings, numbers and lists of them cannot fail to be written.
-    serde_json::to_vec(reply).unwrap_or_default()
-}
-
-/// Names in a pod are chosen by whoever made it: none may break out of its line in a terminal.
-fn plain(text: &str) -> String {
-    let visible = |c: char| match c {
-        ' '..='~' => c.to_string(),
-        c => c.escape_debug().to_string(),
-    };
-    text.chars().take(MAX_WARNING).map(visible).collect()
-}
-
-/// The API server cuts longer warnings when there are many.
-const MAX_WARNING: usize = 256;
 
 #[cfg(test)]
 #[path = "review_tests.rs"]

@@ -13,8 +13,18 @@ import time
 import yaml
 from harness import Checks, ControlPlane, irsa, working_folder
 from replicas import (
+    NAME,
+    NAMESPACE,
+    ROLE,
     Balancer,
-    NAME, NAMESPACE, ROLE, Replica, account, create, eventually, pod, registration, role_of)
+    Replica,
+    account,
+    create,
+    eventually,
+    pod,
+    registration,
+    role_of,
+)
 
 MOUNT = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 CONFIGURATION = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{NAME}"
@@ -39,16 +49,16 @@ def main():
         authority_under_load(checks, plane, first, second)
         one_stops(checks, plane, first, second, work)
         no_permission(checks, plane, work)
+        second.process.stop()
         commands(checks, plane, work)
         checks.true("nothing of a pod is in a log", "s3cr3t" not in first.log() + second.log())
-        second.process.stop()
     checks.report()
 
 
 # Short lives, so that a certificate is renewed and a CA changed while the test looks on.
 CERTIFICATES = (
     "--shutdown-delay=1s",
-   "--certificate-life=9s", "--ca-life=40s", "--ca-overlap=4s", "--certificate-interval=500ms")
+    "--certificate-life=9s", "--ca-life=40s", "--ca-overlap=4s", "--certificate-interval=500ms")
 
 
 def not_registered(checks, replica):

@@ -90,12 +90,11 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         }
     };
     let prefix = &settings.annotation_prefix;
-    let accounts = match service_accounts {
-        Some(path) => Accounts::parse(&path.display().to_string(), &read(&path)?, prefix)?,
-        None => {
-            let wanted = reviews.iter().filter_map(Review::service_account).collect();
-            context.block_on(from_cluster(&kubernetes, wanted, prefix))?
-        }
+    let accounts = if let Some(path) = service_accounts {
+        Accounts::parse(&path.display().to_string(), &read(&path)?, prefix)?
+    } else {
+        let wanted = reviews.iter().filter_map(Review::service_account).collect();
+        context.block_on(from_cluster(&kubernetes, wanted, prefix))?
     };
     let answers = reviews
         .iter()
@@ -192,7 +191,7 @@ fn describe(name: &str, review: &Review<'_>, answer: &Answer) -> Value {
         "audience": injection.map(|injection| &injection.audience),
         "tokenExpirationSeconds": injection.map(|injection| injection.expiration),
         "patch": patch.map(|patch| &patch.operations),
-        "warnings": answer.notes.iter().map(|note| note.sentence()).collect::<Vec<_>>(),
+        "warnings": answer.notes.iter().map(irsa_webhook::note::Note::sentence).collect::<Vec<_>>(),
     })
 }
 

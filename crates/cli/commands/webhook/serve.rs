@@ -130,7 +130,7 @@ fn start_logging(klog: &KlogArgs, context: &Context) -> Result<(), Failure> {
     let talkative = klog.verbosity.is_some_and(|level| level >= 3);
     if talkative && context.log.origin == Origin::Default {
         let started = logging::start("info,irsa_webhook=debug", context.log_format.value);
-        return started.map_err(|error| Failure::usage(error.to_string(), "use --log debug"));
+        return started.map_err(|error| Failure::usage(error, "use --log debug"));
     }
     context.start_logging()
 }
@@ -199,55 +199,29 @@ async fn serve_pods(
         serving.service_account_lookup_grace_period,
         metrics.clone(),
     ));
-    let mut tasks = JoinSet::new();
-    follow(
-        &mut tasks,
-        &settings,
-        &serving,
-        &certificate,
-        &client,
-        &identities,
-        &metrics,
-    );
-    let notices = serving.events.then(|| {
-        let instance = std::env::var("POD_NAME")
-            .or_else(|_| std::env::var("HOSTNAME"))
-            .ok();
-        let (notices, writing) = Notices::new(client.clone(), instance, metrics.clone());
-        tasks.spawn(writing);
-        notices
-    });
+    let mut background = Background {
+        client,
+        identities,
+        metrics,
+        tasks: JoinSet::new(),
+    };
+    background.follow_cluster(&settings, &serving, &certificate.namespace);
     let webhook = Webhook {
         settings: Arc::new(settings),
-        identities,
-        metrics: metrics.clone(),
-        notices,
+        identities: Arc::clone(&background.identities),
+        metrics: background.metrics.clone(),
+        notices: serving.events.then(|| background.write_events()),
         state: Arc::new(State::default()),
         debugging: serving.enable_debugging_handlers,
     };
-    let served = Arc::new(Served::default());
-    if certificate.in_cluster {
-        let keeper = Keeper::new(
-            client,
-            keeper_config(certificate),
-            Arc::clone(&served),
-            Arc::clone(&webhook.state),
-            metrics,
-        );
-        tasks.spawn(keeper.run());
-    } else {
-        let files = CertificateFiles {
-            cert: certificate.tls_cert,
-            key: certificate.tls_key,
-        };
-        let every = certificate.certificate_interval;
-        let following = serve::follow_files(files, every, Arc::clone(&served), metrics).await?;
-        tasks.spawn(following);
-    }
+    let chain = Arc::new(Served::default());
+    background
+        .keep_certificate(certificate, &chain, &webhook.state)
+        .await?;
     let server = Server::bind(config)?;
     announce(&server);
-    let all_answered = server.run(webhook, &served, stop).await?;
-    tasks.shutdown().await;
+    let all_answered = server.run(webhook, &chain, stop).await?;
+    background.tasks.shutdown().await;
     if all_answered {
         return Ok(Exit::Done);
     }
@@ -269,41 +243,87 @@ fn announce(server: &Server) {
     }
 }
 
-/// Starts whatever follows the cluster and the files.
-fn follow(
-    tasks: &mut JoinSet<()>,
-    settings: &Settings,
-    serving: &ServingArgs,
-    certificate: &CertificateArgs,
-    client: &Client,
-    identities: &Arc<Identities>,
-    metrics: &Metrics,
-) {
-    identities.sources.accounts.expect();
-    tasks.spawn(watch::accounts(
-        client.clone(),
-        Arc::clone(identities),
-        settings.annotation_prefix.clone(),
-        metrics.clone(),
-    ));
-    if serving.watch_config_map {
-        identities.sources.config_map.expect();
-        tasks.spawn(watch::config_map(
+/// Whatever runs beside the server.
+struct Background {
+    client: Client,
+    identities: Arc<Identities>,
+    metrics: Metrics,
+    tasks: JoinSet<()>,
+}
+
+impl Background {
+    /// Starts whatever follows service accounts, ConfigMap and file.
+    fn follow_cluster(&mut self, settings: &Settings, serving: &ServingArgs, namespace: &str) {
+        let Self {
+            client,
+            identities,
+            metrics,
+            tasks,
+        } = self;
+        identities.sources.accounts.expect();
+        tasks.spawn(watch::accounts(
             client.clone(),
-            certificate.namespace.clone(),
             Arc::clone(identities),
+            settings.annotation_prefix.clone(),
             metrics.clone(),
         ));
+        if serving.watch_config_map {
+            identities.sources.config_map.expect();
+            tasks.spawn(watch::config_map(
+                client.clone(),
+                namespace.to_owned(),
+                Arc::clone(identities),
+                metrics.clone(),
+            ));
+        }
+        let file = &serving.watch_container_credentials_config;
+        if !file.is_empty() {
+            identities.sources.file.expect();
+            tasks.spawn(watch::associations(
+                file.into(),
+                FILE_INTERVAL,
+                Arc::clone(identities),
+                metrics.clone(),
+            ));
+        }
     }
-    let file = &serving.watch_container_credentials_config;
-    if !file.is_empty() {
-        identities.sources.file.expect();
-        tasks.spawn(watch::associations(
-            file.into(),
-            FILE_INTERVAL,
-            Arc::clone(identities),
-            metrics.clone(),
-        ));
+
+    /// Starts what writes Events, and gives where to hand them over.
+    fn write_events(&mut self) -> Notices {
+        let name = |variable| std::env::var(variable).ok();
+        let instance = name("POD_NAME").or_else(|| name("HOSTNAME"));
+        let (notices, writing) = Notices::new(self.client.clone(), instance, self.metrics.clone());
+        self.tasks.spawn(writing);
+        notices
+    }
+
+    /// Starts what makes or follows the certificate. Files must hold a good one.
+    async fn keep_certificate(
+        &mut self,
+        certificate: CertificateArgs,
+        chain: &Arc<Served>,
+        state: &Arc<State>,
+    ) -> Result<(), Failure> {
+        let metrics = self.metrics.clone();
+        if certificate.in_cluster {
+            let keeper = Keeper::new(
+                self.client.clone(),
+                keeper_config(certificate),
+                Arc::clone(chain),
+                Arc::clone(state),
+                metrics,
+            );
+            self.tasks.spawn(keeper.run());
+            return Ok(());
+        }
+        let files = CertificateFiles {
+            cert: certificate.tls_cert,
+            key: certificate.tls_key,
+        };
+        let every = certificate.certificate_interval;
+        let following = serve::follow_files(files, every, Arc::clone(chain), metrics).await?;
+        self.tasks.spawn(following);
+        Ok(())
     }
 }
 

@@ -10,6 +10,10 @@ use super::flags::go_bool;
 
 /// How to serve.
 #[derive(Debug, Clone, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of upstream, or of its kind"
+)]
 #[command(next_help_heading = "Serving")]
 pub struct ServingArgs {
     /// Port of the webhook, on every address

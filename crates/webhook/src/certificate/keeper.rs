@@ -1,25 +1,23 @@
 //! Keeps the Secret, the caBundles and this replica's leaf as they should be.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use irsa_core::explain::Explain;
-use k8s_openapi::ByteString;
+use irsa_core::explain::Explain as _;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{ApiResource, DynamicObject, ObjectMeta, PostParams};
+use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client};
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::bundle::{self, Service};
+use super::error::{CertificateError, api_error};
 use super::make::{self, Leaf};
 use super::plan::{self, Policy, Step, next_step};
-use super::record::{Authority, Record, RecordError, Trusted};
-use crate::live::status;
+use super::record::{Authority, Record, Trusted};
+use super::secret::SecretStore;
 use crate::metrics::Metrics;
-use crate::serve::{ServeError, Served, State};
+use crate::serve::{Served, State};
 
 /// What the keeper keeps.
 #[derive(Debug, Clone)]
@@ -40,60 +38,6 @@ pub struct KeeperConfig {
     pub every: Duration,
 }
 
-/// Why something is not as it should be. Tried again at the next look.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    /// The API server refuses or does not answer.
-    #[error("{verb} {object} failed{}", said(source))]
-    Api {
-        /// What was tried.
-        verb: &'static str,
-        /// On which object.
-        object: String,
-        /// What came back.
-        source: Box<kube::Error>,
-    },
-    /// The Secret is somebody else's, or damaged.
-    #[error("Secret \"{0}\" does not hold the webhook's CA")]
-    Record(String, #[source] RecordError),
-    /// No configuration calls us.
-    #[error("MutatingWebhookConfiguration \"{0}\" {1}")]
-    Configuration(String, &'static str),
-    /// A certificate cannot be made.
-    #[error("a certificate cannot be made")]
-    Make(#[from] rcgen::Error),
-    /// A certificate that we made cannot be served.
-    #[error("the certificate just made cannot be served, which is a bug of irsa")]
-    Serve(#[from] ServeError),
-}
-
-fn said(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => format!(": {} {}", status.code, status.reason),
-        _ => ": the API server does not answer".to_owned(),
-    }
-}
-
-impl Explain for CertificateError {
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::Api { object, source, .. } if status(source) == Some(403) => {
-                format!("grant it: irsa webhook manifest has the roles; it concerns {object}")
-            }
-            Self::Api { .. } => "it is tried again".into(),
-            Self::Record(secret, _) => format!(
-                "name another Secret with --tls-secret, or delete \"{secret}\" if nobody else uses it"
-            ),
-            Self::Configuration(..) => "irsa webhook manifest prints one".into(),
-            Self::Make(_) | Self::Serve(_) => "report it with this message".into(),
-        })
-    }
-
-    fn retryable(&self) -> bool {
-        matches!(self, Self::Api { .. })
-    }
-}
-
 /// The leaf that is served.
 struct Serving {
     issuer: String,
@@ -104,6 +48,7 @@ struct Serving {
 /// Keeps everything for one replica.
 pub struct Keeper {
     client: Client,
+    secret: SecretStore,
     config: KeeperConfig,
     served: Arc<Served>,
     state: Arc<State>,
@@ -136,8 +81,14 @@ impl Keeper {
         metrics: Metrics,
     ) -> Self {
         state.certificate_problem(Some("certificate: not made yet".to_owned()));
+        let secret = SecretStore {
+            client: client.clone(),
+            namespace: config.namespace.clone(),
+            name: config.secret.clone(),
+        };
         Self {
             client,
+            secret,
             config,
             served,
             state,
@@ -194,7 +145,7 @@ impl Keeper {
     /// before the Secret, so that a bundle made of an older Secret cannot replace one made of a newer.
     async fn look(&mut self, now: i64) -> Result<(), CertificateError> {
         let mut configurations = self.configurations().await?;
-        let (mut record, secret) = self.read_secret().await?.unzip();
+        let (mut record, secret) = self.secret.read().await?.unzip();
         let service = self.service();
         let next = record.as_ref().and_then(|record| record.next.clone());
         let next_is_trusted = next.is_some_and(|next| {
@@ -204,7 +155,7 @@ impl Keeper {
         });
         let step = next_step(record.as_ref(), next_is_trusted, &self.config.policy, now);
         if let Some(changed) = self.step(step, record.as_ref(), &mut configurations, now)? {
-            self.write_secret(&changed, secret).await?;
+            self.secret.write(&changed, secret).await?;
             tracing::info!(
                 ?step,
                 secret = self.config.secret,
@@ -394,90 +345,6 @@ impl Keeper {
         }
         Ok(found)
     }
-
-    fn secret_error(&self, verb: &'static str, source: kube::Error) -> CertificateError {
-        CertificateError::Api {
-            verb,
-            object: format!(
-                "Secret \"{}/{}\"",
-                self.config.namespace, self.config.secret
-            ),
-            source: Box::new(source),
-        }
-    }
-
-    fn secret_api(&self) -> Api<Secret> {
-        Api::namespaced(self.client.clone(), &self.config.namespace)
-    }
-
-    /// The record and the Secret that holds it; none when there is no Secret.
-    async fn read_secret(&self) -> Result<Option<(Record, Secret)>, CertificateError> {
-        let found = self
-            .secret_api()
-            .get_opt(&self.config.secret)
-            .await
-            .map_err(|source| self.secret_error("reading", source))?;
-        let Some(secret) = found else {
-            return Ok(None);
-        };
-        let entries: BTreeMap<_, _> = secret
-            .data
-            .iter()
-            .flatten()
-            .map(|(key, ByteString(bytes))| (key.clone(), bytes.clone()))
-            .collect();
-        let record = Record::parse(&entries)
-            .map_err(|error| CertificateError::Record(self.config.secret.clone(), error))?;
-        Ok(Some((record, secret)))
-    }
-
-    /// Writes the record over the Secret that was read, or creates one; loses to whoever was first.
-    async fn write_secret(
-        &self,
-        record: &Record,
-        read: Option<Secret>,
-    ) -> Result<(), CertificateError> {
-        let entries = record.entries().into_iter();
-        let entries = entries
-            .map(|(key, bytes)| (key, ByteString(bytes)))
-            .collect();
-        let exists = read.is_some();
-        let secret = Secret {
-            data: Some(entries),
-            ..read.unwrap_or_else(|| self.new_secret())
-        };
-        let api = self.secret_api();
-        let written = if exists {
-            api.replace(&self.config.secret, &PostParams::default(), &secret)
-                .await
-        } else {
-            api.create(&PostParams::default(), &secret).await
-        };
-        written
-            .map(drop)
-            .map_err(|source| self.secret_error("writing", source))
-    }
-
-    fn new_secret(&self) -> Secret {
-        Secret {
-            metadata: ObjectMeta {
-                name: Some(self.config.secret.clone()),
-                namespace: Some(self.config.namespace.clone()),
-                labels: Some([(MANAGED_BY.to_owned(), "irsa".to_owned())].into()),
-                ..ObjectMeta::default()
-            },
-            type_: Some("Opaque".to_owned()),
-            ..Secret::default()
-        }
-    }
-}
-
-fn api_error(verb: &'static str, name: &str, source: kube::Error) -> CertificateError {
-    CertificateError::Api {
-        verb,
-        object: format!("MutatingWebhookConfiguration \"{name}\""),
-        source: Box::new(source),
-    }
 }
 
 /// Unix seconds.
@@ -487,7 +354,6 @@ fn now() -> i64 {
 }
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Annotations with which others write caBundles.
 const INJECTORS: [&str; 4] = [
     "cert-manager.io/inject-ca-from",
