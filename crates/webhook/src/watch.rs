@@ -214,7 +214,3 @@ pub async fn associations(
 
 /// Upstream's name, which no flag changes.
 const CONFIG_MAP: &str = "pod-identity-webhook";
-
-#[cfg(test)]
-#[path = "watch_tests.rs"]
-mod tests;

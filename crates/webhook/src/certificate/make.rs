@@ -9,7 +9,7 @@ use rcgen::{
 use zeroize::Zeroizing;
 
 use super::plan::{Policy, seconds};
-use super::record::Authority;
+use super::record::{Authority, CLOCK_SKEW};
 
 /// A leaf and its key, in PEM.
 pub(super) struct Leaf {
@@ -31,7 +31,7 @@ pub(super) fn authority(policy: &Policy, now: i64) -> Result<Authority, rcgen::E
     params.distinguished_name = name;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.not_before = at(now).into();
+    params.not_before = at(now - CLOCK_SKEW).into();
     params.not_after = at(now.saturating_add(seconds(policy.authority_life))).into();
     params.use_authority_key_identifier_extension = true;
     let certificate = params.self_signed(&key)?;
@@ -56,11 +56,12 @@ pub(super) fn leaf(
     params.distinguished_name = name;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let made = now.saturating_sub(CLOCK_SKEW).max(authority.made);
+    // Not before its CA, which began as much earlier.
+    let begins = now.max(authority.made) - CLOCK_SKEW;
     let expires = now
         .saturating_add(seconds(policy.leaf_life))
         .min(authority.expires);
-    params.not_before = at(made).into();
+    params.not_before = at(begins).into();
     params.not_after = at(expires).into();
     params.use_authority_key_identifier_extension = true;
     let certificate = params.signed_by(&key, &issuer)?;
@@ -75,9 +76,6 @@ pub(super) fn leaf(
 fn at(unix_seconds: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(unix_seconds).unwrap_or_default())
 }
-
-/// An API server whose clock is behind must not refuse a new leaf. Seconds.
-const CLOCK_SKEW: i64 = 300;
 
 #[cfg(test)]
 mod tests {

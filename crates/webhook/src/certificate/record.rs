@@ -75,7 +75,7 @@ impl Authority {
             return Err("the certificate of an authority");
         }
         let (made, expires) = (
-            parsed.validity().not_before.timestamp(),
+            parsed.validity().not_before.timestamp() + CLOCK_SKEW,
             parsed.validity().not_after.timestamp(),
         );
         Ok(Self {
@@ -187,6 +187,9 @@ fn parse_previous(text: &str) -> Result<Vec<Trusted>, RecordError> {
     Ok(previous)
 }
 
+/// How far a certificate's validity begins before it is made: an API server whose clock is behind must not refuse it.
+/// Seconds.
+pub(super) const CLOCK_SKEW: i64 = 300;
 const CURRENT_CERTIFICATE: &str = "ca.crt";
 const CURRENT_KEY: &str = "ca.key";
 const NEXT_CERTIFICATE: &str = "next-ca.crt";
