@@ -13,7 +13,9 @@ pub mod quickstart;
 pub mod serve;
 pub mod thumbprint;
 pub mod token;
+pub mod verify;
 pub mod version;
+pub mod webhook;
 
 use clap::Subcommand;
 use irsa_issuer::keyset::LoadedKeys;
@@ -52,7 +54,11 @@ pub enum Command {
     Config(config_show::Command),
     Completions(completions::Args),
     Man(man::Args),
+    Verify(Box<verify::Args>),
     Version(version::Args),
+    /// The pod identity webhook: gives pods their IAM role
+    #[command(subcommand)]
+    Webhook(webhook::Command),
 }
 
 /// Runs a command.
@@ -85,7 +91,9 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),
+        Command::Verify(args) => verify::run(*args, context),
         Command::Version(args) => version::run(args, context),
+        Command::Webhook(command) => webhook::run(command, context),
     }
 }
 
