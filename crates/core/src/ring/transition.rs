@@ -281,6 +281,29 @@ impl RingKey {
     }
 }
 
+impl RingKey {
+    /// A draining key that stays only where it stands.
+    pub(crate) fn held(mut self, in_jwks: bool, on_servers: bool) -> Self {
+        if let Stage::Draining {
+            intent,
+            public,
+            cluster,
+            ..
+        } = &mut self.stage
+        {
+            let track = |stays| {
+                if stays {
+                    Track::Held
+                } else {
+                    Track::Leaving { intent: *intent }
+                }
+            };
+            (*public, *cluster) = (track(in_jwks), track(on_servers));
+        }
+        self
+    }
+}
+
 /// `at` and then `wait`, or the end of time.
 pub(crate) fn after(at: Timestamp, wait: Duration) -> Timestamp {
     at.saturating_add(wait).unwrap_or(Timestamp::MAX)

@@ -56,6 +56,7 @@ pub fn rebuild(
         return Err(Step::Blocked(Block::NoServers));
     };
     trusted.extend(signers.keys());
+    let on_servers = trusted.clone();
     // A private key that no server trusts belongs to a rotation that had just begun: it is ours and goes too.
     trusted.extend(&observed.at_rest);
     let published = observed
@@ -86,9 +87,18 @@ pub fn rebuild(
                 },
             }
         } else {
-            RingKey::draining((*kid).clone(), 0, now)
+            let public = stands_in_a_jwks(observed, kid);
+            RingKey::draining((*kid).clone(), 0, now).held(public, on_servers.contains(*kid))
         }
     });
     let why = format!("{current} signs; every other key drains from now on");
     Ok(KeyRing::new(issuer, keys.collect(), now).begun(why, now))
+}
+
+/// Whether a key stands in any JWKS: what does not is not put back.
+fn stands_in_a_jwks(observed: &Observation, kid: &Kid) -> bool {
+    let sinks = observed.sinks.iter().map(|sink| &sink.published);
+    sinks
+        .chain([&observed.public])
+        .any(|set| set.kids.contains(kid))
 }

@@ -100,6 +100,8 @@ pub(crate) struct Chaos {
     pub(crate) restart: u8,
     pub(crate) lose_ring: u8,
     pub(crate) skew: bool,
+    /// After so many faults nothing more goes wrong: what has been broken must then heal.
+    pub(crate) faults: usize,
 }
 
 /// A simulation in progress.
@@ -124,6 +126,7 @@ pub fn simulate(plan: &Plan) -> Report {
             restart: 8,
             lose_ring: 0,
             skew: true,
+            faults: 24,
         }
     } else {
         Chaos::default()
@@ -144,6 +147,7 @@ impl Simulation {
                 fences,
                 lease: LEASE,
                 history: false,
+                looks: 16,
             },
             chaos,
             random: Random(plan.seed),
@@ -169,33 +173,39 @@ impl Simulation {
         let tick = policy
             .publish_wait()
             .min(policy.public_drain(Duration::ZERO))
-            / 16;
-        let tick = tick.clamp(Duration::from_secs(1), Duration::from_hours(1));
+            / self.rules.looks;
+        let tick = tick.clamp(Duration::from_secs(1), Duration::from_hours(12));
         let whole = policy.period()
             + policy.publish_wait()
             + policy.public_drain(Duration::ZERO)
             + policy.cluster_drain(Duration::ZERO);
         let end = after(self.world.now, whole.saturating_mul(6) + tick * 4096);
-        let mut requested = false;
         while self.world.now < end && !self.is_over(than) {
             self.tick();
-            if !requested
-                && self.runs.iter().all(Option::is_none)
-                && let Some(ring) = &self.world.store
-            {
-                // As `irsa rotate --now` does: nobody wants to look at ninety days of nothing.
-                self.world.store = Some(
-                    ring.request(String::new(), self.world.now)
-                        .without_history(),
-                );
-                requested = true;
-            }
+            self.request(than);
             self.pass(tick);
         }
         self.report.complete = self.world.is_fresh(than);
         self.report.writes = self.world.writes;
         self.report.took = self.elapsed();
         &self.report
+    }
+
+    /// As `irsa rotate --now` does: nobody wants to look at ninety days of nothing.
+    fn request(&mut self, than: u8) {
+        let Some(ring) = &self.world.store else {
+            return;
+        };
+        let idle = self.runs.iter().all(Option::is_none) && !ring.is_rotating();
+        let old = ring
+            .signing()
+            .is_some_and(|key| number(&key.kid) <= usize::from(than));
+        if idle && old && ring.requested().is_none() {
+            self.world.store = Some(
+                ring.request(String::new(), self.world.now)
+                    .without_history(),
+            );
+        }
     }
 
     fn is_over(&self, than: u8) -> bool {
@@ -213,8 +223,13 @@ impl Simulation {
             }
         }
         // A run that stalls sits this one out.
+        let stall = if self.chaos.faults > 0 {
+            self.chaos.stall
+        } else {
+            0
+        };
         let stalled: Vec<bool> = (0..self.runs.len())
-            .map(|_| self.random.happens(self.chaos.stall))
+            .map(|_| self.random.happens(stall))
             .collect();
         let mut turns = 0;
         while self.report.violation.is_none() && self.report.blocked.is_none() {
@@ -281,6 +296,12 @@ impl Simulation {
 
     /// Things go wrong between any two turns.
     fn mischief(&mut self, node: usize) {
+        if self.random.happens(64) {
+            self.arrive();
+        }
+        if self.chaos.faults == 0 {
+            return;
+        }
         if self.random.happens(self.chaos.crash)
             && let Some(Some(run)) = self.runs.get(node)
         {
@@ -302,9 +323,6 @@ impl Simulation {
         }
         if self.random.happens(self.chaos.lose_ring) && self.world.store.take().is_some() {
             self.happened(Happening::RingLost);
-        }
-        if self.random.happens(64) {
-            self.arrive();
         }
     }
 
@@ -387,6 +405,9 @@ impl Simulation {
     }
 
     fn happened(&mut self, what: Happening) {
+        if !matches!(what, Happening::Deed { .. }) {
+            self.chaos.faults = self.chaos.faults.saturating_sub(1);
+        }
         let at = self.elapsed();
         self.report.timeline.push(Moment { at, what });
     }

@@ -47,6 +47,8 @@ pub(crate) struct Rules {
     pub(crate) lease: Duration,
     /// Whether rings keep their history: a search for states compares them without.
     pub(crate) history: bool,
+    /// How many runs start in one publish wait.
+    pub(crate) looks: u32,
 }
 
 /// A run in progress.
@@ -189,6 +191,10 @@ impl Run {
             }
             (Step::Act(action), Some(ring)) => self.intend(action, &ring, world, rules),
             (Step::Act(_), None) => Turned::Rest,
+            // What this ring cannot explain may be the work of a run that was faster.
+            (Step::Blocked(_), _) if world.store.as_ref().map(KeyRing::generation) != over => {
+                Turned::Lost
+            }
             (Step::Blocked(block), ring) => self
                 .release(ring, now, rules)
                 .unwrap_or(Turned::Blocked(block)),
