@@ -37,9 +37,11 @@ pub struct Promotion {
 impl PublishedProof {
     /// The proof, if the scene shows it.
     pub(crate) fn of(scene: &Scene<'_>, kid: &Kid, seen: &Seen) -> Option<Self> {
-        let since = seen.published.unwrap_or(scene.now);
-        let seen = scene.holds(Guard::Published, scene.is_published(kid));
-        let aged = scene.holds(Guard::Aged, scene.now >= scene.aged_at(since));
+        let since = seen.published;
+        let seen = scene.holds(Guard::Published, since.is_some() && scene.is_published(kid));
+        let aged = since.is_none_or(|since| scene.now >= scene.aged_at(since));
+        let aged = scene.holds(Guard::Aged, aged);
+        let since = since.unwrap_or(scene.now);
         (seen && aged).then(|| Self {
             kid: kid.clone(),
             since,
@@ -55,9 +57,14 @@ impl PublishedProof {
 impl TrustedProof {
     /// The proof, if the scene shows it.
     pub(crate) fn of(scene: &Scene<'_>, kid: &Kid, seen: &Seen) -> Option<Self> {
-        let since = seen.trusted.unwrap_or(scene.now);
-        let seen = scene.holds(Guard::Trusted, scene.is_trusted_everywhere(kid));
-        let aged = scene.holds(Guard::Aged, scene.now >= scene.aged_at(since));
+        let since = seen.trusted;
+        let seen = scene.holds(
+            Guard::Trusted,
+            since.is_some() && scene.is_trusted_everywhere(kid),
+        );
+        let aged = since.is_none_or(|since| scene.now >= scene.aged_at(since));
+        let aged = scene.holds(Guard::Aged, aged);
+        let since = since.unwrap_or(scene.now);
         (seen && aged).then(|| Self {
             kid: kid.clone(),
             since,

@@ -54,6 +54,8 @@
 
 pub(crate) mod guard;
 mod learn;
+#[cfg(test)]
+mod model;
 mod questions;
 pub mod rebuild;
 pub(crate) mod scene;

@@ -48,12 +48,18 @@ impl KeyRing {
         ring
     }
 
+    /// Whether a run may act, or another one does.
+    pub fn free_for(&self, holder: &str, now: Timestamp) -> Result<(), LeaseHeld> {
+        let mine = |lease: &Lease| lease.holder == holder || lease.until <= now;
+        match self.lease.as_ref().filter(|lease| !mine(lease)) {
+            Some(lease) => Err(LeaseHeld(lease.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// Takes or renews the lease, and writes down what is about to be done. The deed follows only once this is saved.
     pub fn intend(&self, event: Event, until: Timestamp) -> Result<Self, LeaseHeld> {
-        let mine = |lease: &Lease| lease.holder == event.by || lease.until <= event.at;
-        if let Some(lease) = self.lease.as_ref().filter(|lease| !mine(lease)) {
-            return Err(LeaseHeld(lease.clone()));
-        }
+        self.free_for(&event.by, event.at)?;
         let mut ring = self.successor(event.at);
         ring.lease = Some(Lease {
             holder: event.by.clone(),
@@ -168,9 +174,10 @@ impl KeyRing {
         ring
     }
 
-    /// A key that has never signed goes at once.
+    /// A key that has never signed goes at once. The rotation that it was made for begins anew.
     pub(crate) fn abandoned(&self, kid: &Kid, why: String, now: Timestamp) -> Self {
         let mut ring = self.successor(now);
+        ring.requested = Some(now);
         let leaving = Track::Leaving {
             intent: ring.generation,
         };

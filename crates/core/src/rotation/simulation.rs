@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use self::effect::Effect;
 use self::run::{Fences, Rules, Run, Turned};
 pub use self::world::Violation;
-use self::world::{World, number};
+use self::world::{Nodes, World, number};
 use crate::issuer::{IssuerUrl, TrailingSlash};
 use crate::policy::{Assumptions, RotationPolicy};
 use crate::ring::{What, after};
@@ -90,6 +90,8 @@ pub enum Happening {
     },
     /// The key ring was lost.
     RingLost,
+    /// Somebody destroyed the private half of the next key.
+    KeyLost,
 }
 
 /// What may go wrong; each is a probability in 1/256.
@@ -99,6 +101,7 @@ pub(crate) struct Chaos {
     pub(crate) stall: u8,
     pub(crate) restart: u8,
     pub(crate) lose_ring: u8,
+    pub(crate) lose_key: u8,
     pub(crate) skew: bool,
     /// After so many faults nothing more goes wrong: what has been broken must then heal.
     pub(crate) faults: usize,
@@ -125,6 +128,7 @@ pub fn simulate(plan: &Plan) -> Report {
             stall: 12,
             restart: 8,
             lose_ring: 0,
+            lose_key: 0,
             skew: true,
             faults: 24,
         }
@@ -264,7 +268,7 @@ impl Simulation {
         let run = Run::start(
             &self.world,
             &format!("run-{}", self.started),
-            Some(node),
+            Nodes::of([node]),
             fast,
         );
         if let Some(slot) = self.runs.get_mut(node) {
@@ -283,7 +287,7 @@ impl Simulation {
             )
         });
         match run.turn(&mut self.world, &self.rules) {
-            Turned::On | Turned::Did(_) => {}
+            Turned::On => {}
             Turned::Decided(action, made) => self.note(&action, made.as_ref()),
             Turned::Rest | Turned::Lost => self.end(node),
             Turned::Blocked(block) => {
@@ -298,6 +302,7 @@ impl Simulation {
     fn mischief(&mut self, node: usize) {
         if self.random.happens(64) {
             self.arrive();
+            self.world.refresh();
         }
         if self.chaos.faults == 0 {
             return;
@@ -323,6 +328,9 @@ impl Simulation {
         }
         if self.random.happens(self.chaos.lose_ring) && self.world.store.take().is_some() {
             self.happened(Happening::RingLost);
+        }
+        if self.random.happens(self.chaos.lose_key) && self.world.lose_next() {
+            self.happened(Happening::KeyLost);
         }
     }
 

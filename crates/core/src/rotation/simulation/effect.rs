@@ -39,17 +39,6 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    /// The node whose files it changes.
-    pub(crate) const fn node(&self) -> Option<usize> {
-        match self {
-            Self::WriteTrust { server, .. }
-            | Self::WriteDistrust { server, .. }
-            | Self::WriteSigning { server, .. }
-            | Self::Restart { server } => Some(*server),
-            Self::StorePrivate(_) | Self::Add { .. } | Self::Remove { .. } | Self::Erase(_) => None,
-        }
-    }
-
     /// Whether it travels over the network, and may arrive when its sender is dead.
     pub(crate) const fn travels(&self) -> bool {
         matches!(self, Self::Add { .. } | Self::Remove { .. })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::effect::{Effect, effects};
-use super::world::World;
+use super::world::{Nodes, World};
 use crate::kid::Kid;
 use crate::policy::RotationPolicy;
 use crate::ring::{KeyRing, after};
@@ -55,8 +55,8 @@ pub(crate) struct Rules {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Run {
     holder: String,
-    /// The node that it sits on; `None`: it reaches the files of all.
-    pub(crate) node: Option<usize>,
+    /// The nodes whose files it reaches.
+    nodes: Nodes,
     /// How fast its clock is.
     fast: Duration,
     turn: Turn,
@@ -86,8 +86,6 @@ pub(crate) enum Turned {
     On,
     /// This was decided.
     Decided(Action, Option<Kid>),
-    /// Something was done.
-    Did(Effect),
     /// It came as far as it could.
     Rest,
     /// Somebody else was there.
@@ -98,10 +96,10 @@ pub(crate) enum Turned {
 
 impl Run {
     /// A run starts: it takes its node's lock and reads the ring.
-    pub(crate) fn start(world: &World, holder: &str, node: Option<usize>, fast: Duration) -> Self {
+    pub(crate) fn start(world: &World, holder: &str, nodes: Nodes, fast: Duration) -> Self {
         Self {
             holder: holder.to_owned(),
-            node,
+            nodes,
             fast,
             turn: Turn::Look(world.store.clone()),
         }
@@ -127,50 +125,48 @@ impl Run {
         after(world.now, self.fast)
     }
 
-    /// Does one thing.
+    /// Does one thing, and looks what is next.
     pub(crate) fn turn(&mut self, world: &mut World, rules: &Rules) -> Turned {
-        match self.turn.clone() {
-            Turn::Look(ring) => self.look(ring, world, rules),
+        let (ring, deeds) = match self.turn.clone() {
+            Turn::Look(ring) => return self.look(ring, world, rules),
             Turn::Save { over, ring, deeds } => {
                 let found = world.store.as_ref().map(KeyRing::generation);
                 if rules.fences.save && found != over {
                     return Turned::Lost;
                 }
                 world.store = Some((*ring).clone());
-                self.turn = if deeds.is_empty() {
-                    Turn::Look(Some(*ring))
-                } else {
-                    Turn::Do { ring, deeds }
-                };
-                Turned::On
+                (ring, deeds)
             }
             Turn::Do { ring, mut deeds } => {
-                let Some(deed) = deeds.pop_front() else {
-                    self.turn = Turn::Look(Some(*ring));
-                    return Turned::On;
-                };
-                let late = ring
-                    .lease()
-                    .is_some_and(|lease| lease.until <= self.clock(world));
-                if rules.fences.lease && deed.travels() && late
-                    || !world.apply(&deed, rules.fences.sink)
-                {
+                let now = self.clock(world);
+                let late = ring.lease().is_some_and(|lease| lease.until <= now);
+                let done = deeds.pop_front().is_none_or(|deed| {
+                    let arrives = !(rules.fences.lease && deed.travels() && late);
+                    arrives && world.apply(&deed, rules.fences.sink)
+                });
+                if !done {
                     return Turned::Lost;
                 }
-                self.turn = if deeds.is_empty() {
-                    Turn::Look(Some(*ring))
-                } else {
-                    Turn::Do { ring, deeds }
-                };
-                Turned::Did(deed)
+                (ring, deeds)
             }
+        };
+        if deeds.is_empty() {
+            return self.look(Some(*ring), world, rules);
         }
+        self.turn = Turn::Do { ring, deeds };
+        Turned::On
     }
 
     fn look(&mut self, ring: Option<KeyRing>, world: &mut World, rules: &Rules) -> Turned {
-        let observed = world.observe(self.node);
+        let observed = world.observe(self.nodes);
         let now = self.clock(world);
         let over = ring.as_ref().map(KeyRing::generation);
+        if ring
+            .as_ref()
+            .is_some_and(|ring| ring.free_for(&self.holder, now).is_err())
+        {
+            return Turned::Lost;
+        }
         let step = match &ring {
             Some(ring) => decide(&Scene {
                 ring,

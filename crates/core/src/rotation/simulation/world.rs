@@ -23,6 +23,10 @@ pub(crate) struct World {
     pub(crate) store: Option<KeyRing>,
     /// Each sink: its keys, and since when each has been in it.
     pub(crate) sinks: Vec<BTreeMap<Kid, Timestamp>>,
+    /// What the issuer URL shows: the first sink, or an older copy of it.
+    pub(crate) public: BTreeMap<Kid, Timestamp>,
+    /// Whether the issuer URL may show an older copy for a while.
+    pub(crate) lags: bool,
     /// The API servers.
     pub(crate) servers: Vec<ApiServer>,
     /// Keys whose private half is stored.
@@ -31,6 +35,10 @@ pub(crate) struct World {
     pub(crate) alive: BTreeMap<Kid, (Timestamp, Timestamp)>,
     /// Keys that are known to be in foreign hands: for them other rules hold.
     pub(crate) compromised: BTreeSet<Kid>,
+    /// Whether one of them had signed, so that nobody waits for caches.
+    pub(crate) emergency: bool,
+    /// Keys whose private half was destroyed by a third party.
+    pub(crate) lost: BTreeSet<Kid>,
     /// A key that something other than a clock keeps.
     pub(crate) held: Option<Kid>,
     /// How many keys were made.
@@ -177,7 +185,11 @@ impl World {
             servers: vec![server; servers],
             at_rest: BTreeSet::from([kid(1)]),
             alive: BTreeMap::new(),
+            public: BTreeMap::from([(kid(1), Timestamp::MIN)]),
+            lags: false,
             compromised: BTreeSet::new(),
+            emergency: false,
+            lost: BTreeSet::new(),
             held: None,
             made: 1,
             writes: 0,
@@ -186,8 +198,8 @@ impl World {
         world
     }
 
-    /// What a run on `node` sees; `None` is a run that sits on every node.
-    pub(crate) fn observe(&self, node: Option<usize>) -> Observation {
+    /// What a run on these nodes sees.
+    pub(crate) fn observe(&self, nodes: Nodes) -> Observation {
         let kids = |sink: &BTreeMap<Kid, Timestamp>| Published {
             kids: sink.keys().cloned().collect(),
             foreign: BTreeSet::new(),
@@ -199,15 +211,13 @@ impl World {
                 signing: server.loaded.signing.clone(),
                 refuses: BTreeSet::new(),
             },
-            disk: node
-                .is_none_or(|node| node == at)
-                .then(|| server.disk.clone()),
+            disk: nodes.has(at).then(|| server.disk.clone()),
         });
         let hold = Hold::LegacySecret {
             name: "default/legacy".into(),
         };
         Observation {
-            public: self.sinks.first().map(kids).unwrap_or_default(),
+            public: kids(&self.public),
             sinks: self
                 .sinks
                 .iter()
@@ -268,6 +278,9 @@ impl World {
                     keys.entry(kid).or_insert(now);
                 }
                 self.writes += 1;
+                if !self.lags {
+                    self.refresh();
+                }
             }
             Effect::WriteTrust { server, kid } => self.edit(*server, |disk| {
                 disk.trusted.insert(kid.clone());
@@ -282,6 +295,40 @@ impl World {
         }
         self.issue();
         true
+    }
+
+    /// The issuer URL shows what the first sink holds.
+    pub(crate) fn refresh(&mut self) {
+        let (Some(sink), now) = (self.sinks.first(), self.now) else {
+            return;
+        };
+        self.public.retain(|kid, _| sink.contains_key(kid));
+        for kid in sink.keys() {
+            self.public.entry(kid.clone()).or_insert(now);
+        }
+    }
+
+    /// An operator declares a key compromised.
+    pub(crate) fn compromise(&mut self, kid: &Kid) {
+        let Some(ring) = &self.store else { return };
+        self.emergency |= ring.next().is_none_or(|next| next.kid != *kid);
+        self.compromised.insert(kid.clone());
+        if let Some(ring) = ring.compromised(kid, String::new(), self.now) {
+            self.store = Some(ring.without_history());
+        }
+    }
+
+    /// Somebody destroys the private half of the key that is to sign next.
+    pub(crate) fn lose_next(&mut self) -> bool {
+        let next = self
+            .store
+            .as_ref()
+            .and_then(|ring| ring.next())
+            .map(|key| key.kid.clone());
+        let stored = next.filter(|kid| self.at_rest.remove(kid));
+        let found = stored.is_some();
+        self.lost.extend(stored);
+        found
     }
 
     /// A server starts again, by itself or because its manifest changed: it loads what lies on its disk.
@@ -347,11 +394,9 @@ impl World {
                 }
                 // The oldest copy that a relying party may still use.
                 let oldest = |since: &Timestamp| after(*since, self.truth.caches) <= self.now;
-                let fetched = self
-                    .sinks
-                    .iter()
-                    .all(|sink| sink.get(key).is_some_and(oldest));
-                if !fetched && self.compromised.is_empty() {
+                let mut sinks = self.sinks.iter().chain([&self.public]);
+                let fetched = sinks.all(|sink| sink.get(key).is_some_and(oldest));
+                if !fetched && !self.emergency {
                     return Some(Violation::NotYetFetched {
                         key: number(key),
                         signer: at + 1,
@@ -413,7 +458,8 @@ impl World {
         if let Some(ring) = &self.store {
             public.retain(|kid| !ring.tombstones().contains(*kid));
         }
-        let orphan = public.into_iter().find(|kid| !self.at_rest.contains(*kid));
+        let stored = |kid: &Kid| self.at_rest.contains(kid) || self.lost.contains(kid);
+        let orphan = public.into_iter().find(|kid| !stored(kid));
         orphan.map(|kid| Violation::PrivateHalfMissing { key: number(kid) })
     }
 
@@ -448,6 +494,25 @@ impl World {
         let mut everywhere = published.chain(trusted).chain(&self.at_rest);
         let spent = everywhere.find(|kid| ring.tombstones().contains(*kid));
         spent.map(|kid| Violation::SpentKeyBack { key: number(kid) })
+    }
+}
+
+/// A set of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Nodes(u64);
+
+impl Nodes {
+    /// These nodes, counted from 0.
+    pub(crate) fn of(nodes: impl IntoIterator<Item = usize>) -> Self {
+        Self(
+            nodes
+                .into_iter()
+                .fold(0, |set, node| set | 1 << node.min(63)),
+        )
+    }
+
+    fn has(self, node: usize) -> bool {
+        self.0 & 1 << node.min(63) != 0
     }
 }
 

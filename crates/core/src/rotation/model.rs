@@ -1,0 +1,383 @@
+//! Every order of events in a small world, searched by stateright: the same machine, ring, runs and world as in
+//! [`super::simulation`], with every crash, pause, restart and late write at every point.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use stateright::{Checker, Model, Property};
+
+use super::guard::{Guard, Guards};
+use super::simulation::effect::Effect;
+use super::simulation::run::{Fences, Rules, Run, Turned};
+use super::simulation::world::{Nodes, World, kid};
+use crate::policy::{Assumptions, RotationPolicy, Timers};
+use crate::ring::after;
+
+/// The unit of time: caches and external tokens last for one, tokens for the API server for two.
+const TICK: Duration = Duration::from_hours(1);
+/// Far above what any rotation in this world needs: what has not come to rest by then never does.
+const MOST_TICKS: u8 = 24;
+
+/// What may go wrong, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Faults {
+    /// A run dies.
+    crashes: u8,
+    /// A run dies, and what it was writing to a sink arrives later.
+    late: u8,
+    /// A run stands still while time passes.
+    stalls: u8,
+    /// A server restarts although nobody asked it to.
+    restarts: u8,
+    /// The public URL shows an old copy.
+    lags: bool,
+    /// The next key is declared compromised.
+    compromises: u8,
+    /// The private half of the next key is lost.
+    losses: u8,
+    /// The ring is lost.
+    amnesia: u8,
+}
+
+const CALM: Faults = Faults {
+    crashes: 0,
+    late: 0,
+    stalls: 0,
+    restarts: 0,
+    lags: false,
+    compromises: 0,
+    losses: 0,
+    amnesia: 0,
+};
+
+struct Rotation {
+    servers: usize,
+    faults: Faults,
+    guards: Guards,
+    fences: Fences,
+    holds: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct State {
+    world: World,
+    /// Two runs: one sits on the first node, one on all others.
+    runs: [Option<Run>; 2],
+    /// Which of them have ended since the last tick.
+    ran: [bool; 2],
+    under_way: Vec<(Effect, Timestamp)>,
+    faults: Faults,
+    ticks: u8,
+    /// A run said that it was done, or needs a person.
+    verdict: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Event {
+    Start(usize),
+    Turn(usize),
+    Crash(usize),
+    CrashLate(usize),
+    Arrive(usize),
+    Restart(usize),
+    Refresh,
+    Compromise,
+    Lose,
+    Forget,
+    Tick,
+}
+
+impl Rotation {
+    fn new(servers: usize, faults: Faults) -> Self {
+        Self {
+            servers,
+            faults,
+            guards: Guards::ALL,
+            fences: Fences::ALL,
+            holds: false,
+        }
+    }
+
+    fn rules(&self) -> Rules {
+        let truth = truth();
+        let timers = Timers {
+            period: Some(TICK * 1000),
+            ..Timers::default()
+        };
+        Rules {
+            policy: RotationPolicy::new(truth, timers).unwrap(),
+            guards: self.guards,
+            fences: self.fences,
+            lease: TICK / 2,
+            history: false,
+            looks: 1,
+        }
+    }
+
+    fn nodes(&self, run: usize) -> Nodes {
+        if run == 0 {
+            Nodes::of([0])
+        } else {
+            Nodes::of(1..self.servers)
+        }
+    }
+
+    fn goal(&self, state: &State) -> bool {
+        state.world.is_fresh(1)
+            && state.runs.iter().all(Option::is_none)
+            && state.under_way.is_empty()
+    }
+
+    fn turn(&self, state: &mut State, at: usize) -> Option<()> {
+        let mut run = state.runs[at].take()?;
+        match run.turn(&mut state.world, &self.rules()) {
+            Turned::On | Turned::Decided(..) => state.runs[at] = Some(run),
+            Turned::Lost => state.ran[at] = true,
+            Turned::Rest => state.ran[at] = true,
+            Turned::Blocked(_) => {
+                state.ran[at] = true;
+                state.verdict = Some("blocked");
+            }
+        }
+        Some(())
+    }
+}
+
+fn truth() -> Assumptions {
+    Assumptions {
+        caches: TICK,
+        public_token: TICK,
+        cluster_token: TICK * 2,
+        skew: Duration::ZERO,
+    }
+}
+
+impl Model for Rotation {
+    type State = State;
+    type Action = Event;
+
+    fn init_states(&self) -> Vec<State> {
+        let mut world = World::new(truth(), self.servers, 1, Timestamp::UNIX_EPOCH);
+        world.lags = self.faults.lags;
+        world.held = self.holds.then(|| kid(1));
+        // The first runs make the ring and learn what each node has to report; they are alike in every order.
+        for _ in 0..2 {
+            for at in 0..2 {
+                let mut run = Run::start(&world, "first", self.nodes(at), Duration::ZERO);
+                while run.turn(&mut world, &self.rules()) == Turned::On {
+                    // until it rests
+                }
+            }
+        }
+        let ring = world.store.take().unwrap();
+        world.store = Some(ring.request(String::new(), world.now).without_history());
+        vec![State {
+            world,
+            runs: [None, None],
+            ran: [false, false],
+            under_way: Vec::new(),
+            faults: self.faults,
+            ticks: 0,
+            verdict: None,
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Event>) {
+        if self.goal(state) || state.world.violation().is_some() || state.verdict.is_some() {
+            return;
+        }
+        for at in 0..2 {
+            match &state.runs[at] {
+                None if !state.ran[at] => actions.push(Event::Start(at)),
+                // Without the node's lock a second run may start beside one that stalls.
+                None => {}
+                Some(run) => {
+                    actions.push(Event::Turn(at));
+                    if state.faults.crashes > 0 {
+                        actions.push(Event::Crash(at));
+                    }
+                    if state.faults.late > 0 && run.under_way().is_some() {
+                        actions.push(Event::CrashLate(at));
+                    }
+                }
+            }
+        }
+        actions.extend((0..state.under_way.len()).map(Event::Arrive));
+        for (at, server) in state.world.servers.iter().enumerate() {
+            if state.faults.restarts > 0 && server.disk != server.loaded {
+                actions.push(Event::Restart(at));
+            }
+        }
+        if state.world.lags && !state.world.public.keys().eq(state.world.sinks[0].keys()) {
+            actions.push(Event::Refresh);
+        }
+        if let Some(ring) = &state.world.store {
+            if state.faults.compromises > 0
+                && ring.next().is_some_and(|key| key.compromised.is_none())
+            {
+                actions.push(Event::Compromise);
+            }
+            let stored = ring
+                .next()
+                .is_some_and(|key| state.world.at_rest.contains(&key.kid));
+            if state.faults.losses > 0 && stored {
+                actions.push(Event::Lose);
+            }
+            if state.faults.amnesia > 0 {
+                actions.push(Event::Forget);
+            }
+        }
+        let active = state.runs.iter().filter(|run| run.is_some()).count();
+        let rested = (0..2).all(|at| state.ran[at] || state.runs[at].is_some());
+        if rested && active <= usize::from(state.faults.stalls) && state.ticks < MOST_TICKS {
+            actions.push(Event::Tick);
+        }
+    }
+
+    fn next_state(&self, state: &State, event: Event) -> Option<State> {
+        let mut next = state.clone();
+        match event {
+            Event::Start(at) => {
+                // Every process has a name of its own.
+                let holder = format!("{at}.{}.{}", next.faults.crashes, next.faults.late);
+                next.runs[at] = Some(Run::start(
+                    &next.world,
+                    &holder,
+                    self.nodes(at),
+                    Duration::ZERO,
+                ));
+                self.turn(&mut next, at)?;
+            }
+            Event::Turn(at) => self.turn(&mut next, at)?,
+            Event::Crash(at) => {
+                next.runs[at] = None;
+                next.ran[at] = true;
+                next.faults.crashes -= 1;
+            }
+            Event::CrashLate(at) => {
+                let run = next.runs[at].take()?;
+                next.under_way
+                    .push((run.under_way()?.clone(), run.lease_end()?));
+                next.ran[at] = true;
+                next.faults.late -= 1;
+            }
+            Event::Arrive(at) => {
+                let (effect, _) = next.under_way.remove(at);
+                next.world.apply(&effect, self.fences.sink);
+            }
+            Event::Restart(at) => {
+                next.world.restart(at);
+                next.faults.restarts -= 1;
+            }
+            Event::Refresh => next.world.refresh(),
+            Event::Compromise => {
+                let key = next.world.store.as_ref()?.next()?.kid.clone();
+                next.world.compromise(&key);
+                next.faults.compromises -= 1;
+            }
+            Event::Lose => {
+                next.world.lose_next();
+                next.faults.losses -= 1;
+            }
+            Event::Forget => {
+                next.world.store = None;
+                next.faults.amnesia -= 1;
+            }
+            Event::Tick => {
+                let active = next.runs.iter().filter(|run| run.is_some()).count();
+                next.faults.stalls -= u8::try_from(active).ok()?;
+                next.ran = [false, false];
+                let to = after(next.world.now, TICK);
+                if self.fences.lease {
+                    next.under_way.retain(|(_, end)| *end > to);
+                }
+                // A copy is never older than the cache time.
+                next.world.refresh();
+                next.world.pass(to);
+                next.ticks += 1;
+            }
+        }
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("no rule is broken", |_, state: &State| {
+                state.world.violation().is_none()
+            }),
+            Property::always("no person is needed", |_, state: &State| {
+                state.verdict.is_none()
+            }),
+            Property::always("no spent key comes back", |_, state: &State| {
+                state.world.leftover().is_none()
+            }),
+            Property::eventually(
+                "one fresh key is all that is left",
+                |model: &Self, state: &State| model.goal(state),
+            ),
+        ]
+    }
+}
+
+#[test]
+fn probe() {
+    for (servers, faults) in [
+        (2, CALM),
+        (3, CALM),
+        (2, Faults { crashes: 1, ..CALM }),
+        (2, Faults { stalls: 1, ..CALM }),
+        (
+            2,
+            Faults {
+                late: 1,
+                lags: true,
+                ..CALM
+            },
+        ),
+        (
+            2,
+            Faults {
+                restarts: 2,
+                ..CALM
+            },
+        ),
+        (
+            2,
+            Faults {
+                compromises: 1,
+                ..CALM
+            },
+        ),
+        (2, Faults { amnesia: 1, ..CALM }),
+    ] {
+        let start = std::time::Instant::now();
+        eprintln!();
+        let checker = Rotation::new(servers, faults)
+            .checker()
+            .threads(2)
+            .spawn_bfs()
+            .join();
+        let found: Vec<_> = checker
+            .discoveries()
+            .into_iter()
+            .map(|(name, path)| {
+                let last = path.last_state().clone();
+                (
+                    name,
+                    format!("{:?}", path.into_actions())
+                        .chars()
+                        .take(1500)
+                        .collect::<String>(),
+                    last.world.violation(),
+                    last.verdict,
+                )
+            })
+            .collect();
+        eprintln!(
+            "worst {servers} {faults:?} states {} {:?} {found:?}",
+            checker.unique_state_count(),
+            start.elapsed()
+        );
+    }
+}
