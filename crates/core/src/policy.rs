@@ -210,8 +210,8 @@ impl Default for RotationPolicy {
             assumptions,
             period: Duration::from_secs(90 * DAY),
             publish_wait: wait,
-            public_drain: assumptions.public_token.saturating_add(assumptions.skew),
-            cluster_drain: assumptions.cluster_token.saturating_add(assumptions.skew),
+            public_drain: outlive(assumptions.public_token, assumptions.skew),
+            cluster_drain: outlive(assumptions.cluster_token, assumptions.skew),
         }
     }
 }

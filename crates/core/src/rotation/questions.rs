@@ -289,13 +289,14 @@ pub(super) fn retire(scene: &Scene<'_>) -> Option<Step> {
         .iter()
         .find_map(|key| retire_one(scene, key));
     draining.or_else(|| {
-        // Stored by a run that was overtaken.
-        let mut spent = scene
+        // Stored by a run that was overtaken, or whose record was lost: it is in no JWKS and on no server, or the run
+        // would have stopped at it.
+        let mut strays = scene
             .observed
             .at_rest
             .iter()
-            .filter(|kid| scene.ring.tombstones().contains(*kid));
-        spent
+            .filter(|kid| scene.ring.key(kid).is_none());
+        strays
             .next()
             .map(|kid| Step::Act(Action::Erase { kid: kid.clone() }))
     })

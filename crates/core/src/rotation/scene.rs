@@ -112,9 +112,12 @@ impl<'a> Scene<'a> {
 
     /// The servers that may still sign with a draining key.
     pub(crate) fn signers(&self, key: &RingKey) -> Vec<&'a str> {
+        let Stage::Draining { intent, .. } = key.stage else {
+            return Vec::new();
+        };
         let servers = self.observed.servers.iter();
         servers
-            .filter(|server| self.may_sign(server, &key.kid, key.intent()))
+            .filter(|server| self.may_sign(server, &key.kid, intent))
             .map(|server| server.name.as_str())
             .collect()
     }

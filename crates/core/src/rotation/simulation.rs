@@ -21,7 +21,7 @@ use crate::issuer::{IssuerUrl, TrailingSlash};
 use crate::policy::{Assumptions, RotationPolicy};
 use crate::ring::{What, after};
 use crate::rotation::guard::Guards;
-use crate::rotation::{Action, Block};
+use crate::rotation::{Action, Block, Step};
 
 /// What is simulated.
 #[derive(Debug, Clone)]
@@ -350,12 +350,32 @@ impl Simulation {
         } else {
             Duration::ZERO
         };
-        let to = after(self.world.now, tick + jitter);
+        let to = after(self.world.now, tick + jitter).max(self.nothing_before());
         if self.rules.fences.lease {
             self.under_way.retain(|(_, end)| *end > to);
         }
         self.world.pass(to);
         self.check();
+    }
+
+    /// The instant before which every run would only wait for a clock.
+    fn nothing_before(&self) -> Timestamp {
+        let Some(ring) = self
+            .world
+            .store
+            .as_ref()
+            .filter(|_| self.runs.iter().all(Option::is_none))
+        else {
+            return Timestamp::MIN;
+        };
+        let everywhere = self.world.observe(Nodes::of(0..self.runs.len()));
+        let now = self.world.now;
+        match super::next_step(ring, &self.rules.policy, &everywhere, now) {
+            Step::Wait(waits) if waits.iter().all(|wait| wait.until.is_some()) => {
+                waits.first().and_then(|wait| wait.until).unwrap_or(now)
+            }
+            Step::Wait(_) | Step::Save(_) | Step::Act(_) | Step::Blocked(_) => Timestamp::MIN,
+        }
     }
 
     fn check(&mut self) {

@@ -100,7 +100,7 @@ pub enum Violation {
         /// The key's number.
         key: usize,
     },
-    /// A spent key stands in a JWKS, or is trusted, when a run has just found everything in order.
+    /// A spent key stands in a JWKS, or is trusted.
     SpentKeyBack {
         /// The key's number.
         key: usize,
@@ -309,6 +309,7 @@ impl World {
     }
 
     /// An operator declares a key compromised.
+    #[cfg(test)]
     pub(crate) fn compromise(&mut self, kid: &Kid) {
         let Some(ring) = &self.store else { return };
         self.emergency |= ring.next().is_none_or(|next| next.kid != *kid);
@@ -483,7 +484,8 @@ impl World {
             && self.at_rest == only
     }
 
-    /// A spent key that stands somewhere although a run has just said that it has nothing to do.
+    /// A spent key that stands somewhere.
+    #[cfg(test)]
     pub(crate) fn leftover(&self) -> Option<Violation> {
         let ring = self.store.as_ref()?;
         let published = self.sinks.iter().flat_map(BTreeMap::keys);
