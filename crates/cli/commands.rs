@@ -10,6 +10,7 @@ pub mod keys;
 pub mod man;
 pub mod publish;
 pub mod quickstart;
+pub mod rotate;
 pub mod serve;
 pub mod thumbprint;
 pub mod token;
@@ -38,6 +39,9 @@ pub enum Command {
     Jwks(jwks::Args),
     Discovery(discovery::Args),
     Publish(publish::Args),
+    /// Rotate the signing key, one safe step at a time
+    #[command(subcommand)]
+    Rotate(rotate::Command),
     Serve(Box<serve::Args>),
     /// Make, verify and explain service account tokens
     #[command(subcommand)]
@@ -70,6 +74,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Jwks(args) => jwks::run(args),
         Command::Discovery(args) => discovery::run(args, context),
         Command::Publish(args) => publish::run(args, context),
+        Command::Rotate(rotate::Command::Simulate(args)) => rotate::simulate::run(*args, context),
         Command::Serve(args) => serve::run(*args, context),
         Command::Token(token::Command::Mint(args)) => token::mint::run(args, context),
         Command::Token(token::Command::Verify(args)) => token::verify::run(args, context),
