@@ -33,7 +33,7 @@ pub enum Command {
     Keys(keys::Command),
     Jwks(jwks::Args),
     Discovery(discovery::Args),
-    Publish(publish::Args),
+    Publish(Box<publish::Args>),
     Serve(Box<serve::Args>),
     /// Make, verify and explain service account tokens
     #[command(subcommand)]
@@ -55,7 +55,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Keys(keys::Command::Inspect(args)) => keys::inspect::run(args, context),
         Command::Jwks(args) => jwks::run(args),
         Command::Discovery(args) => discovery::run(args, context),
-        Command::Publish(args) => publish::run(args, context),
+        Command::Publish(args) => publish::run(*args, context),
         Command::Serve(args) => serve::run(*args, context),
         Command::Token(token::Command::Mint(args)) => token::mint::run(args, context),
         Command::Token(token::Command::Verify(args)) => token::verify::run(args, context),

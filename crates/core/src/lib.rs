@@ -29,6 +29,7 @@
 
 pub mod algorithm;
 pub mod block;
+pub mod bucket;
 pub mod change;
 pub mod discovery;
 pub mod documents;
@@ -41,6 +42,7 @@ pub mod kid;
 pub mod pem;
 pub mod private;
 pub mod publication;
+pub mod store_url;
 mod strict_json;
 pub mod thumbprint;
 pub mod token;
