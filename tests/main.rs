@@ -23,6 +23,8 @@ mod documents;
 mod keys;
 /// Publishing to a directory.
 mod publish;
+/// Publishing to a double of S3.
+mod publish_s3;
 /// The README's first command.
 mod quickstart;
 /// The long-running endpoint: reload, last-known-good, drain.

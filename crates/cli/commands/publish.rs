@@ -71,6 +71,10 @@ pub struct Args {
 /// Publishing to S3.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "S3")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub struct S3Args {
     /// Make the bucket if it is missing: without ACLs, with versions, tagged irsa:managed; --access policy unless said
     /// otherwise

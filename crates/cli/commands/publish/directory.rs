@@ -24,6 +24,7 @@ pub async fn run(
             withdraw,
             direct: false,
             reader: None,
+            patient: false,
         };
         let done = match mode {
             Mode::Write => write(&job, place).await,

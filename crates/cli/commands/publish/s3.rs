@@ -114,7 +114,7 @@ pub async fn run(
     fetch: &FetchArgs,
 ) -> Result<(Run, Option<SyncError>), Failure> {
     let reader = RelyingParty::new(fetch.ca_file.as_deref(), fetch.timeout);
-    let jobs = jobs(reach, work, (!args.no_read_back).then_some(&reader))?;
+    let mut jobs = jobs(reach, work, (!args.no_read_back).then_some(&reader))?;
     let owner = match (&args.bucket_owner, &reach.endpoint) {
         (Some(owner), _) => Some(owner.clone()),
         (None, Some(_)) => None,
@@ -126,6 +126,9 @@ pub async fn run(
         store = store.probed(args.allow_unconditional_writes);
     }
     let (exists, bucket) = set_up(reach, &store, work, args).await?;
+    for (job, _) in &mut jobs {
+        job.patient = !bucket.is_empty();
+    }
     let outcomes = publish(&store, &jobs, work.mode, exists, args.parallel).await;
     let (rows, error) = settle(&jobs, outcomes);
     let shown_only = work.mode != Mode::Write;
@@ -147,6 +150,7 @@ fn jobs<'a>(
             withdraw: work.withdraw,
             direct: direct && reader.is_some(),
             reader: reader.cloned(),
+            patient: false,
         };
         Ok((job, location.clone()))
     };
@@ -178,18 +182,18 @@ async fn set_up(
         create: args.create_bucket,
         adopt: args.adopt_bucket,
     };
-    let mut state = observe(store, work).await?;
-    let mut changes = bucket::plan(&wanted, state.as_ref())?;
+    let mut seen = observe(store, work).await?;
+    let mut changes = bucket::plan(&wanted, seen.as_ref())?;
     if work.mode != Mode::Write {
-        return Ok((state.is_some(), changes));
+        return Ok((seen.is_some(), changes));
     }
     let mut done = Vec::new();
     if let Some(create @ BucketChange::Create { .. }) = changes.first() {
         apply(store, create).await?;
         done.push(create.clone());
         // Not every store makes buckets as S3 does: what is still to be set is what is seen to be missing.
-        state = observe(store, work).await?;
-        changes = bucket::plan(&wanted, state.as_ref())?;
+        seen = observe(store, work).await?;
+        changes = bucket::plan(&wanted, seen.as_ref())?;
     }
     for change in changes {
         apply(store, &change).await?;
@@ -206,7 +210,9 @@ async fn observe(store: &S3Store, work: &Work<'_>) -> Result<Option<BucketState>
 
 async fn apply(store: &S3Store, change: &BucketChange) -> Result<(), Failure> {
     store.apply_bucket(change).await?;
-    tracing::info!(bucket = %store.location().bucket(), "{change}");
+    let text = change.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    tracing::info!(bucket = %store.location().bucket(), "{line}");
     Ok(())
 }
 

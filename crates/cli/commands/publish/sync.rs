@@ -35,6 +35,8 @@ pub struct Job<'a> {
     pub direct: bool,
     /// Reads the documents through the issuer URL.
     pub reader: Option<RelyingParty>,
+    /// Reading was allowed only just now: it takes some seconds to work everywhere.
+    pub patient: bool,
 }
 
 /// Why an issuer is not published.
@@ -154,7 +156,7 @@ impl Job<'_> {
         }
         let mut seen = self.is_seen().await;
         for pause in PAUSES {
-            if seen.is_ok() {
+            if seen.is_ok() || !self.patient {
                 break;
             }
             sleep(pause).await;

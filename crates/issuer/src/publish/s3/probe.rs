@@ -27,7 +27,11 @@ impl S3Store {
     async fn probe(&self) -> Result<Conditions, S3Error> {
         let path = format!(".irsa-probe-{}", random_name()?);
         let new = Some(&Expected::Absent);
-        self.write(&path, b"{}", new).await?;
+        match self.write(&path, b"{}", new).await {
+            // The name is new: a first attempt arrived though its answer did not, and the second was refused.
+            Err(error) if !error.is_lost_race() => return Err(error),
+            _ => {}
+        }
         let second = self.write(&path, b"{}", new).await;
         let removed = self
             .client
