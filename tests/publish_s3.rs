@@ -459,3 +459,28 @@ fn a_busy_store_is_a_reason_to_come_back() {
     let ran = setting.publish(&["a.pub", "b.pub"]).code(4);
     assert!(ran.stderr.contains("come back later"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_replica_follows_the_bucket_and_survives_its_loss() {
+    let setting = Setting::created(Quirks::default());
+    let issuer = format!("{}/{}", setting.s3.url(), "oidc-bucket/prod");
+    let serve = [
+        "serve",
+        "--from",
+        TARGET,
+        "--issuer",
+        &issuer,
+        "--listen",
+        "127.0.0.1:0",
+        "--reload-interval",
+        "200ms",
+    ];
+    let replica = setting.irsa(&serve).env("IRSA_LOG", "info").start();
+    let served = || crate::util::get(&replica.address(), "/oidc-bucket/prod/keys.json").1;
+    assert_eq!(served(), setting.jwks());
+    setting.publish(&["a.pub", "b.pub"]).ok();
+    crate::util::eventually("the new key", || (served() == setting.jwks()).then_some(()));
+    setting.s3.with_quirks(|quirks| quirks.busy = usize::MAX);
+    replica.wait_for("documents of the store not taken");
+    assert_eq!(served(), setting.jwks());
+}

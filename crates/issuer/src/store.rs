@@ -5,6 +5,8 @@ use std::future::Future;
 use irsa_core::publication::Stored;
 
 use crate::publish::PublishError;
+use crate::publish::dir::Directory;
+use crate::publish::s3::S3Store;
 
 /// What a look at a document brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,4 +28,22 @@ pub trait DocumentStore {
         path: &str,
         seen: Option<&str>,
     ) -> impl Future<Output = Result<Look, PublishError>> + Send;
+}
+
+/// A store of either kind.
+#[derive(Debug)]
+pub enum AnyStore {
+    /// A directory.
+    Directory(Directory),
+    /// A place in a bucket.
+    S3(S3Store),
+}
+
+impl DocumentStore for AnyStore {
+    async fn look(&self, path: &str, seen: Option<&str>) -> Result<Look, PublishError> {
+        match self {
+            Self::Directory(store) => store.look(path, seen).await,
+            Self::S3(store) => store.look(path, seen).await,
+        }
+    }
 }

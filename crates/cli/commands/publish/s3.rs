@@ -57,6 +57,16 @@ impl Reach {
         })
     }
 
+    /// What clients are made from.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// Whether the store is not AWS's.
+    pub fn is_compatible(&self) -> bool {
+        self.endpoint.is_some()
+    }
+
     /// The issuer URL of a place, as the store itself answers it.
     pub fn issuer(&self, location: &S3Location) -> Result<IssuerUrl, Failure> {
         let derived = match &self.endpoint {
@@ -168,7 +178,7 @@ async fn set_up(
         return Ok((true, Vec::new()));
     }
     let partition = Partition::of_region(&reach.region);
-    let arns = work.issuers.iter().flat_map(|(documents, location)| {
+    let objects = work.issuers.iter().flat_map(|(documents, location)| {
         DocumentName::ALL.map(|name| location.object_arn(partition, documents.path(name)))
     });
     let wanted = BucketWanted {
@@ -178,7 +188,7 @@ async fn set_up(
             Some(Access::None) => bucket::Access::None,
             Some(Access::Policy) | None => bucket::Access::Policy,
         },
-        documents: arns.collect(),
+        documents: objects.collect(),
         create: args.create_bucket,
         adopt: args.adopt_bucket,
     };
