@@ -19,6 +19,8 @@ mod config;
 mod docs;
 /// JWKS and discovery documents on standard output.
 mod documents;
+/// IAM without IAM: policies, lint, other tools' forms.
+mod iam;
 /// Key files: made, inspected, refused.
 mod keys;
 /// Publishing to a directory.

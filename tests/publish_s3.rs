@@ -339,13 +339,14 @@ fn what_cannot_be_read_by_relying_parties_is_no_success() {
 #[test]
 fn many_issuers_at_once_each_at_its_place() {
     let setting = Setting::new(Quirks::default());
-    let mut config = String::from("issuers:\n");
-    for at in 0..20 {
-        config += &format!(
+    let entry = |at| {
+        format!(
             "  - issuer: {}/oidc-bucket/prod/c{at}\n    keys: [a.pub]\n",
             setting.s3.url()
-        );
-    }
+        )
+    };
+    let entries: Vec<String> = (0..20).map(entry).collect();
+    let config = format!("issuers:\n{}", entries.concat());
     setting.home.write("irsa.yaml", &config);
     let all = ["--config", "irsa.yaml", "--create-bucket"];
     let ran = setting.publish(&all).ok();

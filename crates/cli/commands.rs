@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod config_show;
 pub mod discovery;
+pub mod iam;
 pub mod jwks;
 pub mod keys;
 pub mod man;
@@ -39,6 +40,9 @@ pub enum Command {
     #[command(subcommand)]
     Token(token::Command),
     Thumbprint(thumbprint::Args),
+    /// IAM: the OIDC provider, roles for service accounts, and what irsa itself must be allowed
+    #[command(subcommand)]
+    Iam(iam::Command),
     /// Show the configuration in force
     #[command(subcommand)]
     Config(config_show::Command),
@@ -60,6 +64,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Token(token::Command::Mint(args)) => token::mint::run(args, context),
         Command::Token(token::Command::Verify(args)) => token::verify::run(args, context),
         Command::Token(token::Command::Explain(args)) => token::explain::run(args, context),
+        Command::Iam(command) => iam::run(command, context),
         Command::Thumbprint(args) => thumbprint::run(args, context),
         Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
         Command::Completions(args) => completions::run(args, context),

@@ -320,7 +320,8 @@ fn refuse_s3_options(args: &S3Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn account_id(text: &str) -> Result<String, String> {
+/// Reads an AWS account ID.
+pub fn account_id(text: &str) -> Result<String, String> {
     if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
         Ok(text.to_owned())
     } else {

@@ -9,6 +9,8 @@ use url::Url;
 
 use crate::explain::Explain;
 use crate::issuer::{IssuerUrl, IssuerUrlError, TrailingSlash};
+use crate::partition::PARTITIONS;
+pub use crate::partition::Partition;
 
 /// A bucket that can stand in an issuer URL: S3's rules for names, and no dot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,16 +22,6 @@ pub struct S3Location {
     bucket: BucketName,
     /// Without slashes at either end; may be empty.
     prefix: String,
-}
-
-/// A group of Regions with accounts and names of its own (AWS General Reference, "Partitions").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Partition {
-    /// The second field of every ARN.
-    pub name: &'static str,
-    /// What host names end in.
-    pub dns_suffix: &'static str,
-    region_prefix: &'static str,
 }
 
 /// How a bucket stands in a URL.
@@ -120,48 +112,6 @@ impl Explain for StoreUrlError {
 const DOTTED: &str = "has a dot";
 const RESERVED_PREFIXES: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
 const RESERVED_SUFFIXES: [&str; 5] = ["-s3alias", "--ol-s3", "--x-s3", "--table-s3", ".mrap"];
-
-/// The commercial partition comes last: its Regions have no common prefix.
-const PARTITIONS: [Partition; 8] = [
-    partition("aws-cn", "amazonaws.com.cn", "cn-"),
-    partition("aws-us-gov", "amazonaws.com", "us-gov-"),
-    partition("aws-eusc", "amazonaws.eu", "eusc-"),
-    partition("aws-iso", "c2s.ic.gov", "us-iso-"),
-    partition("aws-iso-b", "sc2s.sgov.gov", "us-isob-"),
-    partition("aws-iso-e", "cloud.adc-e.uk", "eu-isoe-"),
-    partition("aws-iso-f", "csp.hci.ic.gov", "us-isof-"),
-    partition("aws", "amazonaws.com", ""),
-];
-
-const fn partition(
-    name: &'static str,
-    dns_suffix: &'static str,
-    region_prefix: &'static str,
-) -> Partition {
-    Partition {
-        name,
-        dns_suffix,
-        region_prefix,
-    }
-}
-
-impl Partition {
-    /// The partition of a Region.
-    pub fn of_region(region: &str) -> Self {
-        let found = PARTITIONS
-            .iter()
-            .find(|partition| region.starts_with(partition.region_prefix));
-        *found.unwrap_or(&PARTITIONS[7])
-    }
-
-    /// The partition with this name in ARNs.
-    pub fn named(name: &str) -> Option<Self> {
-        PARTITIONS
-            .iter()
-            .find(|partition| partition.name == name)
-            .copied()
-    }
-}
 
 impl BucketName {
     /// Reads a name.
