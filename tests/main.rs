@@ -20,10 +20,14 @@ mod config;
 mod docs;
 /// JWKS and discovery documents on standard output.
 mod documents;
+/// IAM without IAM: policies, lint, other tools' forms.
+mod iam;
 /// Key files: made, inspected, refused.
 mod keys;
 /// Publishing to a directory.
 mod publish;
+/// Publishing to a double of S3.
+mod publish_s3;
 /// The README's first command.
 mod quickstart;
 /// The long-running endpoint: reload, last-known-good, drain.

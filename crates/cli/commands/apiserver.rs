@@ -15,6 +15,8 @@ use irsa_apiserver::distro::Distro;
 use irsa_apiserver::file::Backups;
 use irsa_core::explain::Explain;
 
+use crate::context::Context;
+use crate::exit::Exit;
 use crate::report::Failure;
 
 /// The subcommands.
@@ -28,6 +30,16 @@ pub enum Command {
     Patch(Box<patch::Args>),
     Revert(revert::Args),
     Rollout(Box<rollout::Args>),
+}
+
+/// Runs one of them.
+pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Check(args) => check::run(*args, context),
+        Command::Patch(args) => patch::run(*args, context),
+        Command::Revert(args) => revert::run(args, context),
+        Command::Rollout(args) => rollout::run(*args, context),
+    }
 }
 
 /// What `--distro` says.
