@@ -10,6 +10,7 @@ import kubelet
 import patch
 import rollout
 import seed_procedure
+import single
 import styles
 
 from harness import Checks, KubeadmCluster, irsa, working_folder
@@ -18,6 +19,7 @@ ALONE = {
     "kubelet": kubelet.check,
     "kubeadm_config": kubeadm_config.check,
     "styles": styles.check,
+    "single": single.check,
 }
 GROUPS = {
     "seed_procedure": seed_procedure.check,
