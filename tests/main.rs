@@ -32,3 +32,5 @@ mod serve;
 mod thumbprint;
 /// Tokens: minted, verified, explained.
 mod token;
+/// The pod identity webhook: reviews offline, flags, serving.
+mod webhook;

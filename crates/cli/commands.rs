@@ -3,16 +3,20 @@
 pub mod apiserver;
 pub mod completions;
 pub mod config_show;
+pub mod connector;
 pub mod discovery;
 pub mod jwks;
 pub mod keys;
 pub mod man;
 pub mod publish;
 pub mod quickstart;
+pub mod rotate;
 pub mod serve;
 pub mod thumbprint;
 pub mod token;
+pub mod verify;
 pub mod version;
+pub mod webhook;
 
 use clap::Subcommand;
 use irsa_issuer::keyset::LoadedKeys;
@@ -35,6 +39,9 @@ pub enum Command {
     Jwks(jwks::Args),
     Discovery(discovery::Args),
     Publish(publish::Args),
+    /// Rotate the signing key, one safe step at a time
+    #[command(subcommand)]
+    Rotate(rotate::Command),
     Serve(Box<serve::Args>),
     /// Make, verify and explain service account tokens
     #[command(subcommand)]
@@ -43,12 +50,19 @@ pub enum Command {
     /// kube-apiserver's token flags, on any distribution
     #[command(subcommand)]
     Apiserver(apiserver::Command),
+    /// Show a cluster of your own in the EKS console (EKS Connector)
+    #[command(subcommand)]
+    Connector(connector::Command),
     /// Show the configuration in force
     #[command(subcommand)]
     Config(config_show::Command),
     Completions(completions::Args),
     Man(man::Args),
+    Verify(Box<verify::Args>),
     Version(version::Args),
+    /// The pod identity webhook: gives pods their IAM role
+    #[command(subcommand)]
+    Webhook(webhook::Command),
 }
 
 /// Runs a command.
@@ -60,6 +74,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Jwks(args) => jwks::run(args),
         Command::Discovery(args) => discovery::run(args, context),
         Command::Publish(args) => publish::run(args, context),
+        Command::Rotate(rotate::Command::Simulate(args)) => rotate::simulate::run(*args, context),
         Command::Serve(args) => serve::run(*args, context),
         Command::Token(token::Command::Mint(args)) => token::mint::run(args, context),
         Command::Token(token::Command::Verify(args)) => token::verify::run(args, context),
@@ -77,10 +92,13 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Apiserver(apiserver::Command::Rollout(args)) => {
             apiserver::rollout::run(*args, context)
         }
+        Command::Connector(command) => connector::run(command, context),
         Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),
+        Command::Verify(args) => verify::run(*args, context),
         Command::Version(args) => version::run(args, context),
+        Command::Webhook(command) => webhook::run(command, context),
     }
 }
 

@@ -7,7 +7,7 @@ use irsa_core::token::Token;
 use serde::Serialize;
 
 use crate::findings::{Finding, Severity};
-use crate::live::Review;
+use crate::live::{LegacyToken, Review};
 use crate::plan::is_comma_joined;
 
 /// What was seen of one API server.
@@ -88,6 +88,42 @@ pub fn judge(servers: &[ServerSeen], wanted: Option<&IssuerUrl>) -> (Vec<Row>, V
         }
     }
     (rows, findings)
+}
+
+/// What is wrong with the tokens that kube-controller-manager wrote into Secrets: it signs them with a key of its own
+/// setting, and never signs them anew.
+pub fn judge_legacy(rows: &[Row], tokens: &[LegacyToken]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for row in rows.iter().filter(|row| !row.kids.is_empty()) {
+        let refused: Vec<_> = tokens
+            .iter()
+            .filter(|token| !row.kids.contains(&token.kid))
+            .collect();
+        if let Some(first) = refused.first() {
+            findings.push(problem(
+                format!(
+                    "{} refuses the tokens of {} Secrets of type service-account-token, such as {} (key {})",
+                    row.server, refused.len(), first.secret, first.kid
+                ),
+                "accept their key again, or delete the Secrets and make tokens that expire",
+            ));
+        }
+    }
+    let newest = tokens.iter().max_by(|a, b| a.created.cmp(&b.created));
+    if let (Some(newest), Some(row)) = (newest, rows.first())
+        && newest.kid != row.signing_kid
+    {
+        findings.push(Finding {
+            severity: Severity::Note,
+            occurrence: None,
+            message: format!(
+                "kube-controller-manager signed the newest token Secret, {}, with key {}; the API servers sign with {}",
+                newest.secret, newest.kid, row.signing_kid
+            ),
+            help: "if that Secret is newer than the change of the key, set --service-account-private-key-file too".to_owned(),
+        });
+    }
+    findings
 }
 
 fn row(server: &ServerSeen, wanted: Option<&IssuerUrl>, findings: &mut Vec<Finding>) -> Row {

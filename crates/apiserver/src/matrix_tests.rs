@@ -142,3 +142,31 @@ fn the_wanted_issuer_is_compared() {
             .contains("expected \"https://oidc.example.com/prod\"")
     }));
 }
+
+#[test]
+fn tokens_in_secrets_are_told_by_their_key() {
+    let (rows, _) = judge(&[server("https://a")], None);
+    let token = |secret: &str, created: &str, kid: &str| LegacyToken {
+        secret: secret.to_owned(),
+        created: created.to_owned(),
+        kid: kid.to_owned(),
+    };
+    let ours = rows[0].signing_kid.clone();
+    assert_eq!(judge_legacy(&rows, &[]), []);
+    assert_eq!(
+        judge_legacy(&rows, &[token("a/b", "2026-01-01T00:00:00Z", &ours)]),
+        []
+    );
+    let found = judge_legacy(
+        &rows,
+        &[
+            token("a/b", "2026-01-01T00:00:00Z", &ours),
+            token("c/d", "2026-02-01T00:00:00Z", "lost"),
+        ],
+    );
+    assert!(
+        found[0].message.contains("1 Secrets") && found[0].message.contains("c/d"),
+        "{found:?}"
+    );
+    assert_eq!(found[1].severity, Severity::Note);
+}

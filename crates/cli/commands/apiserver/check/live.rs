@@ -11,7 +11,7 @@ use crate::commands::apiserver::servers::{self, ClusterArgs};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Render;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 #[derive(Serialize)]
 struct Report {
@@ -66,7 +66,15 @@ pub(super) fn run(
         let config = cluster.config(Path::new("/")).await?;
         let servers = cluster.servers(&config, named).await?;
         let seen = servers::look(&servers, &cluster.service_account).await?;
-        let (rows, findings) = matrix::judge(&seen, wanted.map(|wanted| &wanted.issuer));
+        let (rows, mut findings) = matrix::judge(&seen, wanted.map(|wanted| &wanted.issuer));
+        if let Some(first) = servers.first() {
+            match first.legacy_tokens().await {
+                Ok(tokens) => findings.extend(matrix::judge_legacy(&rows, &tokens)),
+                Err(error) => {
+                    report::warning(&format!("tokens in Secrets were not looked at: {error}"))
+                }
+            }
+        }
         let problem = findings
             .iter()
             .any(|finding| finding.severity == Severity::Problem);
