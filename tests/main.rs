@@ -16,6 +16,8 @@ mod apiserver;
 mod canary;
 /// Precedence of flags, environment and file; `irsa config show`.
 mod config;
+/// EKS Connector: what is refused without AWS, and the policies.
+mod connector;
 /// The documentation agrees with the binary.
 mod docs;
 /// JWKS and discovery documents on standard output.
