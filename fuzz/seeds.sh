@@ -48,4 +48,12 @@ YAML
 printf 'issuers: []\n' > corpus/config/empty-list
 printf 'serve: {max_agee: 5s}\n' > corpus/config/unknown
 printf 'a: &a [*a]\n' > corpus/config/alias
+for folder in ../tests/golden/*/; do
+    distro=$(basename "$folder")
+    [ "$distro" != webhook ] || continue
+    mkdir -p "corpus/apiserver-$distro"
+    for file in "$folder"*/*.yaml; do
+        cp -- "$file" "corpus/apiserver-$distro/$(basename "$(dirname "$file")")_$(basename "$file")"
+    done
+done
 cp -- ../tests/golden/webhook/*.json corpus/review/

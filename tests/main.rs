@@ -12,6 +12,7 @@
 mod util;
 
 /// No command ever shows a private key.
+mod apiserver;
 mod canary;
 /// Precedence of flags, environment and file; `irsa config show`.
 mod config;

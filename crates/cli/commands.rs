@@ -1,7 +1,9 @@
 //! One file for each subcommand: its arguments, and what it does with them.
 
+pub mod apiserver;
 pub mod completions;
 pub mod config_show;
+pub mod connector;
 pub mod discovery;
 pub mod jwks;
 pub mod keys;
@@ -41,6 +43,12 @@ pub enum Command {
     #[command(subcommand)]
     Token(token::Command),
     Thumbprint(thumbprint::Args),
+    /// kube-apiserver's token flags, on any distribution
+    #[command(subcommand)]
+    Apiserver(apiserver::Command),
+    /// Show a cluster of your own in the EKS console (EKS Connector)
+    #[command(subcommand)]
+    Connector(connector::Command),
     /// Show the configuration in force
     #[command(subcommand)]
     Config(config_show::Command),
@@ -67,6 +75,19 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Token(token::Command::Verify(args)) => token::verify::run(args, context),
         Command::Token(token::Command::Explain(args)) => token::explain::run(args, context),
         Command::Thumbprint(args) => thumbprint::run(args, context),
+        Command::Apiserver(apiserver::Command::Check(args)) => {
+            apiserver::check::run(*args, context)
+        }
+        Command::Apiserver(apiserver::Command::Patch(args)) => {
+            apiserver::patch::run(*args, context)
+        }
+        Command::Apiserver(apiserver::Command::Revert(args)) => {
+            apiserver::revert::run(args, context)
+        }
+        Command::Apiserver(apiserver::Command::Rollout(args)) => {
+            apiserver::rollout::run(*args, context)
+        }
+        Command::Connector(command) => connector::run(command, context),
         Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),

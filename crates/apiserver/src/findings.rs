@@ -36,6 +36,20 @@ pub struct Finding {
     pub help: String,
 }
 
+impl Finding {
+    /// For people: the fault, with where it is in front, and the way to mend it.
+    pub fn text(&self, place: &str) -> String {
+        let severity = match self.severity {
+            Severity::Problem => "problem",
+            Severity::Note => "note",
+        };
+        format!(
+            "{severity}: {place}{}\n   help: {}",
+            self.message, self.help
+        )
+    }
+}
+
 /// A file that a flag names, as far as it can be seen from here.
 #[derive(Debug)]
 pub enum Seen<T> {
@@ -49,6 +63,31 @@ pub enum Seen<T> {
     NotHere,
 }
 
+impl<T> Seen<T> {
+    /// Makes something of what was read.
+    pub fn map<U>(self, parse: impl FnOnce(T) -> Result<U, String>) -> Seen<U> {
+        match self {
+            Self::Read(value) => match parse(value) {
+                Ok(value) => Seen::Read(value),
+                Err(reason) => Seen::Unreadable(reason),
+            },
+            Self::NotMounted => Seen::NotMounted,
+            Self::Unreadable(reason) => Seen::Unreadable(reason),
+            Self::NotHere => Seen::NotHere,
+        }
+    }
+
+    /// Whether it was read, without what it says.
+    fn state(&self) -> Seen<()> {
+        match self {
+            Self::Read(_) => Seen::Read(()),
+            Self::NotMounted => Seen::NotMounted,
+            Self::Unreadable(reason) => Seen::Unreadable(reason.clone()),
+            Self::NotHere => Seen::NotHere,
+        }
+    }
+}
+
 /// What is known of one component.
 #[derive(Debug)]
 pub struct Inspected<'a> {
@@ -59,9 +98,9 @@ pub struct Inspected<'a> {
     /// The flags in force.
     pub flags: &'a TokenFlags,
     /// Each verification key file.
-    pub key_files: Vec<(String, Seen<KeyFile>)>,
+    pub key_files: &'a [(String, Seen<KeyFile>)],
     /// The key that signs: kube-apiserver's, or kube-controller-manager's for legacy Secrets.
-    pub signing: Option<(String, Seen<Kid>)>,
+    pub signing: Option<&'a (String, Seen<Kid>)>,
 }
 
 /// The faults of one component; with `wanted`, also what differs from it.
@@ -86,7 +125,7 @@ pub fn of_component(inspected: &Inspected<'_>, wanted: Option<&Wanted>) -> Vec<F
 
 /// The fault between two components: the tokens of legacy Secrets are signed with a key of another pair.
 pub fn between(api_server: &Inspected<'_>, controller_manager: &Inspected<'_>) -> Vec<Finding> {
-    let kid = |inspected: &Inspected<'_>| match &inspected.signing {
+    let kid = |inspected: &Inspected<'_>| match inspected.signing {
         Some((path, Seen::Read(kid))) => Some((path.clone(), kid.clone())),
         _ => None,
     };
@@ -181,28 +220,15 @@ impl Findings<'_> {
     }
 
     fn files(&mut self) {
-        let signing = self.inspected.signing.iter().map(|(path, seen)| {
-            (
-                path,
-                match seen {
-                    Seen::Read(_) => Seen::Read(()),
-                    Seen::NotMounted => Seen::NotMounted,
-                    Seen::Unreadable(reason) => Seen::Unreadable(reason.clone()),
-                    Seen::NotHere => Seen::NotHere,
-                },
-                None,
-            )
+        let signing = self.inspected.signing.into_iter();
+        let signing = signing.map(|(path, seen)| (path, seen.state(), None));
+        let verification = self.inspected.key_files.iter().map(|(path, seen)| {
+            let file = match seen {
+                Seen::Read(file) => Some(file),
+                _ => None,
+            };
+            (path, seen.state(), file)
         });
-        let verification = self
-            .inspected
-            .key_files
-            .iter()
-            .map(|(path, seen)| match seen {
-                Seen::Read(file) => (path, Seen::Read(()), Some(file)),
-                Seen::NotMounted => (path, Seen::NotMounted, None),
-                Seen::Unreadable(reason) => (path, Seen::Unreadable(reason.clone()), None),
-                Seen::NotHere => (path, Seen::NotHere, None),
-            });
         let all: Vec<_> = verification.chain(signing).collect();
         for (path, seen, file) in all {
             let flag = Some((self.flag_of(path), path.as_str()));
@@ -345,7 +371,7 @@ impl Findings<'_> {
     }
 
     fn signing_key_is_verified(&mut self) {
-        let Some((path, Seen::Read(kid))) = &self.inspected.signing else {
+        let Some((path, Seen::Read(kid))) = self.inspected.signing else {
             return;
         };
         if let Some(verified) = verified_kids(self.inspected)
@@ -426,7 +452,7 @@ impl Findings<'_> {
 /// The keys that are accepted, when every file could be read.
 fn verified_kids(inspected: &Inspected<'_>) -> Option<BTreeSet<Kid>> {
     let mut kids = BTreeSet::new();
-    for (_, seen) in &inspected.key_files {
+    for (_, seen) in inspected.key_files {
         let Seen::Read(file) = seen else { return None };
         kids.extend(
             file.apiserver_keys()

@@ -27,7 +27,7 @@ fn messages(flags: &[(Flag, &str)], wanted: Option<&Wanted>) -> Vec<String> {
         role: Role::ApiServer,
         occurrences: &occurrences,
         flags: &token_flags,
-        key_files: Vec::new(),
+        key_files: &[],
         signing: None,
     };
     of_component(&inspected, wanted)
@@ -133,68 +133,59 @@ fn what_differs_from_what_is_wanted_is_named() {
     );
 }
 
+fn kid(name: &str) -> Kid {
+    let file = KeyFile::parse(example(name).as_bytes());
+    file.apiserver_keys().unwrap()[0].1.kid()
+}
+
 #[test]
 fn keys_are_compared_by_kid_and_not_by_name() {
-    let other = KeyFile::parse(example("rsa2048.pub").as_bytes())
-        .apiserver_keys()
-        .unwrap()[0]
-        .1
-        .kid();
     let flags = occurrences(&[(Flag::Issuer, OLD), (Flag::KeyFile, "/a.pub")]);
     let token_flags = TokenFlags::new([(Flag::Issuer, OLD.to_owned())]);
-    let inspected = |role, signing: &Kid| Inspected {
-        role,
+    let key_files = [("/a.pub".to_owned(), key_file(&example("p256.pub")))];
+    let verified = ("/a.key".to_owned(), Seen::Read(kid("p256.pub")));
+    let other = ("/b.key".to_owned(), Seen::Read(kid("rsa2048.pub")));
+    let api_server = |signing| Inspected {
+        role: Role::ApiServer,
         occurrences: &flags,
         flags: &token_flags,
-        key_files: vec![("/a.pub".to_owned(), key_file(&example("p256.pub")))],
-        signing: Some(("/a.key".to_owned(), Seen::Read(signing.clone()))),
+        key_files: &key_files,
+        signing: Some(signing),
     };
-    let found = of_component(&inspected(Role::ApiServer, &other), None);
+    let manager = |signing| Inspected {
+        role: Role::ControllerManager,
+        ..api_server(signing)
+    };
+    let found = of_component(&api_server(&other), None);
     assert!(
         found[0]
             .message
             .contains("is in no --service-account-key-file"),
         "{found:?}"
     );
-    let verified = KeyFile::parse(example("p256.pub").as_bytes())
-        .apiserver_keys()
-        .unwrap()[0]
-        .1
-        .kid();
-    assert_eq!(
-        of_component(&inspected(Role::ApiServer, &verified), None),
-        []
-    );
-    let found = between(
-        &inspected(Role::ApiServer, &verified),
-        &inspected(Role::ControllerManager, &other),
-    );
+    assert_eq!(of_component(&api_server(&verified), None), []);
+    let found = between(&api_server(&verified), &manager(&other));
     assert_eq!(found[0].severity, Severity::Problem);
-    assert_eq!(
-        between(
-            &inspected(Role::ApiServer, &other),
-            &inspected(Role::ControllerManager, &other)
-        ),
-        []
-    );
+    assert_eq!(between(&api_server(&other), &manager(&other)), []);
 }
 
 #[test]
 fn blocks_that_are_passed_over_are_shown() {
     let flags = occurrences(&[(Flag::Issuer, OLD)]);
     let token_flags = TokenFlags::new([(Flag::Issuer, OLD.to_owned())]);
-    let text = format!(
-        "{}-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
-        example("p256.pub")
-    );
+    let damaged = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
+    let key_files = [
+        (
+            "/a.pub".to_owned(),
+            key_file(&format!("{}{damaged}", example("p256.pub"))),
+        ),
+        ("/b.pub".to_owned(), Seen::NotMounted),
+    ];
     let inspected = Inspected {
         role: Role::ApiServer,
         occurrences: &flags,
         flags: &token_flags,
-        key_files: vec![
-            ("/a.pub".to_owned(), key_file(&text)),
-            ("/b.pub".to_owned(), Seen::NotMounted),
-        ],
+        key_files: &key_files,
         signing: None,
     };
     let found = of_component(&inspected, None);

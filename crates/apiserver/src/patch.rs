@@ -178,6 +178,15 @@ impl<'a> Manifest<'a> {
         }
     }
 
+    /// The line of the file, counted from 1, at which a place of a component is written.
+    pub fn line(&self, component: &Component, path: &Path) -> Option<usize> {
+        match &component.place {
+            Place::Document(index) => yaml::line(self.text, *index, path),
+            // Of a text inside, the line at which it begins.
+            Place::Inside { document, text, .. } => yaml::line(self.text, *document, &text.0),
+        }
+    }
+
     /// The file in a phase.
     pub fn patch(&self, wanted: &Wanted, phase: Phase) -> Result<Patched, PatchError> {
         let mut work = Work::new(&self.documents);

@@ -4,23 +4,36 @@ import os
 import sys
 import time
 
+import files
+import kubeadm_config
 import kubelet
+import patch
+import rollout
 import seed_procedure
+import styles
 
 from harness import Checks, KubeadmCluster, working_folder
 
+ALONE = {
+    "kubelet": kubelet.check,
+    "kubeadm_config": kubeadm_config.check,
+    "styles": styles.check,
+}
 GROUPS = {
     "seed_procedure": seed_procedure.check,
+    "files": files.check,
+    "patch": patch.check,
+    "rollout": rollout.check,
 }
 
 
 def main():
-    chosen = sys.argv[1:] or ["kubelet", *GROUPS]
+    chosen = sys.argv[1:] or [*ALONE, *GROUPS]
     seed = os.environ.get("IRSA_E2E_SEED", "1")
     print(f"seed {seed}")
     with working_folder() as work:
-        if "kubelet" in chosen:
-            timed("kubelet", lambda checks: kubelet.check(work, checks))
+        for name in [name for name in chosen if name in ALONE]:
+            timed(name, lambda checks, name=name: ALONE[name](work, checks))
         groups = [name for name in chosen if name in GROUPS]
         if groups:
             with KubeadmCluster(work) as cluster:

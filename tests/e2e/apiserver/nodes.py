@@ -1,11 +1,14 @@
 """What all groups of checks do with the nodes."""
 
+import base64
 import contextlib
+import json
 import shutil
 
 from load import Load
 
-from harness import KeyPair, wait_until
+from harness import KeyPair, irsa, wait_until
+from harness.client import parts_of
 from harness.kubeadm_cluster import API_SERVER
 
 STOCK_ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -51,5 +54,50 @@ def load_that_is_never_refused(cluster, checks, what, seed):
     print(f"{what}: {load.uses()} uses of tokens, {len(load.refusals)} refused, unavailable {dict(load.unavailable)}", flush=True)
 
 
+def backup(node):
+    return "--backup", node.root / "var/lib/irsa/backup"
+
+
+def contents(node):
+    """Everything in the directory that the kubelet runs."""
+    return {path.name: path.read_bytes() for path in node.kubelet.manifests.iterdir()}
+
+
+def signed_by(node):
+    """(issuer, kid) of a token that the node's API server signs now."""
+    header, claims = parts_of(node.client.create_token("default", "default"))
+    return claims["iss"], header["kid"]
+
+
+def live(cluster, *more):
+    """(exit code, messages of the problems, the table) of `irsa apiserver check --live` on all nodes."""
+    servers = [word for node in cluster.nodes for word in ("--server", node.url)]
+    ended = irsa.run("apiserver", "check", "--live", "-o", "json", "--kubeconfig", cluster.nodes[0].kubeconfig, *servers, *more)
+    if ended.code not in (0, 3):
+        raise AssertionError(ended)
+    found = json.loads(ended.text())
+    problems = [each["message"] for each in found["findings"] if each["severity"] == "problem"]
+    return ended.code, problems, {row["server"]: row for row in found["servers"]}
+
+
 def new_key(work, name, algorithm="rsa2048"):
     return KeyPair(work / "new-keys", name, algorithm)
+
+
+def secret_token(node, name):
+    """The token that the controller-manager writes into a Secret of this name."""
+    path = f"/api/v1/namespaces/default/secrets/{name}"
+    node.client.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/service-account-token",
+            "metadata": {"name": name, "annotations": {"kubernetes.io/service-account.name": "default"}},
+        }
+    )
+
+    def read():
+        return node.client.get(path).get("data", {}).get("token")
+
+    # The leader may just have been replaced: the next one waits for the lease to end.
+    return base64.b64decode(wait_until(f"a token in {name}", read, 60)).decode()

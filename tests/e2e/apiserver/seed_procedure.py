@@ -5,7 +5,7 @@ That it does shows that the clients of these tests can see what `irsa apiserver`
 
 from edit import put, replace_flags
 from load import Load
-from nodes import USES_BETWEEN_STEPS, new_key, place_key, restarted
+from nodes import USES_BETWEEN_STEPS, live, new_key, place_key, restarted
 
 
 def check(cluster, checks, seed, work):
@@ -13,6 +13,7 @@ def check(cluster, checks, seed, work):
     key = new_key(work, "guide")
     stock = first.manifest.read_bytes()
     public, private = place_key(first, key, "oidc-issuer")
+    checks.equal("check --live finds nothing on three stock nodes", (0, []), live(cluster)[:2])
     with Load(cluster.nodes, seed) as load:
         load.wait_for_uses(USES_BETWEEN_STEPS)
         checks.equal("before it no valid token is refused", [], list(map(str, load.refusals)))
@@ -33,5 +34,17 @@ def check(cluster, checks, seed, work):
     checks.true("the first node refuses the tokens that stand", len(refused_there) > 0)
     checks.true("the other nodes refuse the tokens of the first", len(refused_elsewhere) > 0)
     print(f"the guides' procedure on one node of three: {len(load.refusals)} of {load.uses()} uses refused, as {load.refusals[0]}")
+    check_live(cluster, checks, first)
     with restarted(first):
         put(first.manifest, stock)
+
+
+def check_live(cluster, checks, broken):
+    """The table shows which server refuses whose tokens."""
+    code, problems, table = live(cluster)
+    checks.equal("check --live finds it", 3, code)
+    told = "\n".join(problems)
+    checks.contains("it names the server and the audience", told, broken.url, "sts.amazonaws.com")
+    for row, node in enumerate(cluster.nodes):
+        expected = [(node is broken) == (other is broken) for other in cluster.nodes]
+        checks.equal(f"row {row + 1} of the table", expected, table[node.url]["accepted_by"])

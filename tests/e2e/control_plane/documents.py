@@ -22,7 +22,7 @@ PATHS = ("/openid/v1/jwks", "/.well-known/openid-configuration")
 ABOUT_KEY_FILES = re.compile(r"valid RSA or ECDSA public keys|\.(pem|pub): no such file")
 # More at once than cores: a server that starts also waits.
 SIDE_BY_SIDE = 3
-RANDOM_SETS = int(os.environ.get("IRSA_E2E_STARTS", "48"))
+RANDOM_SETS = int(os.environ.get("IRSA_E2E_STARTS", "32"))
 # Each alone on a server: what the discovery document says of algorithms must hold for one key too.
 ALONE = [
     *[f"rsa{bits} {form}" for bits in (2048, 3072, 4096) for form in ("pkix", "pkcs1", "pkcs8", "certificate")],

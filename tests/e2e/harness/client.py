@@ -77,8 +77,9 @@ class Client:
             answer = Answer(received.status, received.headers, received.read())
         except (OSError, http.client.HTTPException):
             connection.close()
-            # A kept connection may have been closed by a server that was restarted since: only a new one tells.
-            if kept and method == "GET":
+            # A kept connection may have been closed by a server that was restarted since: only a new one tells. What is
+            # asked here may be asked twice: tokens, reviews, server-side apply.
+            if kept:
                 return self.request(method, path, body, content_type, accept)
             raise
         self._local.connection = connection

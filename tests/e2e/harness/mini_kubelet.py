@@ -56,6 +56,8 @@ class MiniKubelet:
         self.longest_grace = longest_grace
         self.events = []
         self.rounds = 0
+        # Name -> path of what runs instead of a control plane program: to break one.
+        self.programs = {}
         self._pods = {}
         self._refused = {}
         self._stopping = threading.Event()
@@ -187,7 +189,8 @@ class _RunningPod:
         words = [str(word) for word in [*container.get("command", []), *container.get("args", [])]]
         if not words:
             raise PodError(f"container {container['name']} names no command, and there are no images here")
-        program = binary(pathlib.PurePath(words[0]).name)
+        name = pathlib.PurePath(words[0]).name
+        program = self.kubelet.programs.get(name) or binary(name)
         environment = {each["name"]: str(each.get("value", "")) for each in container.get("env", [])}
         return container["name"], [program, *(self._mapped(word, mounts) for word in words[1:])], environment
 

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -98,13 +99,19 @@ def binary(name):
 
 def free_ports(count):
     """Ports of 127.0.0.1 that nothing listens on; all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    found = []
+    while len(found) < count:
+        # Those that the system itself gives away begin at 32768: a client may get one of them before the server does.
+        port = random.SystemRandom().randrange(20000, 32768)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
 
 
 @contextlib.contextmanager
