@@ -293,6 +293,11 @@ def authority_under_load(checks, plane, first, second):
     checks.true("a load", load.count > 200, load.count)
     checks.equal(f"of {load.count} pods none lost its role", [], load.lost[:5])
     checks.true("leaves were renewed", first.metric('irsa_webhook_certificates_total{result="taken"}') >= leaves + 2)
+    before = authorities(client)[0]["ca.crt"]
+    ask = {"metadata": {"annotations": {"irsa/change-ca": "now"}}}
+    client.call("PATCH", SECRET, ask, content_type="application/merge-patch+json")
+    eventually("the CA that was asked for", lambda: authorities(client)[0]["ca.crt"] != before, 20)
+    checks.true("once", "irsa/change-ca" not in client.get(SECRET)["metadata"].get("annotations", {}))
     client.call("DELETE", SECRET)
     current = authorities_eventually(client)
     checks.true("a deleted Secret is written again as it was", current["ca.crt"].strip() in next(iter(authorities(client)[1])))

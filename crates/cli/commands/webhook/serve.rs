@@ -62,6 +62,7 @@ pub fn as_upstream(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     };
     let is_webhook = Path::new(&program).file_name() == Some("webhook".as_ref());
     let ours = is_webhook.then_some(["webhook", "serve"]);
+    let program = if is_webhook { "irsa".into() } else { program };
     std::iter::once(program)
         .chain(ours.into_iter().flatten().map(OsString::from))
         .chain(arguments)

@@ -15,7 +15,7 @@ use super::error::{CertificateError, api_error};
 use super::make::{self, Leaf};
 use super::plan::{self, Policy, Step, next_step};
 use super::record::{Authority, Record, Trusted};
-use super::secret::SecretStore;
+use super::secret::{self, SecretStore};
 use crate::metrics::Metrics;
 use crate::serve::{Served, State};
 
@@ -153,7 +153,9 @@ impl Keeper {
                 .iter_mut()
                 .all(|one| bundle::trusts(&mut one.object, &service, &next.certificate))
         });
-        let step = next_step(record.as_ref(), next_is_trusted, &self.config.policy, now);
+        let wanted = secret.as_ref().is_some_and(secret::wants_change);
+        let policy = &self.config.policy;
+        let step = next_step(record.as_ref(), next_is_trusted, wanted, policy, now);
         if let Some(changed) = self.step(step, record.as_ref(), &mut configurations, now)? {
             self.secret.write(&changed, secret).await?;
             tracing::info!(

@@ -42,11 +42,12 @@ pub enum Step {
     Keep,
 }
 
-/// The next step. `next_is_trusted` says whether every caBundle of ours was seen to hold the next CA; `now` is in
-/// Unix seconds. Repeating a step on the record that it led to is harmless.
+/// The next step. `next_is_trusted` says whether every caBundle of ours was seen to hold the next CA, `wanted` whether
+/// a person asked for another CA; `now` is in Unix seconds. Repeating a step on the record that it led to is harmless.
 pub fn next_step(
     record: Option<&Record>,
     next_is_trusted: bool,
+    wanted: bool,
     policy: &Policy,
     now: i64,
 ) -> Step {
@@ -64,7 +65,7 @@ pub fn next_step(
             Step::Keep
         };
     }
-    if now >= prepare_at(record) {
+    if wanted || now >= prepare_at(record) {
         return Step::Prepare;
     }
     if record.previous.iter().any(|one| now >= one.until) {
@@ -113,18 +114,23 @@ mod tests {
 
     #[test]
     fn the_first_ca_is_made() {
-        assert_eq!(next_step(None, false, &policy(), 0), Step::Create);
+        assert_eq!(next_step(None, false, false, &policy(), 0), Step::Create);
     }
 
     #[test]
     fn a_ca_is_prepared_promoted_and_retired_in_its_time() {
         let mut record = record();
-        let step =
-            |record: &Record, trusted, day| next_step(Some(record), trusted, &policy(), day * DAY);
+        let step = |record: &Record, trusted, day| {
+            next_step(Some(record), trusted, false, &policy(), day * DAY)
+        };
         assert_eq!(step(&record, false, 79), Step::Keep);
         assert_eq!(step(&record, false, 81), Step::Prepare);
+        let wanted = next_step(Some(&record), false, true, &policy(), DAY);
+        assert_eq!(wanted, Step::Prepare, "a person asked for it");
         record.next = Some(make::authority(&policy(), 81 * DAY).unwrap());
         assert_eq!(step(&record, false, 90), Step::Keep, "not in every bundle");
+        let wanted = next_step(Some(&record), false, true, &policy(), 82 * DAY);
+        assert_eq!(wanted, Step::Keep, "one at a time");
         assert_eq!(step(&record, true, 81), Step::Keep, "not long enough");
         assert_eq!(step(&record, true, 82), Step::Promote);
         assert_eq!(step(&record, false, 101), Step::Keep, "never untrusted");
@@ -141,7 +147,7 @@ mod tests {
     fn an_expired_ca_waits_for_no_overlap() {
         let mut record = record();
         record.next = Some(make::authority(&policy(), 101 * DAY).unwrap());
-        let step = next_step(Some(&record), true, &policy(), 101 * DAY);
+        let step = next_step(Some(&record), true, false, &policy(), 101 * DAY);
         assert_eq!(step, Step::Promote);
     }
 

@@ -62,10 +62,14 @@ impl SecretStore {
             .map(|(key, bytes)| (key, ByteString(bytes)))
             .collect();
         let exists = read.is_some();
-        let secret = Secret {
+        let mut secret = Secret {
             data: Some(entries),
             ..read.unwrap_or_else(|| self.empty())
         };
+        // Whatever is written next is the change that was asked for.
+        if let Some(annotations) = &mut secret.metadata.annotations {
+            annotations.remove(CHANGE_CA);
+        }
         let api = self.api();
         let written = if exists {
             api.replace(&self.name, &PostParams::default(), &secret)
@@ -92,4 +96,12 @@ impl SecretStore {
     }
 }
 
+/// Whether a person asked for another CA.
+pub(super) fn wants_change(secret: &Secret) -> bool {
+    let annotations = secret.metadata.annotations.as_ref();
+    annotations.is_some_and(|all| all.contains_key(CHANGE_CA))
+}
+
+/// The annotation with which a person asks for another CA, with any value.
+const CHANGE_CA: &str = "irsa/change-ca";
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
