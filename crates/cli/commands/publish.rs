@@ -177,7 +177,8 @@ fn describe(changes: &[Change], written: bool) -> String {
     format!("{}\n{end}", lines.join("\n"))
 }
 
-fn target(text: &str) -> Result<PathBuf, String> {
+/// Reads `dir:PATH`.
+pub(crate) fn target(text: &str) -> Result<PathBuf, String> {
     match text.strip_prefix("dir:") {
         Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
         _ => Err("write it like dir:/var/www/oidc".to_owned()),

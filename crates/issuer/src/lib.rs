@@ -9,3 +9,4 @@ pub mod relying_party;
 pub mod serve;
 pub mod sign;
 pub mod source;
+pub mod state;
