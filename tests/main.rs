@@ -26,6 +26,8 @@ mod keys;
 mod publish;
 /// The README's first command.
 mod quickstart;
+/// Rotations: simulated, refused, looked at.
+mod rotate;
 /// The long-running endpoint: reload, last-known-good, drain.
 mod serve;
 /// CA thumbprints of files and servers.

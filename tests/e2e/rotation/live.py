@@ -106,9 +106,9 @@ class Rotation:
         """Asks for a rotation and runs until one fresh key is left."""
         nodes = self.cluster.nodes
         (old,) = self.kids()
+        canary = nodes[0].client.create_token("default", "default")
         asked = self.run(nodes[0], "--now")
         checks.true(f"rotation {number} begins", asked.code in (0, 4), asked)
-        canary = nodes[0].client.create_token("default", "default")
         end = time.monotonic() + ROTATION_SECONDS
         while set(self.kids()) == {old} or len(self.kids()) > 1:
             if time.monotonic() > end:

@@ -29,6 +29,7 @@ use crate::report::{self, Failure};
 
 /// What a rotation works with, and what is asked of it now.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// The issuer and its documents.
     #[command(flatten)]
