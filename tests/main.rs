@@ -32,6 +32,8 @@ mod publish;
 mod publish_s3;
 /// The README's first command.
 mod quickstart;
+/// Rotations: simulated, refused, looked at.
+mod rotate;
 /// The long-running endpoint: reload, last-known-good, drain.
 mod serve;
 /// CA thumbprints of files and servers.

@@ -39,10 +39,8 @@ pub enum Command {
     Keys(keys::Command),
     Jwks(jwks::Args),
     Discovery(discovery::Args),
-    /// Rotate the signing key, one safe step at a time
-    #[command(subcommand)]
-    Rotate(rotate::Command),
     Publish(Box<publish::Args>),
+    Rotate(Box<rotate::Args>),
     Serve(Box<serve::Args>),
     /// Make, verify and explain service account tokens
     #[command(subcommand)]
@@ -77,8 +75,8 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Keys(keys::Command::Inspect(args)) => keys::inspect::run(args, context),
         Command::Jwks(args) => jwks::run(args),
         Command::Discovery(args) => discovery::run(args, context),
-        Command::Rotate(rotate::Command::Simulate(args)) => rotate::simulate::run(*args, context),
         Command::Publish(args) => publish::run(*args, context),
+        Command::Rotate(args) => rotate::run(*args, context),
         Command::Serve(args) => serve::run(*args, context),
         Command::Token(token::Command::Mint(args)) => token::mint::run(args, context),
         Command::Token(token::Command::Verify(args)) => token::verify::run(args, context),

@@ -4,8 +4,8 @@ pub mod check;
 pub mod patch;
 pub mod revert;
 pub mod rollout;
-mod servers;
-mod wanted;
+pub(crate) mod servers;
+pub(crate) mod wanted;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -95,6 +95,6 @@ fn backups(given: Option<PathBuf>) -> Result<Backups, Failure> {
 }
 
 /// An error about a file, under the name that the user gave it.
-fn about(path: &Path, error: &(impl Explain + ?Sized)) -> Failure {
+pub(crate) fn about(path: &Path, error: &(impl Explain + ?Sized)) -> Failure {
     Failure::prefixed(&format!("{} was not changed", path.display()), error)
 }

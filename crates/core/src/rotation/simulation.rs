@@ -186,6 +186,9 @@ impl Simulation {
         let end = after(self.world.now, whole.saturating_mul(6) + tick * 4096);
         while self.world.now < end && !self.is_over(than) {
             self.tick();
+            if self.is_over(than) {
+                break;
+            }
             self.request(than);
             self.pass(tick);
         }
