@@ -2,7 +2,7 @@
 # Fills corpus/ from keys-example/ and from a few texts that stand here. Nothing of it is committed.
 set -euo pipefail
 cd "$(dirname "$0")"
-mkdir -p corpus/{pem,jwks,discovery,token,issuer,config}
+mkdir -p corpus/{pem,jwks,discovery,token,issuer,config,review}
 keys=../keys-example
 
 seed() { # TARGET FILE...: copies under names that tell the folders apart
@@ -48,3 +48,11 @@ YAML
 printf 'issuers: []\n' > corpus/config/empty-list
 printf 'serve: {max_agee: 5s}\n' > corpus/config/unknown
 printf 'a: &a [*a]\n' > corpus/config/alias
+for file in ../tests/golden/*/*/{before,accept,sign,new}.yaml; do
+    [ -e "$file" ] || continue
+    case=$(dirname "$file")
+    distro=$(basename "$(dirname "$case")")
+    mkdir -p "corpus/apiserver-$distro"
+    cp -- "$file" "corpus/apiserver-$distro/$(basename "$case")_$(basename "$file")"
+done
+cp -- ../tests/golden/webhook/*.json corpus/review/

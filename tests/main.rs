@@ -12,6 +12,7 @@
 mod util;
 
 /// No command ever shows a private key.
+mod apiserver;
 mod canary;
 /// Precedence of flags, environment and file; `irsa config show`.
 mod config;
@@ -35,3 +36,5 @@ mod serve;
 mod thumbprint;
 /// Tokens: minted, verified, explained.
 mod token;
+/// The pod identity webhook: reviews offline, flags, serving.
+mod webhook;

@@ -1,7 +1,9 @@
 //! One file for each subcommand: its arguments, and what it does with them.
 
+pub mod apiserver;
 pub mod completions;
 pub mod config_show;
+pub mod connector;
 pub mod discovery;
 pub mod iam;
 pub mod jwks;
@@ -9,10 +11,13 @@ pub mod keys;
 pub mod man;
 pub mod publish;
 pub mod quickstart;
+pub mod rotate;
 pub mod serve;
 pub mod thumbprint;
 pub mod token;
+pub mod verify;
 pub mod version;
+pub mod webhook;
 
 use clap::Subcommand;
 use irsa_issuer::keyset::LoadedKeys;
@@ -35,6 +40,9 @@ pub enum Command {
     Jwks(jwks::Args),
     Discovery(discovery::Args),
     Publish(Box<publish::Args>),
+    /// Rotate the signing key, one safe step at a time
+    #[command(subcommand)]
+    Rotate(rotate::Command),
     Serve(Box<serve::Args>),
     /// Make, verify and explain service account tokens
     #[command(subcommand)]
@@ -43,12 +51,22 @@ pub enum Command {
     /// IAM: the OIDC provider, roles for service accounts, and what irsa itself must be allowed
     #[command(subcommand)]
     Iam(iam::Command),
+    /// kube-apiserver's token flags, on any distribution
+    #[command(subcommand)]
+    Apiserver(apiserver::Command),
+    /// Show a cluster of your own in the EKS console (EKS Connector)
+    #[command(subcommand)]
+    Connector(connector::Command),
     /// Show the configuration in force
     #[command(subcommand)]
     Config(config_show::Command),
     Completions(completions::Args),
     Man(man::Args),
+    Verify(Box<verify::Args>),
     Version(version::Args),
+    /// The pod identity webhook: gives pods their IAM role
+    #[command(subcommand)]
+    Webhook(webhook::Command),
 }
 
 /// Runs a command.
@@ -60,16 +78,32 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Jwks(args) => jwks::run(args),
         Command::Discovery(args) => discovery::run(args, context),
         Command::Publish(args) => publish::run(*args, context),
+        Command::Rotate(rotate::Command::Simulate(args)) => rotate::simulate::run(*args, context),
         Command::Serve(args) => serve::run(*args, context),
         Command::Token(token::Command::Mint(args)) => token::mint::run(args, context),
         Command::Token(token::Command::Verify(args)) => token::verify::run(args, context),
         Command::Token(token::Command::Explain(args)) => token::explain::run(args, context),
         Command::Iam(command) => iam::run(command, context),
         Command::Thumbprint(args) => thumbprint::run(args, context),
+        Command::Apiserver(apiserver::Command::Check(args)) => {
+            apiserver::check::run(*args, context)
+        }
+        Command::Apiserver(apiserver::Command::Patch(args)) => {
+            apiserver::patch::run(*args, context)
+        }
+        Command::Apiserver(apiserver::Command::Revert(args)) => {
+            apiserver::revert::run(args, context)
+        }
+        Command::Apiserver(apiserver::Command::Rollout(args)) => {
+            apiserver::rollout::run(*args, context)
+        }
+        Command::Connector(command) => connector::run(command, context),
         Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),
+        Command::Verify(args) => verify::run(*args, context),
         Command::Version(args) => version::run(args, context),
+        Command::Webhook(command) => webhook::run(command, context),
     }
 }
 

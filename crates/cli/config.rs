@@ -35,6 +35,24 @@ pub struct Config {
     pub issuers: Vec<IssuerEntry>,
     /// The endpoint.
     pub serve: ServeSection,
+    /// kube-apiserver's flags.
+    pub apiserver: ApiserverSection,
+}
+
+/// kube-apiserver's flags: what `irsa apiserver` brings them to. Paths are as kube-apiserver sees them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiserverSection {
+    /// The issuer, when there is more than one under `issuers` or none.
+    pub issuer: Option<String>,
+    /// Where kube-apiserver's own discovery document points to.
+    pub jwks_uri: Option<String>,
+    /// Public key files.
+    pub key_files: Vec<String>,
+    /// The private key file.
+    pub signing_key_file: Option<String>,
+    /// Audiences besides those in force.
+    pub api_audiences: Vec<String>,
 }
 
 /// One issuer.

@@ -51,7 +51,7 @@ pub struct Cli {
 /// Runs one command line and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = Cli::command()
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(commands::webhook::serve::as_upstream(arguments))
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry;
@@ -21,10 +21,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `filter` is a level (`info`) or levels of targets (`irsa_issuer=debug,info`).
+/// Starts logging. `filter` is a level of our own lines (`info`) or levels of targets (`irsa_issuer=debug,hyper=info`).
 pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
-    // Targets rather than the richer EnvFilter, which brings a regular expression engine into the binary.
-    let targets: Targets = filter.parse().map_err(|error| format!("{error}"))?;
+    let targets = targets(filter)?;
     let lines = fmt::layer().with_writer(io::stderr);
     let started = match format {
         LogFormat::Text => {
@@ -41,4 +40,34 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
     // Already started: another command of the same process, in tests only.
     drop(started);
     Ok(())
+}
+
+/// A bare level is for our own lines: libraries log as errors what we handle or report ourselves, and at trace level
+/// whole requests.
+fn targets(filter: &str) -> Result<Targets, String> {
+    if let Ok(level) = filter.parse::<LevelFilter>() {
+        return Ok(Targets::new().with_target("irsa", level));
+    }
+    // Targets rather than the richer EnvFilter, which brings a regular expression engine into the binary.
+    filter.parse().map_err(|error| format!("{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::targets;
+
+    #[test]
+    fn a_bare_level_is_for_our_own_lines() {
+        let ours = targets("debug").unwrap();
+        assert!(ours.would_enable("irsa_issuer::serve", &tracing::Level::DEBUG));
+        assert!(!ours.would_enable("kube_client::client", &tracing::Level::ERROR));
+        let named = targets("irsa=info,kube_client=debug").unwrap();
+        assert!(named.would_enable("kube_client::client", &tracing::Level::DEBUG));
+        assert!(targets("irsa=loud").is_err());
+        assert!(
+            !targets("off")
+                .unwrap()
+                .would_enable("irsa_core", &tracing::Level::ERROR)
+        );
+    }
 }

@@ -1,1 +1,22 @@
-//! The kube-apiserver sidecar: its flags on any distribution, and the rollout of a change.
+//! kube-apiserver's token flags on any distribution: read, planned, edited in place, checked, rolled out.
+//!
+//! A file is read into values ([`yaml`]); its distribution says where the flags stand and in which form ([`distro`],
+//! [`shape`]); what they must become is decided from values alone ([`plan`]); the edits that lead there are data
+//! ([`edit`]), made in the text by one YAML library and checked by another.
+
+pub mod component;
+pub mod distro;
+pub mod edit;
+pub mod file;
+pub mod findings;
+pub mod flags;
+pub mod live;
+pub mod matrix;
+pub mod mounts;
+pub mod patch;
+pub mod place;
+pub mod plan;
+pub mod rollout;
+pub mod shape;
+pub mod turn;
+pub mod yaml;

@@ -1,1 +1,27 @@
-//! The EKS Connector sidecar: registration, console access, deregistration.
+//! The EKS Connector sidecar: a cluster anywhere is registered with EKS, so that the EKS console shows it.
+//!
+//! Pure modules decide: [`name`], [`provider`], [`region`], [`principal`], [`grant`], [`image`], [`role`], [`policy`] and
+//! [`manifest`].
+
+pub mod activation;
+pub mod aws;
+pub mod call;
+pub mod cluster;
+pub mod connect;
+pub mod deregister;
+pub mod doctor;
+pub mod examine;
+pub mod export;
+pub mod grant;
+pub mod image;
+pub mod install;
+pub mod journal;
+pub mod manifest;
+pub mod name;
+pub mod plan;
+pub mod policy;
+pub mod principal;
+pub mod provider;
+pub mod region;
+pub mod register;
+pub mod role;

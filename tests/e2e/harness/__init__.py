@@ -1,9 +1,9 @@
 """A real Kubernetes control plane on loopback, for the end-to-end tests; see README.md beside this package.
 
-    from harness import ControlPlane, working_folder
+from harness import ControlPlane, working_folder
 
-    with working_folder() as work, ControlPlane(work, servers=3) as plane:
-        token = plane.client.create_token("default", "default", audiences=["sts.amazonaws.com"])
+with working_folder() as work, ControlPlane(work, servers=3) as plane:
+    token = plane.client.create_token("default", "default", audiences=["sts.amazonaws.com"])
 """
 
 from .api_server import ApiServer

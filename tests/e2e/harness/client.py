@@ -10,6 +10,9 @@ import urllib.parse
 
 import yaml
 
+# The JWKS endpoint answers 406 to a client that accepts only application/json.
+ACCEPT = "application/json, */*"
+
 
 class ApiError(Exception):
     """An answer that is not 2xx."""
@@ -56,10 +59,9 @@ class Client:
         """The same server for the bearer of another token."""
         return Client(self.url, self.ca_file, token=token, timeout=self._timeout)
 
-    def request(self, method, path, body=None, content_type="application/json"):
+    def request(self, method, path, body=None, content_type="application/json", accept=ACCEPT):
         """The answer, whatever its status. Raises OSError or HTTPException when there is none."""
-        # The JWKS endpoint answers 406 to a client that accepts only application/json.
-        headers = {"Accept": "application/json, */*"}
+        headers = {"Accept": accept} if accept else {}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         if body is not None:
@@ -75,9 +77,10 @@ class Client:
             answer = Answer(received.status, received.headers, received.read())
         except (OSError, http.client.HTTPException):
             connection.close()
-            # A kept connection may have been closed by a server that was restarted since: only a new one tells.
-            if kept and method == "GET":
-                return self.request(method, path, body, content_type)
+            # A kept connection may have been closed by a server that was restarted since: only a new one tells. What is
+            # asked here may be asked twice: tokens, reviews, server-side apply.
+            if kept:
+                return self.request(method, path, body, content_type, accept)
             raise
         self._local.connection = connection
         return answer

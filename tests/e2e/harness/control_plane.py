@@ -1,5 +1,7 @@
 """etcd, API servers and a controller-manager on loopback, with TLS, RBAC and an administrator."""
 
+import contextlib
+import itertools
 import pathlib
 import secrets
 import socket
@@ -39,6 +41,7 @@ class ControlPlane:
         self._flags = list(flags)
         self._service_account = service_account
         self.servers = []
+        self._numbers = itertools.count(1)
         self.etcd = None
         self.controller_manager = None
 
@@ -99,15 +102,41 @@ class ControlPlane:
             f"--service-account-signing-key-file={self.account_key.private}",
         ]
 
-    def add_server(self, service_account=None):
-        """One more API server on the same etcd, not started yet."""
+    def add_server(self, service_account=None, flags=()):
+        """One more API server on the same etcd, not started yet. Threads may call it side by side."""
         (port,) = free_ports(1)
         chosen = self.stock_service_account_flags() if service_account is None else service_account
-        flags = self.stock_flags(port) + list(chosen)
-        name = f"kube-apiserver-{len(self.servers) + 1}"
+        flags = [*self.stock_flags(port), *chosen, *flags]
+        name = f"kube-apiserver-{next(self._numbers)}"
         server = ApiServer(name, self.folder, port, self._admin, self.authority, flags)
         self.servers.append(server)
         return server
+
+    @contextlib.contextmanager
+    def extra_server(self, service_account=None, flags=(), ready=True):
+        """One more API server for a while. Without `ready` it only listens: the documents are served from then on."""
+        server = self.add_server(service_account, flags)
+        try:
+            server.start()
+            if ready:
+                server.wait_ready()
+            else:
+                server.wait_listening()
+            yield server
+            server.log.unlink()
+        finally:
+            self.servers.remove(server)
+            server.kill()
+
+    def refusal(self, service_account=None, flags=()):
+        """Why an API server with these flags does not start: the end of its log."""
+        server = self.add_server(service_account, flags)
+        try:
+            why = server.refusal()
+            server.log.unlink()
+            return why
+        finally:
+            self.servers.remove(server)
 
     def start_etcd(self):
         """Only the store and the files; servers are added by `add_server`."""

@@ -116,10 +116,10 @@ class KubeadmCluster:
             folder = self.folder / "kubeconfig" / node.name
             self._kubeadm(node, etcd_url, node.pki, "kubeconfig", name, "--kubeconfig-dir", folder)
             self._place(folder / f"{name}.conf", node.root / "etc/kubernetes" / f"{name}.conf")
+        config = self.folder / f"{node.name}.kubeadm.yaml"
+        config.write_text(yaml.safe_dump_all(configuration(node.name, node.port, node.controller_port, etcd_url)))
         drafts = self.folder / "manifests" / node.name
-        drafts.mkdir(parents=True)
-        environment = {**os.environ, "KUBEADM_INIT_DRYRUN_DIR": str(drafts)}
-        self._kubeadm(node, etcd_url, None, "control-plane", "all", "--dry-run", environment=environment)
+        render(config, drafts)
         self._place(drafts / node.manifest.name, node.manifest)
         if self._wants_controllers:
             self._place(drafts / node.controller_manifest.name, node.controller_manifest)
@@ -131,16 +131,29 @@ class KubeadmCluster:
         with open(descriptor, "w") as file:
             file.write(text)
 
-    def _kubeadm(self, node, etcd_url, certificates, *phase, environment=None):
-        config = self.folder / f"{node.name}.kubeadm.yaml"
-        config.write_text(yaml.safe_dump_all(_configuration(node, etcd_url, certificates)))
-        command = [binary("kubeadm"), "init", "phase", *map(str, phase), "--config", config]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
-        if done.returncode != 0:
-            raise RuntimeError(f"kubeadm init phase {' '.join(map(str, phase))}: {done.stderr}")
+    def _kubeadm(self, node, etcd_url, certificates, *phase):
+        config = self.folder / f"{node.name}.certificates.yaml"
+        made = configuration(node.name, node.port, node.controller_port, etcd_url, certificates)
+        config.write_text(yaml.safe_dump_all(made))
+        _run("init", "phase", *phase, "--config", config)
 
 
-def _configuration(node, etcd_url, certificates):
+def render(config, folder):
+    """Has kubeadm write the control plane's manifests for a configuration file into a folder; nothing else is touched."""
+    folder.mkdir(parents=True)
+    environment = {**os.environ, "KUBEADM_INIT_DRYRUN_DIR": str(folder)}
+    _run("init", "phase", "control-plane", "all", "--dry-run", "--config", config, environment=environment)
+
+
+def _run(*words, environment=None):
+    command = [binary("kubeadm"), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    if done.returncode != 0:
+        raise RuntimeError(f"kubeadm {' '.join(map(str, words))}: {done.stderr}")
+
+
+def configuration(name, port, controller_port, etcd_url, certificates=None):
+    """The two documents of a kubeadm configuration file; `certificates` is a folder instead of /etc/kubernetes/pki."""
     cluster = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "ClusterConfiguration",
@@ -154,16 +167,16 @@ def _configuration(node, etcd_url, certificates):
                 {"name": "endpoint-reconciler-type", "value": "none"},
             ],
         },
-        "controllerManager": {"extraArgs": [{"name": "secure-port", "value": str(node.controller_port)}]},
+        "controllerManager": {"extraArgs": [{"name": "secure-port", "value": str(controller_port)}]},
     }
     if certificates:
         cluster["certificatesDir"] = str(certificates)
     start = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "InitConfiguration",
-        "localAPIEndpoint": {"advertiseAddress": PLACEHOLDER, "bindPort": node.port},
+        "localAPIEndpoint": {"advertiseAddress": PLACEHOLDER, "bindPort": port},
         # Never spoken to; without it kubeadm looks for one.
-        "nodeRegistration": {"name": node.name, "criSocket": "unix:///run/none.sock"},
+        "nodeRegistration": {"name": name, "criSocket": "unix:///run/none.sock"},
     }
     return [start, cluster]
 

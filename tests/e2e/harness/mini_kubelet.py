@@ -43,16 +43,21 @@ class MiniKubelet:
 
     A host path of a manifest that already lies under `root` is taken as it is: a tool that runs on this machine writes
     such paths. `backoff` is the wait before a crashed container is started again; it doubles, up to `longest_backoff`
-    (the real kubelet: 10 s up to 5 minutes).
+    (the real kubelet: 10 s up to 5 minutes). A container has `longest_grace` seconds to stop at most: an API server waits
+    for the watches of its own node's controller-manager for ten seconds.
     """
 
-    def __init__(self, root, name="node", backoff=1.0, longest_backoff=10.0):
+    def __init__(self, root, name="node", backoff=1.0, longest_backoff=10.0, longest_grace=5.0):
         self.root = pathlib.Path(root)
         self.name = name
         self.manifests = self.root / "etc/kubernetes/manifests"
         self.backoff = backoff
         self.longest_backoff = longest_backoff
+        self.longest_grace = longest_grace
         self.events = []
+        self.rounds = 0
+        # Name -> path of what runs instead of a control plane program: to break one.
+        self.programs = {}
         self._pods = {}
         self._refused = {}
         self._stopping = threading.Event()
@@ -76,6 +81,11 @@ class MiniKubelet:
         """How many events of one kind there were, of one pod or all."""
         return sum(1 for event in list(self.events) if event.what == what and pod in (None, event.pod))
 
+    def pod(self, name):
+        """The pod of this name as it runs, or None."""
+        running = self._pods.get(name)
+        return running and running.pod
+
     def process(self, pod):
         """The first container's process of a running pod, or None."""
         running = self._pods.get(pod)
@@ -86,6 +96,7 @@ class MiniKubelet:
         try:
             while not self._stopping.wait(CHECK_SECONDS):
                 self._sync(self._read())
+                self.rounds += 1
         finally:
             # All at once, controllers too: an API server waits for those that watch it.
             for running in self._pods.values():
@@ -167,7 +178,7 @@ class _RunningPod:
         self.kubelet._record(self.name, "started", self.identity[:8])
 
     def stop(self):
-        grace = self.pod["spec"].get("terminationGracePeriodSeconds", GRACE_SECONDS)
+        grace = min(self.pod["spec"].get("terminationGracePeriodSeconds", GRACE_SECONDS), self.kubelet.longest_grace)
         for process in self.processes:
             process.stop(grace)
         self.processes = []
@@ -178,7 +189,8 @@ class _RunningPod:
         words = [str(word) for word in [*container.get("command", []), *container.get("args", [])]]
         if not words:
             raise PodError(f"container {container['name']} names no command, and there are no images here")
-        program = binary(pathlib.PurePath(words[0]).name)
+        name = pathlib.PurePath(words[0]).name
+        program = self.kubelet.programs.get(name) or binary(name)
         environment = {each["name"]: str(each.get("value", "")) for each in container.get("env", [])}
         return container["name"], [program, *(self._mapped(word, mounts) for word in words[1:])], environment
 
@@ -189,7 +201,7 @@ class _RunningPod:
         for mount in container.get("volumeMounts", []):
             volume = volumes.get(mount["name"])
             if not volume or "hostPath" not in volume:
-                raise PodError(f"the mount \"{mount['name']}\" has no hostPath volume")
+                raise PodError(f'the mount "{mount["name"]}" has no hostPath volume')
             host = self.kubelet.host_path(volume["hostPath"]["path"])
             _require(host, volume["hostPath"].get("type", ""))
             if mount.get("subPath"):

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -15,8 +16,9 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 LOG_LINES_ON_FAILURE = 25
-# klog's informational lines: hundreds at each shutdown.
-INFORMATION = re.compile(r"I\d{4} ")
+LOGS_ON_FAILURE = 8
+# klog's informational lines, hundreds at each shutdown, and etcd's farewell.
+NOISE = re.compile(r"I\d{4} |.*(server closed|Server closed|closed network connection)")
 
 
 class Refusal(Exception):
@@ -34,7 +36,12 @@ class Process:
         # A test that is killed cannot stop its servers: the kernel does.
         command = ["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)]
         self._popen = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
         )
         self.pid = self._popen.pid
 
@@ -64,7 +71,7 @@ class Process:
     def stop(self, grace=20):
         """SIGTERM, and SIGKILL after `grace` seconds. Gives the exit code."""
         if self.running():
-            self._popen.send_signal(signal.SIGTERM)
+            self.ask_to_stop()
             try:
                 self._popen.wait(grace)
             except subprocess.TimeoutExpired:
@@ -92,18 +99,24 @@ def binary(name):
 
 def free_ports(count):
     """Ports of 127.0.0.1 that nothing listens on; all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    found = []
+    while len(found) < count:
+        # Those that the system itself gives away begin at 32768: a client may get one of them before the server does.
+        port = random.SystemRandom().randrange(20000, 32768)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
 
 
 @contextlib.contextmanager
 def working_folder(keep_on_failure=True):
-    """A new folder for keys, data and logs, removed at the end. On failure the ends of all logs are printed.
+    """A new folder for keys, data and logs, removed at the end. On failure the ends of the newest logs are printed.
 
     SIGTERM and SIGINT unwind the stack, so that whatever was started inside is stopped.
     """
@@ -131,8 +144,9 @@ def working_folder(keep_on_failure=True):
 
 def _print_logs(path):
     time.sleep(0.1)
-    for log in sorted(path.rglob("*.log")):
-        lines = [line for line in log.read_text(errors="replace").splitlines() if not INFORMATION.match(line)]
+    logs = sorted(path.rglob("*.log"), key=lambda log: log.stat().st_mtime)
+    for log in logs[-LOGS_ON_FAILURE:]:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if not NOISE.match(line)]
         lines = lines[-LOG_LINES_ON_FAILURE:]
         print(f"---- the last {len(lines)} lines of {log.relative_to(path)}", file=sys.stderr)
-        print("\n".join(line[:600] for line in lines), file=sys.stderr)
+        print("\n".join(line[:300] for line in lines), file=sys.stderr)

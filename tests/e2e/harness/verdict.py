@@ -2,35 +2,42 @@
 
 import difflib
 import sys
+import threading
 
 
 class Checks:
-    """Raises at the first check that fails; `report` prints how many held."""
+    """Prints each check that fails when it fails, goes on, and ends in `report`, which exits when one did."""
 
     def __init__(self, part):
         self.part = part
         self.count = 0
+        self.failed = 0
+        self._lock = threading.Lock()
 
     def equal(self, what, expected, found):
-        if expected != found:
-            raise AssertionError(f"{what}:\n{_difference(expected, found)}")
-        self.count += 1
+        return self._judge(what, expected == found, lambda: _difference(expected, found))
 
     def true(self, what, condition, shown=""):
-        if not condition:
-            raise AssertionError(f"{what}{': ' if shown else ''}{shown}")
-        self.count += 1
+        return self._judge(what, condition, lambda: str(shown))
 
     def contains(self, what, text, *parts):
-        for part in parts:
-            if part not in text:
-                raise AssertionError(f"{what}: \"{part}\" is not in:\n{text}")
-        self.count += 1
+        missing = [part for part in parts if part not in text]
+        return self._judge(what, not missing, lambda: f"{missing} not in:\n{text}")
 
-    def report(self):
+    def report(self, note=""):
+        if self.failed:
+            sys.exit(f"{self.part}: {self.failed} of {self.count} checks failed")
         if self.count == 0:
             sys.exit(f"{self.part}: nothing was checked")
-        print(f"{self.part}: {self.count} checks, all right")
+        print(f"{self.part}: {self.count} checks, all right{' ' if note else ''}{note}", flush=True)
+
+    def _judge(self, what, holds, shown):
+        with self._lock:
+            self.count += 1
+            if not holds:
+                self.failed += 1
+                print(f"FAILED: {self.part}: {what}\n{shown()}", file=sys.stderr, flush=True)
+        return bool(holds)
 
 
 def _difference(expected, found):

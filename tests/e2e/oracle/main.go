@@ -3,6 +3,7 @@
 //	oracle documents --issuer URL --jwks-uri URI FILE...   the two documents, or the refusal, as JSON
 //	oracle signing FILE                                    what the reader of the signing key makes of a file
 //	oracle corpus --seed N --count M --out DIR             M random cases with the expected results, in cases.jsonl
+//	oracle blocks --out DIR                                every kind of block in a file, and blocks.jsonl about them
 //	oracle expect DIR                                      the expected results beside every *.pub of DIR
 //	oracle version                                         the release of Kubernetes in here
 package main
@@ -26,7 +27,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New("a subcommand is needed: documents, signing, corpus, expect or version")
+		return errors.New("a subcommand is needed: documents, signing, corpus, blocks, expect or version")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	issuer := flags.String("issuer", "https://issuer.example.com", "the issuer URL")
@@ -54,6 +55,8 @@ func run(args []string) error {
 		return print(signing(files[0]))
 	case "corpus":
 		return writeCorpus(*out, *seed, *count, *publicOnly, *damaged)
+	case "blocks":
+		return writeBlocks(*out)
 	case "expect":
 		return writeExpected(flags.Arg(0))
 	case "version":

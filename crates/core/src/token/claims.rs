@@ -52,6 +52,16 @@ impl ServiceAccount {
         })
     }
 
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The `sub` claim.
     pub fn subject(&self) -> String {
         format!("{}{}:{}", Self::SUBJECT_PREFIX, self.namespace, self.name)

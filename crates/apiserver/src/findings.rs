@@ -1,0 +1,469 @@
+//! What is wrong with the token flags of a file, each fault with the strings that differ and the way to mend it.
+
+use std::collections::BTreeSet;
+
+use irsa_core::block::{KeyFile, Verdict};
+use irsa_core::kid::Kid;
+use serde::Serialize;
+
+use crate::component::Role;
+use crate::flags::{Arity, Flag, TokenFlags};
+use crate::mounts::is_below;
+use crate::plan::{STS_AUDIENCE, Wanted, is_comma_joined};
+use crate::shape::Occurrence;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Tokens are or will be refused, or accepted where they must not be.
+    Problem,
+    /// Something to know.
+    Note,
+}
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The flag that it is about, as an index of the occurrences; none for what is missing.
+    #[serde(skip)]
+    pub occurrence: Option<usize>,
+    /// What is, and what was expected.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+}
+
+impl Finding {
+    /// For people: the fault, with where it is in front, and the way to mend it.
+    pub fn text(&self, place: &str) -> String {
+        let severity = match self.severity {
+            Severity::Problem => "problem",
+            Severity::Note => "note",
+        };
+        format!(
+            "{severity}: {place}{}\n   help: {}",
+            self.message, self.help
+        )
+    }
+}
+
+/// A file that a flag names, as far as it can be seen from here.
+#[derive(Debug)]
+pub enum Seen<T> {
+    /// It was read.
+    Read(T),
+    /// It is not visible inside the container: no volume holds it.
+    NotMounted,
+    /// It cannot be read, for this reason.
+    Unreadable(String),
+    /// It is not on this host, or was not looked at.
+    NotHere,
+}
+
+impl<T> Seen<T> {
+    /// Makes something of what was read.
+    pub fn map<U>(self, parse: impl FnOnce(T) -> Result<U, String>) -> Seen<U> {
+        match self {
+            Self::Read(value) => match parse(value) {
+                Ok(value) => Seen::Read(value),
+                Err(reason) => Seen::Unreadable(reason),
+            },
+            Self::NotMounted => Seen::NotMounted,
+            Self::Unreadable(reason) => Seen::Unreadable(reason),
+            Self::NotHere => Seen::NotHere,
+        }
+    }
+
+    /// Whether it was read, without what it says.
+    fn state(&self) -> Seen<()> {
+        match self {
+            Self::Read(_) => Seen::Read(()),
+            Self::NotMounted => Seen::NotMounted,
+            Self::Unreadable(reason) => Seen::Unreadable(reason.clone()),
+            Self::NotHere => Seen::NotHere,
+        }
+    }
+}
+
+/// What is known of one component.
+#[derive(Debug)]
+pub struct Inspected<'a> {
+    /// Which program.
+    pub role: Role,
+    /// The flags as they are written.
+    pub occurrences: &'a [Occurrence],
+    /// The flags in force.
+    pub flags: &'a TokenFlags,
+    /// Each verification key file.
+    pub key_files: &'a [(String, Seen<KeyFile>)],
+    /// The key that signs: kube-apiserver's, or kube-controller-manager's for legacy Secrets.
+    pub signing: Option<&'a (String, Seen<Kid>)>,
+}
+
+/// The faults of one component; with `wanted`, also what differs from it.
+pub fn of_component(inspected: &Inspected<'_>, wanted: Option<&Wanted>) -> Vec<Finding> {
+    let mut found = Findings {
+        inspected,
+        list: Vec::new(),
+    };
+    found.repeated();
+    found.files();
+    if inspected.role == Role::ApiServer {
+        found.issuers();
+        found.audiences();
+        found.documents();
+        found.signing_key_is_verified();
+        if let Some(wanted) = wanted {
+            found.wanted(wanted);
+        }
+    }
+    found.list
+}
+
+/// The fault between two components: the tokens of legacy Secrets are signed with a key of another pair.
+pub fn between(api_server: &Inspected<'_>, controller_manager: &Inspected<'_>) -> Vec<Finding> {
+    let kid = |inspected: &Inspected<'_>| match inspected.signing {
+        Some((path, Seen::Read(kid))) => Some((path.clone(), kid.clone())),
+        _ => None,
+    };
+    let verified = verified_kids(api_server);
+    let Some((path, theirs)) = kid(controller_manager) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    if let Some((_, ours)) = kid(api_server)
+        && ours != theirs
+    {
+        found.push(Finding {
+            severity: if verified.as_ref().is_some_and(|kids| kids.contains(&theirs)) {
+                Severity::Note
+            } else {
+                Severity::Problem
+            },
+            occurrence: None,
+            message: format!(
+                "kube-controller-manager signs with key {theirs} (\"{path}\"), kube-apiserver with key {ours}"
+            ),
+            help: "set --service-account-private-key-file of kube-controller-manager to the signing key too: tokens of \
+                   legacy Secrets are refused once its old key is no longer accepted"
+                .to_owned(),
+        });
+    }
+    found
+}
+
+struct Findings<'a> {
+    inspected: &'a Inspected<'a>,
+    list: Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn problem(&mut self, flag: Option<(Flag, &str)>, message: String, help: impl Into<String>) {
+        self.add(Severity::Problem, flag, message, help);
+    }
+
+    fn note(&mut self, flag: Option<(Flag, &str)>, message: String, help: impl Into<String>) {
+        self.add(Severity::Note, flag, message, help);
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        flag: Option<(Flag, &str)>,
+        message: String,
+        help: impl Into<String>,
+    ) {
+        let occurrence = flag.and_then(|(flag, value)| {
+            let of_flag = |one: &Occurrence| one.flag == flag;
+            let all = self.inspected.occurrences;
+            let exact = all
+                .iter()
+                .position(|one| of_flag(one) && one.value == value);
+            exact.or_else(|| all.iter().rposition(of_flag))
+        });
+        self.list.push(Finding {
+            severity,
+            occurrence,
+            message,
+            help: help.into(),
+        });
+    }
+
+    /// A flag that takes one value, given twice: the last one wins, which is seldom what was meant.
+    fn repeated(&mut self) {
+        for flag in Flag::ALL
+            .into_iter()
+            .filter(|flag| flag.arity() == Arity::One)
+        {
+            let values: Vec<_> = self
+                .inspected
+                .occurrences
+                .iter()
+                .filter(|one| one.flag == flag)
+                .map(|one| one.value.as_str())
+                .collect();
+            if let [.., before, last] = values.as_slice() {
+                let message = format!(
+                    "{flag} is given {} times: \"{last}\" is used, \"{before}\" is not",
+                    values.len()
+                );
+                self.problem(
+                    Some((flag, last)),
+                    message,
+                    "keep one: this flag holds a single value and the last one wins",
+                );
+            }
+        }
+    }
+
+    fn files(&mut self) {
+        let signing = self.inspected.signing.into_iter();
+        let signing = signing.map(|(path, seen)| (path, seen.state(), None));
+        let verification = self.inspected.key_files.iter().map(|(path, seen)| {
+            let file = match seen {
+                Seen::Read(file) => Some(file),
+                _ => None,
+            };
+            (path, seen.state(), file)
+        });
+        let all: Vec<_> = verification.chain(signing).collect();
+        for (path, seen, file) in all {
+            let flag = Some((self.flag_of(path), path.as_str()));
+            match seen {
+                Seen::NotMounted => self.problem(
+                    flag,
+                    format!(
+                        "\"{path}\" is in no volume of the container: {} does not start",
+                        self.inspected.role
+                    ),
+                    "add a volume and a volumeMount for its directory (irsa apiserver patch does)",
+                ),
+                Seen::Unreadable(reason) => self.problem(
+                    flag,
+                    format!("\"{path}\" cannot be read: {reason}"),
+                    format!("{} exits at its next start", self.inspected.role),
+                ),
+                Seen::NotHere | Seen::Read(()) => {}
+            }
+            if is_below(path, "/etc/kubernetes/manifests") {
+                self.problem(
+                    flag,
+                    format!("\"{path}\" is inside the kubelet's manifest directory"),
+                    "keep keys elsewhere: the kubelet reads every file there as a pod",
+                );
+            }
+            if let Some(file) = file {
+                self.blocks(path, file);
+            }
+        }
+    }
+
+    fn flag_of(&self, path: &str) -> Flag {
+        let occurrences = self.inspected.occurrences.iter();
+        let mut named = occurrences
+            .filter(|one| one.value == path)
+            .map(|one| one.flag);
+        named.next().unwrap_or(Flag::KeyFile)
+    }
+
+    /// Blocks that kube-apiserver passes over without a word.
+    fn blocks(&mut self, path: &str, file: &KeyFile) {
+        let flag = Some((Flag::KeyFile, path));
+        for block in file.blocks.iter().filter(|block| block.is_key()) {
+            let (Verdict::Skipped(reason)
+            | Verdict::NothingElse(reason)
+            | Verdict::Refused(reason)) = &block.as_verification
+            else {
+                continue;
+            };
+            self.problem(
+                flag,
+                format!("{path}:{}: {} is not loaded: {reason}", block.line, block.form),
+                "write the public key in PKIX form (irsa keys inspect FILE shows every block): tokens of this key are refused",
+            );
+        }
+        for damaged in &file.damaged {
+            self.problem(
+                flag,
+                format!(
+                    "{path}:{}: a damaged PEM block is passed over",
+                    damaged.line
+                ),
+                "write the file anew from the key",
+            );
+        }
+    }
+
+    fn issuers(&mut self) {
+        let issuers = self.inspected.flags.values(Flag::Issuer).to_vec();
+        if issuers.is_empty() {
+            self.problem(
+                None,
+                "--service-account-issuer is not set".to_owned(),
+                "kube-apiserver does not start without it",
+            );
+        }
+        let mut seen = BTreeSet::new();
+        for issuer in &issuers {
+            let flag = Some((Flag::Issuer, issuer.as_str()));
+            if is_comma_joined(issuer) {
+                self.problem(
+                    flag,
+                    format!("--service-account-issuer is \"{issuer}\", which is one issuer for kube-apiserver: it never splits at commas"),
+                    "give the flag once for each issuer; tokens of the joined one are trusted by nobody",
+                );
+            }
+            if !seen.insert(issuer) {
+                self.problem(
+                    flag,
+                    format!("--service-account-issuer \"{issuer}\" is given twice"),
+                    "kube-apiserver does not start with a repeated issuer: keep one",
+                );
+            }
+        }
+        if let Some(first) = issuers.first()
+            && !first.starts_with("https://")
+        {
+            self.problem(
+                Some((Flag::Issuer, first)),
+                format!("the first --service-account-issuer is \"{first}\", expected an https URL"),
+                "kube-apiserver serves neither document for it, and AWS accepts no such issuer",
+            );
+        }
+    }
+
+    fn audiences(&mut self) {
+        let flags = self.inspected.flags;
+        if flags
+            .audiences()
+            .iter()
+            .any(|audience| audience == STS_AUDIENCE)
+        {
+            self.problem(
+                Some((Flag::ApiAudiences, STS_AUDIENCE)),
+                format!("--api-audiences has \"{STS_AUDIENCE}\": pod tokens made for AWS are accepted by the cluster too"),
+                "take it out: the audience belongs into the pods' projected tokens and the IAM OIDC provider only",
+            );
+        }
+        if !flags.has(Flag::ApiAudiences) && flags.values(Flag::Issuer).len() > 1 {
+            self.note(
+                None,
+                "--api-audiences is not set, so it follows the issuers: when an issuer goes, its audience goes with it".to_owned(),
+                format!("pin it: --api-audiences={}", flags.audiences().join(",")),
+            );
+        }
+    }
+
+    fn documents(&mut self) {
+        if let Some(uri) = self.inspected.flags.value(Flag::JwksUri)
+            && !uri.starts_with("https://")
+        {
+            let message = format!("--service-account-jwks-uri is \"{uri}\", expected an https URL");
+            self.problem(
+                Some((Flag::JwksUri, uri)),
+                message,
+                "kube-apiserver does not start with it",
+            );
+        }
+    }
+
+    fn signing_key_is_verified(&mut self) {
+        let Some((path, Seen::Read(kid))) = self.inspected.signing else {
+            return;
+        };
+        if let Some(verified) = verified_kids(self.inspected)
+            && !verified.contains(kid)
+        {
+            self.problem(
+                Some((Flag::SigningKeyFile, path)),
+                format!(
+                    "the signing key \"{path}\" (kid {kid}) is in no --service-account-key-file"
+                ),
+                "add its public half: kube-apiserver signs tokens that it refuses itself",
+            );
+        }
+    }
+
+    fn wanted(&mut self, wanted: &Wanted) {
+        let flags = self.inspected.flags;
+        let ours = wanted.issuer.as_str();
+        match flags.values(Flag::Issuer) {
+            [first, ..] if first == ours => {}
+            all => {
+                let near = all.iter().find(|issuer| {
+                    issuer.trim_end_matches('/') == ours.trim_end_matches('/') && *issuer != ours
+                });
+                let first = all.first().map_or("not set", String::as_str).to_owned();
+                let help = match near {
+                    Some(_) => {
+                        "the two differ in a slash at the end, and AWS compares byte for byte"
+                    }
+                    None if all.iter().any(|issuer| issuer == ours) => {
+                        "ours is accepted and does not sign yet: irsa apiserver patch --phase sign"
+                    }
+                    None => "irsa apiserver patch --phase accept",
+                };
+                let flag = near.unwrap_or(&first).clone();
+                self.problem(
+                    Some((Flag::Issuer, &flag)),
+                    format!(
+                        "the first --service-account-issuer is \"{first}\", expected \"{ours}\""
+                    ),
+                    help,
+                );
+            }
+        }
+        for path in wanted
+            .key_files
+            .iter()
+            .filter(|path| !flags.values(Flag::KeyFile).contains(path))
+        {
+            self.problem(
+                None,
+                format!("no --service-account-key-file is \"{path}\""),
+                "irsa apiserver patch --phase accept",
+            );
+        }
+        let one = [
+            (Flag::SigningKeyFile, wanted.signing_key_file.clone()),
+            (
+                Flag::JwksUri,
+                wanted.jwks_uri.as_ref().map(ToString::to_string),
+            ),
+        ];
+        for (flag, expected) in one {
+            let Some(expected) = expected else { continue };
+            let found = flags.value(flag).unwrap_or("not set");
+            if found != expected {
+                let message = format!("{flag} is \"{found}\", expected \"{expected}\"");
+                self.problem(
+                    Some((flag, found)),
+                    message,
+                    "irsa apiserver patch --phase sign",
+                );
+            }
+        }
+    }
+}
+
+/// The keys that are accepted, when every file could be read.
+fn verified_kids(inspected: &Inspected<'_>) -> Option<BTreeSet<Kid>> {
+    let mut kids = BTreeSet::new();
+    for (_, seen) in inspected.key_files {
+        let Seen::Read(file) = seen else { return None };
+        kids.extend(
+            file.apiserver_keys()
+                .ok()?
+                .into_iter()
+                .map(|(_, key)| key.kid()),
+        );
+    }
+    Some(kids)
+}
+
+#[cfg(test)]
+#[path = "findings_tests.rs"]
+mod tests;

@@ -1,0 +1,478 @@
+//! One kube-apiserver, asked directly: what it serves, what it signs, and what it accepts.
+//!
+//! A load balancer in front would answer for whichever server it likes; every question here goes to one address.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::Request;
+use irsa_core::explain::Explain;
+use irsa_core::token::Token;
+use irsa_core::token::claims::ServiceAccount;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+/// How long one question may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The shortest life that kube-apiserver gives to a token (`TokenRequest`, `expirationSeconds`).
+const TOKEN_SECONDS: u32 = 600;
+
+/// One API server.
+pub struct ApiServer {
+    url: String,
+    client: kube::Client,
+}
+
+/// What a server says of a token (`TokenReview`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review {
+    /// Whether it accepts it.
+    pub authenticated: bool,
+    /// Why not.
+    pub error: Option<String>,
+}
+
+/// A token in a Secret, by what can be told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegacyToken {
+    /// Namespace and name of the Secret.
+    pub secret: String,
+    /// When the Secret was made (RFC 3339).
+    pub created: String,
+    /// The key that signed the token.
+    pub kid: String,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{server} does not answer {question}")]
+pub struct LiveError {
+    /// Which server.
+    pub server: String,
+    /// What was asked.
+    pub question: &'static str,
+    /// Why.
+    #[source]
+    pub source: Box<kube::Error>,
+}
+
+impl LiveError {
+    /// Whether the server answered that there is no such thing.
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    /// Whether the object exists already, or is not as it was when it was read.
+    pub fn is_conflict(&self) -> bool {
+        self.code() == Some(409)
+    }
+
+    fn code(&self) -> Option<u16> {
+        match &*self.source {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        }
+    }
+}
+
+impl Explain for LiveError {
+    fn help(&self) -> Option<String> {
+        Some(match self.code() {
+            Some(401 | 403) => {
+                "use a kubeconfig that may do this, such as /etc/kubernetes/admin.conf on a control-plane node".into()
+            }
+            Some(404) => "check the name, and that the API server has this feature".into(),
+            Some(_) => "see the log of that API server".into(),
+            None => "check the address, that the server is up, and --tls-server-name when its certificate has other names".into(),
+        })
+    }
+
+    fn retryable(&self) -> bool {
+        match self.code() {
+            None => true,
+            Some(code) => code == 429 || code >= 500,
+        }
+    }
+}
+
+impl fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiServer")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server's address that cannot be one, or a client that cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("\"{url}\" cannot be asked: {reason}")]
+pub struct AddressError {
+    /// What was given.
+    pub url: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Explain for AddressError {
+    fn help(&self) -> Option<String> {
+        Some("write it like https://10.0.0.11:6443".into())
+    }
+}
+
+impl ApiServer {
+    /// The server at an address, with the credentials and the CA of a configuration.
+    pub fn new(
+        config: &kube::Config,
+        url: &str,
+        tls_server_name: Option<&str>,
+    ) -> Result<Self, AddressError> {
+        let fail = |reason: String| AddressError {
+            url: url.to_owned(),
+            reason,
+        };
+        let url = url.trim_end_matches('/');
+        let uri: http::Uri = url
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| fail(error.to_string()))?;
+        if uri.scheme_str() != Some("https") || uri.host().is_none() {
+            return Err(fail("it is no https URL".into()));
+        }
+        let mut config = config.clone();
+        config.cluster_url = uri;
+        config.connect_timeout = Some(TIMEOUT);
+        config.read_timeout = Some(TIMEOUT);
+        config.write_timeout = Some(TIMEOUT);
+        config.reset_reader_on_write = true;
+        // We ask again ourselves, and want to see each failure.
+        config.default_retry = false;
+        if tls_server_name.is_some() {
+            config.tls_server_name = tls_server_name.map(str::to_owned);
+        }
+        let client = kube::Client::try_from(config).map_err(|error| fail(error.to_string()))?;
+        Ok(Self {
+            url: url.to_owned(),
+            client,
+        })
+    }
+
+    /// Its address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its discovery document; none when it serves none.
+    pub async fn discovery(&self) -> Result<Option<String>, LiveError> {
+        self.document("/.well-known/openid-configuration").await
+    }
+
+    /// Its JWKS; none when it serves none.
+    pub async fn jwks(&self) -> Result<Option<String>, LiveError> {
+        self.document("/openid/v1/jwks").await
+    }
+
+    async fn document(&self, path: &'static str) -> Result<Option<String>, LiveError> {
+        match self.get(path).await {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether it is ready (`/readyz`).
+    pub async fn ready(&self) -> Result<(), LiveError> {
+        self.get("/readyz").await.map(drop)
+    }
+
+    /// When its process started, in seconds since 1970, as its own metrics say. It tells an old process from a new one.
+    pub async fn started(&self) -> Result<Option<f64>, LiveError> {
+        let text = self.get("/metrics").await?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("process_start_time_seconds "));
+        Ok(line.and_then(|value| value.trim().parse().ok()))
+    }
+
+    /// A token signed by this server (`TokenRequest`), for its own audiences when none is given.
+    pub async fn mint(
+        &self,
+        account: &ServiceAccount,
+        audiences: &[&str],
+    ) -> Result<String, LiveError> {
+        let path = format!(
+            "/api/v1/namespaces/{}/serviceaccounts/{}/token",
+            account.namespace(),
+            account.name()
+        );
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": audiences, "expirationSeconds": TOKEN_SECONDS},
+        });
+        let answer = self.create(&path, "a TokenRequest", &body).await?;
+        Ok(answer
+            .pointer("/status/token")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned())
+    }
+
+    /// What this server says of a token (`TokenReview`), for its own audiences.
+    pub async fn review(&self, token: &str) -> Result<Review, LiveError> {
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token},
+        });
+        let answer = self
+            .create(
+                "/apis/authentication.k8s.io/v1/tokenreviews",
+                "a TokenReview",
+                &body,
+            )
+            .await?;
+        let status = answer.get("status").cloned().unwrap_or_default();
+        Ok(Review {
+            authenticated: status
+                .get("authenticated")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
+            error: status
+                .get("error")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+        })
+    }
+
+    /// The UID of a ServiceAccount, which a token must name.
+    pub async fn uid(&self, account: &ServiceAccount) -> Result<String, LiveError> {
+        let path = format!(
+            "/api/v1/namespaces/{}/serviceaccounts/{}",
+            account.namespace(),
+            account.name()
+        );
+        let value = self.read(&path, "for a ServiceAccount").await?;
+        Ok(value
+            .pointer("/metadata/uid")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned())
+    }
+
+    /// The addresses of all API servers, as they register themselves (`EndpointSlice` default/kubernetes).
+    pub async fn all(&self) -> Result<Vec<String>, LiveError> {
+        let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dkubernetes";
+        let slices = self.read(path, "for the list of API servers").await?;
+        Ok(addresses(&slices))
+    }
+
+    /// The key of each token that kube-controller-manager wrote into a Secret (`kubernetes.io/service-account-token`), by
+    /// the Secret's namespace and name. The tokens themselves are forgotten at once.
+    pub async fn legacy_tokens(&self) -> Result<Vec<LegacyToken>, LiveError> {
+        let question = "for Secrets with tokens";
+        let mut found = Vec::new();
+        let mut rest = String::new();
+        loop {
+            let path = format!("{TOKEN_SECRETS}{rest}");
+            let page = self.read(&path, question).await?;
+            let items = page
+                .get("items")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten();
+            found.extend(items.filter_map(legacy_token));
+            match page.pointer("/metadata/continue").and_then(Value::as_str) {
+                Some(next) if !next.is_empty() => rest = format!("&continue={}", query(next)),
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// Reads an object.
+    pub(crate) async fn read(
+        &self,
+        path: &str,
+        question: &'static str,
+    ) -> Result<Value, LiveError> {
+        let text = self.ask(path, question).await?;
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// Creates an object.
+    pub(crate) async fn create(
+        &self,
+        path: &str,
+        question: &'static str,
+        body: &Value,
+    ) -> Result<Value, LiveError> {
+        self.write(http::Method::POST, path, question, body).await
+    }
+
+    /// Replaces an object, if it is still of the version that the body names.
+    pub(crate) async fn replace(
+        &self,
+        path: &str,
+        question: &'static str,
+        body: &Value,
+    ) -> Result<Value, LiveError> {
+        self.write(http::Method::PUT, path, question, body).await
+    }
+
+    /// Deletes an object.
+    pub(crate) async fn delete(
+        &self,
+        path: &str,
+        question: &'static str,
+    ) -> Result<Value, LiveError> {
+        self.write(http::Method::DELETE, path, question, &json!({}))
+            .await
+    }
+
+    async fn get(&self, path: &'static str) -> Result<String, LiveError> {
+        self.ask(path, path).await
+    }
+
+    async fn ask(&self, path: &str, question: &'static str) -> Result<String, LiveError> {
+        let request = Request::get(path).body(Vec::new());
+        self.send(request, question).await
+    }
+
+    async fn write(
+        &self,
+        method: http::Method,
+        path: &str,
+        question: &'static str,
+        body: &Value,
+    ) -> Result<Value, LiveError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(body.to_string().into_bytes());
+        let text = self.send(request, question).await?;
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    async fn send(
+        &self,
+        request: Result<Request<Vec<u8>>, http::Error>,
+        question: &'static str,
+    ) -> Result<String, LiveError> {
+        let fail = |source| LiveError {
+            server: self.url.clone(),
+            question,
+            source: Box::new(source),
+        };
+        let request = request.map_err(|error| fail(kube::Error::HttpError(error)))?;
+        self.client.request_text(request).await.map_err(fail)
+    }
+}
+
+/// Secrets of the legacy type, in pages.
+const TOKEN_SECRETS: &str =
+    "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fservice-account-token&limit=500";
+
+fn query(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+fn legacy_token(secret: &Value) -> Option<LegacyToken> {
+    let text = |pointer| secret.pointer(pointer).and_then(Value::as_str);
+    let encoded = Zeroizing::new(text("/data/token")?.to_owned());
+    let token = Zeroizing::new(BASE64.decode(encoded.as_bytes()).ok()?);
+    let token = Token::parse(std::str::from_utf8(&token).ok()?).ok()?;
+    Some(LegacyToken {
+        secret: format!(
+            "{}/{}",
+            text("/metadata/namespace")?,
+            text("/metadata/name")?
+        ),
+        created: text("/metadata/creationTimestamp")
+            .unwrap_or_default()
+            .to_owned(),
+        kid: token.kid().unwrap_or_default().to_owned(),
+    })
+}
+
+fn addresses(slices: &Value) -> Vec<String> {
+    let items = slices
+        .get("items")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let mut found = Vec::new();
+    for slice in items {
+        let list = |key: &str| {
+            slice
+                .get(key)
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let port = list("ports")
+            .first()
+            .and_then(|port| port.get("port")?.as_u64())
+            .unwrap_or(6443);
+        for endpoint in list("endpoints") {
+            let addresses = endpoint
+                .get("addresses")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
+            for address in addresses.iter().filter_map(Value::as_str) {
+                let host = if address.contains(':') {
+                    format!("[{address}]")
+                } else {
+                    address.to_owned()
+                };
+                found.push(format!("https://{host}:{port}"));
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_both_families() {
+        let slices = json!({"items": [
+            {"addressType": "IPv4", "ports": [{"name": "https", "port": 6443}], "endpoints": [{"addresses": ["10.0.0.2"]}, {"addresses": ["10.0.0.1"]}]},
+            {"addressType": "IPv6", "ports": [{"port": 443}], "endpoints": [{"addresses": ["fd00::1"]}]},
+        ]});
+        assert_eq!(
+            addresses(&slices),
+            [
+                "https://10.0.0.1:6443",
+                "https://10.0.0.2:6443",
+                "https://[fd00::1]:443"
+            ]
+        );
+        assert_eq!(addresses(&json!({})), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_key_of_a_token_in_a_secret() {
+        let part = |value: Value| {
+            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string())
+        };
+        let token = format!(
+            "{}.{}.AAAA",
+            part(json!({"alg": "RS256", "kid": "k"})),
+            part(json!({}))
+        );
+        let secret = json!({"metadata": {"namespace": "ci", "name": "robot"}, "data": {"token": BASE64.encode(&token)}});
+        assert_eq!(legacy_token(&secret).unwrap().secret, "ci/robot");
+        assert_eq!(legacy_token(&secret).unwrap().kid, "k");
+        assert_eq!(
+            legacy_token(&json!({"metadata": {"namespace": "a", "name": "b"}})),
+            None
+        );
+        assert_eq!(query("a+b="), "a%2Bb%3D");
+    }
+}

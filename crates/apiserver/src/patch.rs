@@ -1,0 +1,402 @@
+//! A file brought into a phase: recognised, read, planned, edited, and checked against what was intended.
+
+use std::path::Path as FilePath;
+
+use irsa_core::explain::Explain;
+use serde_json::Value;
+
+use crate::component::{Component, ComponentError, Place, Role};
+use crate::distro::{self, DetectError, Detected, Distro};
+use crate::edit::{self, Edit, Operation, Path};
+use crate::flags::{Flag, FlagChange, TokenFlags};
+use crate::mounts::NotVisible;
+use crate::plan::{self, Phase, PlanError, Wanted};
+use crate::shape::ShapeError;
+use crate::yaml::{self, YamlError};
+
+/// A file that was read.
+#[derive(Debug)]
+pub struct Manifest<'a> {
+    text: &'a str,
+    documents: Vec<Value>,
+    /// What it was taken for, and why.
+    pub detected: Detected,
+    /// Its components.
+    pub components: Vec<Component>,
+}
+
+/// A file in its new state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patched {
+    /// The new text.
+    pub text: String,
+    /// What changes in the flags.
+    pub changes: Vec<(Role, FlagChange)>,
+    /// How many volumes and mounts are added.
+    pub mounts: usize,
+}
+
+/// Why a file is not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PatchError {
+    /// It cannot be read or edited safely.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// It is of no distribution, or of two.
+    #[error(transparent)]
+    Detect(#[from] DetectError),
+    /// Its components cannot be told.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
+    /// Its flags cannot become what is wanted.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Its form cannot hold them.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// More values of a flag than the distribution's file can hold.
+    #[error("{source}")]
+    OnlyOne {
+        /// Which distribution.
+        distro: Distro,
+        /// What is needed.
+        #[source]
+        source: ShapeError,
+    },
+    /// The edits did not lead to what they were made for.
+    #[error("{flag} of {role} would not be as intended")]
+    NotReached {
+        /// Which program.
+        role: Role,
+        /// Which flag.
+        flag: Flag,
+    },
+    /// A key file that the component would not see.
+    #[error("the directory \"{directory}\" cannot be mounted into {role} by this file")]
+    NotVisible {
+        /// Which directory.
+        directory: String,
+        /// Which program.
+        role: Role,
+    },
+}
+
+impl Explain for PatchError {
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Detect(error) => error.help(),
+            Self::Plan(error) => error.help(),
+            Self::Shape(error) | Self::Component(ComponentError::Shape(error)) => Some(shape_help(error)),
+            Self::Yaml(YamlError::Unsafe { .. }) => {
+                Some("the file was not changed; write the part out without anchors and aliases and with comments on lines of their own, or make \
+                      this edit by hand".into())
+            }
+            Self::Yaml(_) => Some("the file was not changed; mend it first".into()),
+            Self::Component(ComponentError::None) => {
+                Some("name the manifest of kube-apiserver, for example /etc/kubernetes/manifests/kube-apiserver.yaml".into())
+            }
+            Self::Component(_) => Some("the file was not changed; keep one component of a kind in a file".into()),
+            Self::OnlyOne { distro, source } => Some(match source {
+                ShapeError::OnlyOne { flag: Flag::KeyFile, .. } => {
+                    format!("{}; or put all public keys into one PEM file and name that file", distro.only_one())
+                }
+                _ => distro.only_one().to_owned(),
+            }),
+            Self::NotReached { .. } => Some("the file was not changed; this is a bug in irsa: report it with the file".into()),
+            Self::NotVisible { .. } => {
+                Some("put the key files into a directory of their own that is visible there, such as /etc/kubernetes/pki or /etc/kubernetes/irsa".into())
+            }
+        }
+    }
+}
+
+fn shape_help(error: &ShapeError) -> String {
+    match error {
+        ShapeError::OnlyOne { .. } => {
+            "the form holds each flag once".into()
+        }
+        ShapeError::Shell(_) => "write command as a list with one flag in each item; the file was not changed".into(),
+        ShapeError::Additive { .. } => {
+            "write every value out in the plain form, flag=value, in one file; the file was not changed".into()
+        }
+        ShapeError::NoPlace { .. } => "this distribution sets that flag itself: leave the option out".into(),
+        ShapeError::Type { .. } => "the file was not changed; mend it first".into(),
+    }
+}
+
+impl<'a> Manifest<'a> {
+    /// Reads a file. Its path serves as evidence only.
+    pub fn read(
+        text: &'a str,
+        path: &FilePath,
+        distro: Option<Distro>,
+    ) -> Result<Self, PatchError> {
+        let documents = yaml::parse(text)?;
+        let detected = match distro {
+            None => distro::detect(&documents, path)?,
+            Some(distro) => {
+                let evidence = distro.recognise(&documents, path);
+                let evidence = evidence.ok_or(DetectError::Not(distro))?;
+                Detected { distro, evidence }
+            }
+        };
+        let components = detected.distro.components(&documents)?;
+        Ok(Self {
+            text,
+            documents,
+            detected,
+            components,
+        })
+    }
+
+    /// The flags of a component: as written, and as they are in force with the distribution's defaults.
+    pub fn flags(&self, component: &Component) -> Result<(TokenFlags, TokenFlags), PatchError> {
+        let document = self.document(component)?;
+        let written = component.shape.flags(&document)?;
+        let in_force = written.or(&component.defaults);
+        Ok((written, in_force))
+    }
+
+    /// The parsed document that a component stands in.
+    pub fn document(&self, component: &Component) -> Result<Value, PatchError> {
+        match &component.place {
+            Place::Document(index) => Ok(self.documents.get(*index).cloned().unwrap_or_default()),
+            Place::Inside {
+                document,
+                text,
+                inner,
+                template,
+            } => {
+                let root = self.documents.get(*document).unwrap_or(&Value::Null);
+                let text = text
+                    .0
+                    .find(root)
+                    .and_then(Value::as_str)
+                    .unwrap_or(template);
+                Ok(yaml::parse(text)?.get(*inner).cloned().unwrap_or_default())
+            }
+        }
+    }
+
+    /// The line of the file, counted from 1, at which a place of a component is written.
+    pub fn line(&self, component: &Component, path: &Path) -> Option<usize> {
+        match &component.place {
+            Place::Document(index) => yaml::line(self.text, *index, path),
+            // Of a text inside, the line at which it begins.
+            Place::Inside { document, text, .. } => yaml::line(self.text, *document, &text.0),
+        }
+    }
+
+    /// The file in a phase.
+    pub fn patch(&self, wanted: &Wanted, phase: Phase) -> Result<Patched, PatchError> {
+        let mut work = Work::new(&self.documents);
+        let mut changes = Vec::new();
+        let mut mounts = 0;
+        for component in &self.components {
+            let planned = self.plan(component, wanted, phase)?;
+            mounts += work
+                .change(component, &planned)
+                .map_err(|error| match error {
+                    PatchError::Shape(source @ ShapeError::OnlyOne { .. }) => PatchError::OnlyOne {
+                        distro: self.detected.distro,
+                        source,
+                    },
+                    other => other,
+                })?;
+            changes.extend(planned.into_iter().map(|change| (component.role, change)));
+        }
+        let text = yaml::apply(self.text, &work.finish(&self.documents)?)?;
+        self.verify(&text, wanted, phase)?;
+        Ok(Patched {
+            text,
+            changes,
+            mounts,
+        })
+    }
+
+    /// The new text, read like any other, needs no change: whatever the edits were, the flags are there.
+    fn verify(&self, text: &str, wanted: &Wanted, phase: Phase) -> Result<(), PatchError> {
+        let distro = self.detected.distro;
+        let reread = Manifest::read(text, FilePath::new(""), Some(distro))?;
+        for component in &reread.components {
+            if let Some(change) = reread.plan(component, wanted, phase)?.first() {
+                return Err(PatchError::NotReached {
+                    role: component.role,
+                    flag: change.flag,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        component: &Component,
+        wanted: &Wanted,
+        phase: Phase,
+    ) -> Result<Vec<FlagChange>, PatchError> {
+        let (written, in_force) = self.flags(component)?;
+        // A cluster that does not exist yet has no tokens that the distribution's own issuer signed.
+        let current = if phase == Phase::New {
+            written
+        } else {
+            in_force
+        };
+        Ok(match component.role {
+            Role::ApiServer => plan::api_server(&current, wanted, phase)?,
+            Role::ControllerManager => plan::controller_manager(&current, wanted, phase),
+        })
+    }
+}
+
+/// The documents of a file while edits are collected: each edit is computed on what the ones before it left.
+struct Work {
+    documents: Vec<Value>,
+    edits: Vec<Edit>,
+    texts: Vec<InnerText>,
+}
+
+/// A YAML text in a string of a document.
+struct InnerText {
+    document: usize,
+    path: Path,
+    text: String,
+    /// Whether the string is there already.
+    exists: bool,
+    documents: Vec<Value>,
+    edits: Vec<Edit>,
+}
+
+impl Work {
+    fn new(documents: &[Value]) -> Self {
+        Self {
+            documents: documents.to_vec(),
+            edits: Vec::new(),
+            texts: Vec::new(),
+        }
+    }
+
+    /// Collects the edits of a component, and says how many of them are mounts.
+    fn change(
+        &mut self,
+        component: &Component,
+        changes: &[FlagChange],
+    ) -> Result<usize, PatchError> {
+        let (index, documents, edits) = match &component.place {
+            Place::Document(index) => (*index, &mut self.documents, &mut self.edits),
+            Place::Inside {
+                document,
+                text,
+                inner,
+                template,
+            } => {
+                let text = self.text(*document, &text.0, template)?;
+                (*inner, &mut text.documents, &mut text.edits)
+            }
+        };
+        let mut add = |documents: &mut Vec<Value>, more: Vec<Edit>| {
+            *documents = edit::apply(documents, &more).map_err(YamlError::from)?;
+            edits.extend(more);
+            Ok::<_, PatchError>(())
+        };
+        let at = |documents: &[Value]| documents.get(index).cloned().unwrap_or_default();
+        for change in changes {
+            let more = component.shape.edits(index, &at(documents), change)?;
+            add(documents, more)?;
+        }
+        let mounts = component
+            .mounts
+            .edits(index, &at(documents), &new_files(changes))?
+            .map_err(|NotVisible(directory)| PatchError::NotVisible {
+                directory,
+                role: component.role,
+            })?;
+        let count = mounts.len();
+        add(documents, mounts)?;
+        Ok(count)
+    }
+
+    fn text(
+        &mut self,
+        document: usize,
+        path: &Path,
+        template: &str,
+    ) -> Result<&mut InnerText, PatchError> {
+        let known = |text: &InnerText| text.document == document && text.path == *path;
+        let position = self.texts.iter().position(known);
+        let position = if let Some(position) = position {
+            position
+        } else {
+            let there = self
+                .documents
+                .get(document)
+                .and_then(|root| path.find(root));
+            let there = there.and_then(Value::as_str).map(str::to_owned);
+            let exists = there.is_some();
+            let text = there.unwrap_or_else(|| template.to_owned());
+            self.texts.push(InnerText {
+                document,
+                path: path.clone(),
+                documents: yaml::parse(&text)?,
+                text,
+                exists,
+                edits: Vec::new(),
+            });
+            self.texts.len() - 1
+        };
+        let text = self.texts.get_mut(position);
+        text.ok_or_else(|| YamlError::Ambiguous.into())
+    }
+
+    /// All edits of the file, those of texts inside it made.
+    fn finish(self, before: &[Value]) -> Result<Vec<Edit>, PatchError> {
+        let mut edits = self.edits;
+        for text in self.texts.into_iter().filter(|text| !text.edits.is_empty()) {
+            let value: Value = yaml::apply(&text.text, &text.edits)?.into();
+            let InnerText {
+                document,
+                path,
+                exists,
+                ..
+            } = text;
+            let list = path.split_last().map(|(list, _)| list).unwrap_or_default();
+            let items = before
+                .get(document)
+                .and_then(|root| list.find(root))
+                .and_then(Value::as_array);
+            let (path, operation) = if exists {
+                (path, Operation::Set(value))
+            } else if items.is_some_and(|items| !items.is_empty()) {
+                (path, Operation::Insert(value))
+            } else {
+                (list, Operation::Set(Value::Array(vec![value])))
+            };
+            edits.push(Edit {
+                document,
+                path,
+                operation,
+            });
+        }
+        Ok(edits)
+    }
+}
+
+/// Files that a component did not read before.
+fn new_files(changes: &[FlagChange]) -> Vec<String> {
+    changes
+        .iter()
+        .filter(|change| {
+            matches!(
+                change.flag,
+                Flag::KeyFile | Flag::SigningKeyFile | Flag::PrivateKeyFile
+            )
+        })
+        .flat_map(|change| {
+            change
+                .after
+                .iter()
+                .filter(|file| !change.before.contains(file))
+        })
+        .cloned()
+        .collect()
+}

@@ -1,0 +1,229 @@
+//! Key files put where kube-apiserver can read them, and nobody else.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use irsa_core::block::KeyFile;
+use irsa_core::explain::Explain;
+use irsa_core::private::{PrivateKeyError, PrivateKeyPem};
+use tempfile::Builder;
+use zeroize::Zeroizing;
+
+/// Far above any key file.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Why a key was not placed.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// The file system refuses.
+    #[error("\"{}\" cannot be {action}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A private key where a public one belongs.
+    #[error("\"{}\" holds a private key, expected public keys only", .0.display())]
+    Private(PathBuf),
+    /// No key that kube-apiserver would accept tokens with.
+    #[error("\"{}\" holds no public key that kube-apiserver reads", .0.display())]
+    NoPublicKey(PathBuf),
+    /// No key that kube-apiserver would sign with.
+    #[error("\"{}\" is no signing key", path.display())]
+    NoSigningKey {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: PrivateKeyError,
+    },
+    /// Another key is there under this name.
+    #[error("\"{}\" exists already and holds something else", .0.display())]
+    Taken(PathBuf),
+}
+
+impl Explain for PlaceError {
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "run as root".into()
+            }
+            Self::Io { .. } => "nothing is half-written; mend the cause and run it again".into(),
+            Self::Private(_) => {
+                "name the .pub file; the private half goes with --place-signing-key".into()
+            }
+            Self::NoPublicKey(_) | Self::NoSigningKey { .. } => {
+                "irsa keys inspect FILE shows what each block of the file is".into()
+            }
+            Self::Taken(_) => {
+                "a key keeps its name for ever: give the new key file another name".into()
+            }
+        })
+    }
+}
+
+/// Who may read a private key: as the key in use, so that an API server that does not run as root can read it.
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    owner: Option<(u32, u32)>,
+    mode: u32,
+}
+
+impl Access {
+    /// Owner and group of a key that is in use, which group members may read if they may read that one.
+    pub fn like(key: &Path) -> Self {
+        match fs::metadata(key) {
+            Ok(metadata) => Self {
+                owner: Some((metadata.uid(), metadata.gid())),
+                mode: 0o600 | (metadata.mode() & 0o040),
+            },
+            Err(_) => Self {
+                owner: None,
+                mode: 0o600,
+            },
+        }
+    }
+}
+
+/// Copies public keys to a directory, which is made when it is missing. Returns where they are.
+pub fn public(file: &Path, directory: &Path) -> Result<PathBuf, PlaceError> {
+    let text = read(file)?;
+    let keys = KeyFile::parse(&text);
+    if keys
+        .blocks
+        .iter()
+        .any(irsa_core::block::KeyBlock::is_private)
+    {
+        return Err(PlaceError::Private(file.to_owned()));
+    }
+    if keys.apiserver_keys().map_or(0, |keys| keys.len()) == 0 {
+        return Err(PlaceError::NoPublicKey(file.to_owned()));
+    }
+    write(
+        file,
+        &text,
+        directory,
+        Access {
+            owner: None,
+            mode: 0o644,
+        },
+    )
+}
+
+/// Copies a signing key to a directory. Returns where it is.
+pub fn private(file: &Path, directory: &Path, access: Access) -> Result<PathBuf, PlaceError> {
+    let text = read(file)?;
+    PrivateKeyPem::parse(&text).map_err(|source| PlaceError::NoSigningKey {
+        path: file.to_owned(),
+        source,
+    })?;
+    write(file, &text, directory, access)
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PlaceError> {
+    let fail = |source| PlaceError::Io {
+        path: path.to_owned(),
+        action: "read",
+        source,
+    };
+    let file = File::open(path).map_err(fail)?;
+    let size = file.metadata().map_err(fail)?.len();
+    if size > MAX_BYTES {
+        return Err(fail(io::Error::from(io::ErrorKind::FileTooLarge)));
+    }
+    // Room for all of it at once: a buffer that grows leaves copies behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(
+        usize::try_from(size).unwrap_or_default() + 1,
+    ));
+    file.take(MAX_BYTES).read_to_end(&mut text).map_err(fail)?;
+    Ok(text)
+}
+
+fn write(
+    file: &Path,
+    text: &[u8],
+    directory: &Path,
+    access: Access,
+) -> Result<PathBuf, PlaceError> {
+    let target = directory.join(file.file_name().unwrap_or_default());
+    let fail = |source| PlaceError::Io {
+        path: target.clone(),
+        action: "written",
+        source,
+    };
+    fs::create_dir_all(directory).map_err(fail)?;
+    if target.symlink_metadata().is_ok() {
+        let same = *read(&target)? == text;
+        return if same {
+            Ok(target)
+        } else {
+            Err(PlaceError::Taken(target))
+        };
+    }
+    let mut new = Builder::new()
+        .prefix(".irsa-")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(directory)
+        .map_err(fail)?;
+    new.write_all(text).map_err(fail)?;
+    if let Some((owner, group)) = access.owner {
+        fchown(new.as_file(), Some(owner), Some(group)).map_err(fail)?;
+    }
+    new.as_file()
+        .set_permissions(Permissions::from_mode(access.mode))
+        .map_err(fail)?;
+    new.as_file().sync_all().map_err(fail)?;
+    new.persist_noclobber(&target)
+        .map_err(|error| fail(error.error))?;
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(fail)?;
+    Ok(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../keys-example")
+            .join(name)
+    }
+
+    #[test]
+    fn public_keys_are_placed_once_and_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("irsa");
+        let placed = public(&example("p256.pub"), &directory).unwrap();
+        assert_eq!(fs::metadata(&placed).unwrap().mode() & 0o777, 0o644);
+        assert_eq!(public(&example("p256.pub"), &directory).unwrap(), placed);
+        let other = home.path().join("p256.pub");
+        fs::copy(example("rsa2048.pub"), &other).unwrap();
+        assert!(matches!(
+            public(&other, &directory),
+            Err(PlaceError::Taken(_))
+        ));
+        assert!(matches!(
+            public(&example("ed25519.pub"), &directory),
+            Err(PlaceError::NoPublicKey(_))
+        ));
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_public_file_is_no_signing_key() {
+        let home = tempfile::tempdir().unwrap();
+        let error = private(
+            &example("p256.pub"),
+            home.path(),
+            Access::like(Path::new("/nowhere")),
+        )
+        .unwrap_err();
+        assert!(matches!(error, PlaceError::NoSigningKey { .. }));
+    }
+}

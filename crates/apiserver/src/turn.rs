@@ -1,0 +1,163 @@
+//! One node at a time: a Lease in the cluster that a node holds while it restarts its API server.
+
+use std::time::Duration;
+
+use irsa_core::explain::Explain;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::live::{ApiServer, LiveError};
+
+/// Where the Lease is.
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+/// Its name.
+const NAME: &str = "irsa-rollout";
+
+/// The right to restart an API server. It runs out by itself when its holder dies.
+#[derive(Debug)]
+pub struct Turn {
+    holder: String,
+}
+
+/// Why it is not this node's turn.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnError {
+    /// Another node is at it.
+    #[error("node \"{holder}\" is rolling out since {since}")]
+    Taken {
+        /// Which node.
+        holder: String,
+        /// Since when.
+        since: String,
+    },
+    /// The API server does not answer.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+}
+
+impl Explain for TurnError {
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Taken { .. } => Some(format!(
+                "one API server at a time: run it again when that node is through (Lease kube-system/{NAME} runs out by itself)"
+            )),
+            Self::Live(error) => error.help(),
+        }
+    }
+
+    fn retryable(&self) -> bool {
+        match self {
+            Self::Taken { .. } => true,
+            Self::Live(error) => error.retryable(),
+        }
+    }
+}
+
+impl Turn {
+    /// Takes the turn for as long as a rollout may last.
+    pub async fn take(
+        server: &ApiServer,
+        holder: &str,
+        lasts: Duration,
+        now: Timestamp,
+    ) -> Result<Self, TurnError> {
+        let lease = |version: Option<&str>| {
+            json!({
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": NAME, "namespace": "kube-system", "resourceVersion": version},
+                "spec": {
+                    "holderIdentity": holder,
+                    "leaseDurationSeconds": lasts.as_secs().max(1),
+                    "acquireTime": micro(now),
+                    "renewTime": micro(now),
+                },
+            })
+        };
+        let turn = Self {
+            holder: holder.to_owned(),
+        };
+        match server.create(LEASES, "for its turn", &lease(None)).await {
+            Ok(_) => return Ok(turn),
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let path = format!("{LEASES}/{NAME}");
+        let found = match server.read(&path, "for its turn").await {
+            // It went in this moment: somebody else may take it before us.
+            Err(error) if error.is_not_found() => Value::Null,
+            other => other?,
+        };
+        if let Some((holder, since)) = taken(&found, holder, now) {
+            return Err(TurnError::Taken { holder, since });
+        }
+        let version = found
+            .pointer("/metadata/resourceVersion")
+            .and_then(Value::as_str);
+        match server.replace(&path, "for its turn", &lease(version)).await {
+            Ok(_) => Ok(turn),
+            Err(error) if error.is_conflict() || error.is_not_found() => Err(TurnError::Taken {
+                holder: "another".to_owned(),
+                since: now.to_string(),
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives the turn back. When that fails it runs out by itself.
+    pub async fn give_back(self, server: &ApiServer) -> Result<(), TurnError> {
+        let path = format!("{LEASES}/{NAME}");
+        let found = server.read(&path, "for its turn").await?;
+        if found
+            .pointer("/spec/holderIdentity")
+            .and_then(Value::as_str)
+            == Some(&self.holder)
+        {
+            server.delete(&path, "for its turn").await?;
+        }
+        Ok(())
+    }
+}
+
+/// Who else holds a Lease that has not run out.
+fn taken(lease: &Value, us: &str, now: Timestamp) -> Option<(String, String)> {
+    let spec = lease.get("spec")?;
+    let holder = spec
+        .get("holderIdentity")?
+        .as_str()
+        .filter(|holder| *holder != us && !holder.is_empty())?;
+    let since = spec.get("renewTime")?.as_str()?;
+    let seconds = spec.get("leaseDurationSeconds")?.as_i64()?;
+    let until = since
+        .parse::<Timestamp>()
+        .ok()?
+        .checked_add(jiff::SignedDuration::from_secs(seconds))
+        .ok()?;
+    (until > now).then(|| (holder.to_owned(), since.to_owned()))
+}
+
+/// `MicroTime`, as Kubernetes writes it.
+fn micro(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_somebody_elses_until_it_runs_out() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let lease = json!({"spec": {"holderIdentity": "a", "leaseDurationSeconds": 60, "renewTime": "2026-11-22T10:00:00.000000Z"}});
+        let now = at("2026-11-22T10:00:59Z");
+        assert_eq!(taken(&lease, "b", now).unwrap().0, "a");
+        assert_eq!(
+            taken(&lease, "a", now),
+            None,
+            "our own, from a run that was killed"
+        );
+        assert_eq!(taken(&lease, "b", at("2026-11-22T10:01:00Z")), None);
+        assert_eq!(taken(&Value::Null, "b", now), None);
+        assert_eq!(micro(now), "2026-11-22T10:00:59.000000Z");
+    }
+}

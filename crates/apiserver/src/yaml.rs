@@ -1,0 +1,248 @@
+//! YAML, by two libraries that know nothing of each other: `yaml-edit` changes the text and keeps comments, order and
+//! quoting; `serde-saphyr` reads what was there and what is there now, and any difference but the intended one refuses
+//! the edit. No other file knows either.
+
+use std::str::FromStr as _;
+
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+use yaml_edit::{Document, Mapping, Scalar, Sequence, YamlFile, YamlNode};
+
+use crate::edit::{self, Edit, NoPlace, Operation, Path, Step};
+
+/// No manifest or cluster specification comes near.
+pub const MAX_BYTES: usize = 4 << 20;
+
+/// Why a text cannot be read or edited safely.
+#[derive(Debug, thiserror::Error)]
+pub enum YamlError {
+    /// Larger than [`MAX_BYTES`].
+    #[error("it is larger than {MAX_BYTES} bytes")]
+    TooLarge,
+    /// Not YAML, or YAML with repeated keys.
+    #[error("it is not valid YAML: {0}")]
+    Invalid(String),
+    /// The two libraries do not see the same documents.
+    #[error("it has parts that two YAML parsers read differently")]
+    Ambiguous,
+    /// An edit that does not fit.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
+    /// The text that came out does not say what was intended.
+    #[error("the edit of {path} cannot be made safely here: {reason}")]
+    Unsafe {
+        /// The first edit.
+        path: Path,
+        /// What went wrong.
+        reason: &'static str,
+    },
+}
+
+/// Reads the values of every document of a file.
+pub fn parse(text: &str) -> Result<Vec<Value>, YamlError> {
+    if text.len() > MAX_BYTES {
+        return Err(YamlError::TooLarge);
+    }
+    serde_saphyr::from_multiple(text).map_err(|error| {
+        let message = error.without_snippet().to_string();
+        let first = message.lines().next().unwrap_or_default();
+        YamlError::Invalid(first.chars().take(300).collect())
+    })
+}
+
+/// Makes the edits in the text. What comes out says exactly what was intended, keeps every comment, and differs from
+/// the old text in no other line; or it is refused.
+pub fn apply(text: &str, edits: &[Edit]) -> Result<String, YamlError> {
+    let before = parse(text)?;
+    let wanted = edit::apply(&before, edits)?;
+    let Some(first) = edits.first() else {
+        return Ok(text.to_owned());
+    };
+    let file = YamlFile::from_str(text).map_err(|error| YamlError::Invalid(error.to_string()))?;
+    let comments = comments(&file);
+    let documents: Vec<Document> = file.documents().collect();
+    if documents.len() != before.len() {
+        return Err(YamlError::Ambiguous);
+    }
+    for edit in edits {
+        let document = documents.get(edit.document).ok_or(YamlError::Ambiguous)?;
+        write(document, edit).ok_or_else(|| refuse(edit, "the node there is not plain YAML"))?;
+    }
+    let after = line_ends_as_in(text, file.to_string());
+    if parse(&after).ok() != Some(wanted) {
+        return Err(refuse(
+            first,
+            "the result would say something else (an anchor, an alias or a merge key?)",
+        ));
+    }
+    let reread = YamlFile::from_str(&after).map_err(|_| refuse(first, "the result is not YAML"))?;
+    if comments != self::comments(&reread) {
+        return Err(refuse(first, "a comment would be lost"));
+    }
+    if lines_lost(text, &after) > edits.iter().map(lines_touched).sum() {
+        return Err(refuse(first, "lines that are not concerned would change"));
+    }
+    Ok(after)
+}
+
+/// The line, counted from 1, at which a place begins.
+pub fn line(text: &str, document: usize, path: &Path) -> Option<usize> {
+    let file = YamlFile::from_str(text).ok()?;
+    let root = file.documents().nth(document)?;
+    let node = node(&root, path)?;
+    let start = usize::try_from(node.byte_range().start).ok()?;
+    let before = text.get(..start)?;
+    Some(before.matches('\n').count() + 1)
+}
+
+/// A unified diff with three lines of context; empty when nothing changes.
+pub fn diff(name: &str, before: &str, after: &str) -> String {
+    TextDiff::from_lines(before, after)
+        .unified_diff()
+        .header(name, name)
+        .to_string()
+}
+
+fn refuse(edit: &Edit, reason: &'static str) -> YamlError {
+    YamlError::Unsafe {
+        path: edit.path.clone(),
+        reason,
+    }
+}
+
+fn comments(file: &YamlFile) -> Vec<String> {
+    file.comments()
+        .map(|comment| comment.text().trim_end().to_owned())
+        .collect()
+}
+
+/// How many lines of the old text are not in the new one.
+fn lines_lost(before: &str, after: &str) -> usize {
+    let diff = TextDiff::from_lines(before, after);
+    diff.iter_all_changes()
+        .filter(|change| change.tag() == ChangeTag::Delete)
+        .count()
+}
+
+/// How many old lines an edit may touch: the one it is at, and one more where a line gains its line end.
+fn lines_touched(edit: &Edit) -> usize {
+    match &edit.operation {
+        Operation::Set(_) | Operation::Insert(_) => 2,
+        Operation::Remove => 4,
+    }
+}
+
+/// New lines end as the others do.
+fn line_ends_as_in(before: &str, after: String) -> String {
+    let windows = before.matches("\r\n").count();
+    if windows == 0 || windows != before.matches('\n').count() {
+        return after;
+    }
+    after.replace("\r\n", "\n").replace('\n', "\r\n")
+}
+
+fn write(top: &Document, edit: &Edit) -> Option<()> {
+    let (parent, last) = edit.path.split_last()?;
+    let node = node(top, &parent)?;
+    match (last, &edit.operation) {
+        (Step::Key(key), Operation::Set(value)) => set_key(node.as_mapping()?, key, value),
+        (Step::Index(index), Operation::Set(value)) => set_item(node.as_sequence()?, *index, value),
+        (Step::Index(index), Operation::Insert(value)) => {
+            insert_item(node.as_sequence()?, *index, value)
+        }
+        (Step::Index(index), Operation::Remove) => node.as_sequence()?.remove(*index).map(drop),
+        (Step::Key(key), Operation::Remove) => node.as_mapping()?.remove(key.as_str()).map(drop),
+        (Step::Key(_), Operation::Insert(_)) => None,
+    }
+}
+
+fn node(root: &Document, path: &Path) -> Option<YamlNode> {
+    let top = YamlNode::Mapping(root.as_mapping()?);
+    path.steps().iter().try_fold(top, |node, step| match step {
+        Step::Key(key) => node.as_mapping()?.get(key.as_str()),
+        Step::Index(index) => node.as_sequence()?.get(*index),
+    })
+}
+
+fn set_key(mapping: &Mapping, key: &str, value: &Value) -> Option<()> {
+    if let (Some(YamlNode::Scalar(old)), Value::String(text)) = (mapping.get(key), value)
+        && rewrite(&old, text, mapping.is_flow_style())
+    {
+        return Some(());
+    }
+    mapping.set(key, to_node(value, mapping.is_flow_style())?);
+    Some(())
+}
+
+fn set_item(list: &Sequence, index: usize, value: &Value) -> Option<()> {
+    if let (Some(YamlNode::Scalar(old)), Value::String(text)) = (list.get(index), value)
+        && rewrite(&old, text, list.is_flow_style())
+    {
+        return Some(());
+    }
+    list.set(index, to_node(value, list.is_flow_style())?)
+        .then_some(())
+}
+
+fn insert_item(list: &Sequence, index: usize, value: &Value) -> Option<()> {
+    let value = to_node(value, list.is_flow_style())?;
+    if index == list.len() {
+        list.push(value);
+    } else {
+        list.insert(index, value);
+    }
+    Some(())
+}
+
+/// Gives a scalar another text in the style that it has. False when the style cannot hold it.
+fn rewrite(scalar: &Scalar, text: &str, flow: bool) -> bool {
+    let old = scalar.value();
+    if old.starts_with('\'') {
+        scalar.set_value(&format!("'{}'", text.replace('\'', "''")));
+    } else if old.starts_with('"') {
+        // JSON's strings are a subset of YAML's.
+        scalar.set_value(&Value::from(text).to_string());
+    } else if !scalar.is_block() && is_plain(text, flow) {
+        scalar.set_value(text);
+    } else {
+        return false;
+    }
+    true
+}
+
+/// Whether a text is surely a string when it stands without quotes: a flag, a path, a URL.
+/// The library quotes whatever begins with a hyphen, which would make a manifest look unlike itself.
+fn is_plain(text: &str, flow: bool) -> bool {
+    let harmless =
+        |c: char| c.is_ascii_alphanumeric() || "-_./:=@+%~".contains(c) || (c == ',' && !flow);
+    let begins = text.starts_with("--") || text.starts_with('/') || text.contains("://");
+    begins && text.chars().all(harmless) && !text.ends_with(':')
+}
+
+/// A node to put into a tree. Built as text and parsed, so that its style is what a person would write.
+fn to_node(value: &Value, flow: bool) -> Option<YamlNode> {
+    if let Value::String(text) = value {
+        let document = Document::from_str("a: b\n").ok()?;
+        document.as_mapping()?.set("a", text.as_str());
+        let node = document.get("a")?;
+        if is_plain(text, flow) {
+            node.as_scalar()?.set_value(text);
+        }
+        return Some(node);
+    }
+    let text = if flow {
+        // JSON is YAML in flow style.
+        value.to_string()
+    } else {
+        serde_saphyr::to_string(value).ok()?
+    };
+    let document = Document::from_str(&text).ok()?;
+    let mapping = document.as_mapping().map(YamlNode::Mapping);
+    let sequence = || document.as_sequence().map(YamlNode::Sequence);
+    let scalar = || document.as_scalar().map(YamlNode::Scalar);
+    mapping.or_else(sequence).or_else(scalar)
+}
+
+#[cfg(test)]
+#[path = "yaml_tests.rs"]
+mod tests;

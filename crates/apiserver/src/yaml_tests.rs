@@ -1,0 +1,113 @@
+use serde_json::json;
+
+use super::*;
+
+fn set(path: Path, value: Value) -> Edit {
+    Edit {
+        document: 0,
+        path,
+        operation: Operation::Set(value),
+    }
+}
+
+fn insert(path: Path, value: Value) -> Edit {
+    Edit {
+        document: 0,
+        path,
+        operation: Operation::Insert(value),
+    }
+}
+
+#[test]
+fn comments_order_and_quoting_survive() {
+    let text = "# head\nspec:\n  containers:\n  - command:\n    - kube-apiserver\n    # before\n    - --a=1 # after\n    - \"--b=2\"\n    - '--c=3'\n    image: x   # odd   spacing\n# tail\n";
+    let list = Path::keys(["spec", "containers"]).index(0).key("command");
+    let after = apply(
+        text,
+        &[
+            set(list.index(1), json!("--a=https://x.example/p")),
+            set(list.index(2), json!("--b=9")),
+            set(list.index(3), json!("--c=9")),
+            insert(list.index(2), json!("--a=second")),
+            insert(list.index(5), json!("--d=4")),
+        ],
+    )
+    .unwrap();
+    assert_eq!(
+        after,
+        "# head\nspec:\n  containers:\n  - command:\n    - kube-apiserver\n    # before\n    - --a=https://x.example/p # after\n    - --a=second\n    - \"--b=9\"\n    - '--c=9'\n    - --d=4\n    image: x   # odd   spacing\n# tail\n"
+    );
+}
+
+#[test]
+fn windows_line_ends_and_a_missing_last_one_survive() {
+    let after = apply(
+        "a:\r\n- x\r\n- y\r\nb: 1\r\n",
+        &[insert(Path::keys(["a"]).index(2), json!("z"))],
+    )
+    .unwrap();
+    assert_eq!(after, "a:\r\n- x\r\n- y\r\n- z\r\nb: 1\r\n");
+    let after = apply("a:\n- x", &[insert(Path::keys(["a"]).index(1), json!("z"))]).unwrap();
+    assert_eq!(after, "a:\n- x\n- z");
+}
+
+#[test]
+fn nested_values_are_written_in_block_style() {
+    let value = json!([{"name": "service-account-issuer", "value": "https://h"}]);
+    let after = apply(
+        "apiServer: {}\nkind: X\n",
+        &[set(Path::keys(["apiServer"]), json!({"extraArgs": value}))],
+    );
+    assert_eq!(
+        after.unwrap(),
+        "apiServer:\n  extraArgs:\n  - name: service-account-issuer\n    value: https://h\nkind: X\n"
+    );
+    let after = apply(
+        "apiServer:\n  timeoutForControlPlane: 4m0s\nkind: X\n",
+        &[set(Path::keys(["apiServer", "extraArgs"]), value)],
+    )
+    .unwrap();
+    assert_eq!(
+        after,
+        "apiServer:\n  timeoutForControlPlane: 4m0s\n  extraArgs:\n    - name: service-account-issuer\n      value: https://h\nkind: X\n"
+    );
+}
+
+#[test]
+fn an_alias_is_not_changed_behind_the_back() {
+    let text = "a: &x\n- one\nb: *x\n";
+    let error = apply(text, &[insert(Path::keys(["a"]).index(1), json!("two"))]).unwrap_err();
+    assert!(matches!(error, YamlError::Unsafe { .. }), "{error}");
+}
+
+#[test]
+fn repeated_keys_are_refused() {
+    assert!(matches!(parse("a: 1\na: 2\n"), Err(YamlError::Invalid(_))));
+}
+
+#[test]
+fn several_documents() {
+    let text = "# one\na: 1\n---\n# two\na: [x]\n...\n";
+    let edit = Edit {
+        document: 1,
+        ..insert(Path::keys(["a"]).index(1), json!("z"))
+    };
+    assert_eq!(
+        apply(text, &[edit]).unwrap(),
+        "# one\na: 1\n---\n# two\na: [x, z]\n...\n"
+    );
+}
+
+#[test]
+fn a_block_scalar() {
+    let text = "a:\n- |\n  kind: X # c\n  b: 1\n- z\n";
+    let after = apply(
+        text,
+        &[set(
+            Path::keys(["a"]).index(0),
+            json!("kind: X # c\nb: 2\nc: 3\n"),
+        )],
+    )
+    .unwrap();
+    assert_eq!(after, "a:\n- |\n  kind: X # c\n  b: 2\n  c: 3\n- z\n");
+}

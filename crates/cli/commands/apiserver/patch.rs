@@ -1,0 +1,285 @@
+//! `irsa apiserver patch`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{ValueEnum, ValueHint};
+use irsa_apiserver::distro::Distro;
+use irsa_apiserver::file::{self, Backups};
+use irsa_apiserver::patch::{Manifest, Patched};
+use irsa_apiserver::plan::{self, Wanted};
+use irsa_apiserver::yaml;
+use serde::Serialize;
+
+use super::DistroChoice;
+use super::wanted::WantedArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::output::Render;
+use crate::report::Failure;
+
+/// Change kube-apiserver's token flags in the file that your distribution reads them from.
+///
+/// On a live cluster there are two passes over all control-plane nodes: accept everywhere, then sign. With one pass
+/// the first node signs tokens that the others refuse. Nothing is removed that is not named. Every edit is read back
+/// by a second YAML parser and compared with what was intended before it is written; comments, order and quoting stay.
+/// Keys are named by the path at which kube-apiserver sees them.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What the flags shall be.
+    #[command(flatten)]
+    pub wanted: WantedArgs,
+    /// The files: manifests of kube-apiserver and kube-controller-manager, or the cluster's configuration
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+    /// The distribution that the files are of: auto, or one of kubeadm, kubeadm-config, capi, eks-anywhere, k3s, rke2,
+    /// kind, talos, kops
+    #[arg(long, value_name = "DISTRO", default_value = "auto")]
+    pub distro: DistroChoice,
+    /// The pass
+    #[arg(long, value_enum, value_name = "PHASE", default_value = "accept")]
+    pub phase: PhaseArg,
+    /// Issuer to stop accepting, with --phase retire or new (several: repeat it)
+    #[arg(long, value_name = "URL")]
+    pub remove_issuer: Vec<String>,
+    /// Key file to stop accepting, with --phase retire or new (several: repeat it)
+    #[arg(long, value_name = "PATH")]
+    pub remove_key_file: Vec<String>,
+    /// Print what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Change nothing, and exit with 3 if something differs
+    #[arg(long, conflicts_with = "dry_run")]
+    pub check: bool,
+    /// Where the file as it was is kept [default: /var/lib/irsa/backup for root, else ~/.local/state/irsa/backup]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub backup: Option<PathBuf>,
+}
+
+/// A pass over the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PhaseArg {
+    /// Accept the issuer and keys besides those in force; signing goes on as before
+    Accept,
+    /// Sign with them; the others stay accepted
+    Sign,
+    /// For a cluster that does not exist yet: the final state at once
+    New,
+    /// Stop accepting what is named with --remove-issuer and --remove-key-file
+    Retire,
+}
+
+impl From<PhaseArg> for plan::Phase {
+    fn from(phase: PhaseArg) -> Self {
+        match phase {
+            PhaseArg::Accept => Self::Accept,
+            PhaseArg::Sign => Self::Sign,
+            PhaseArg::New => Self::New,
+            PhaseArg::Retire => Self::Retire,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    phase: PhaseArg,
+    written: bool,
+    files: Vec<FileRow>,
+    #[serde(skip)]
+    next: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct FileRow {
+    file: PathBuf,
+    distro: String,
+    evidence: String,
+    changes: Vec<ChangeRow>,
+    mounts: usize,
+    diff: String,
+    /// The file as it was, when it was changed.
+    backup: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct ChangeRow {
+    component: String,
+    flag: &'static str,
+    before: Vec<String>,
+    after: Vec<String>,
+}
+
+impl Render for Report {
+    fn text(&self) -> String {
+        let mut lines = Vec::new();
+        for file in &self.files {
+            let name = file.file.display();
+            if file.diff.is_empty() {
+                lines.push(format!(
+                    "{name}: nothing to do ({}: {})",
+                    file.distro, file.evidence
+                ));
+                continue;
+            }
+            lines.push(format!("{name} ({}: {})", file.distro, file.evidence));
+            lines.push(file.diff.trim_end().to_owned());
+            lines.extend(
+                file.backup
+                    .as_ref()
+                    .map(|backup| format!("as it was: {}", backup.display())),
+            );
+        }
+        let changed = self.files.iter().any(|file| !file.diff.is_empty());
+        if changed && self.written {
+            lines.extend(self.next.iter().map(|next| format!("next: {next}")));
+        } else if changed {
+            lines.push("nothing was written".to_owned());
+        }
+        lines.join("\n")
+    }
+}
+
+struct Planned {
+    path: PathBuf,
+    before: String,
+    patched: Patched,
+    row: FileRow,
+    distro: Distro,
+}
+
+/// Patches, or shows what patching would do. One file that is refused stops all before any is written.
+pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+    let Args {
+        wanted,
+        files,
+        distro,
+        phase,
+        remove_issuer,
+        remove_key_file,
+        dry_run,
+        check,
+        backup,
+    } = args;
+    let removing = !remove_issuer.is_empty() || !remove_key_file.is_empty();
+    match phase {
+        PhaseArg::Retire if !removing => {
+            return Err(Failure::usage(
+                "nothing is named to retire",
+                "add --remove-issuer URL or --remove-key-file PATH",
+            ));
+        }
+        PhaseArg::Accept | PhaseArg::Sign if removing => {
+            return Err(Failure::usage(
+                "something is named for removal, and this phase removes nothing",
+                "use --phase retire when no token of it is alive, or --phase new for a cluster that does not exist yet",
+            ));
+        }
+        _ => {}
+    }
+    let wanted = Wanted {
+        remove_issuers: remove_issuer,
+        remove_key_files: remove_key_file,
+        ..wanted.resolve(context)?
+    };
+    let mut planned = Vec::new();
+    for path in files {
+        planned.push(plan(path, distro.known(), &wanted, phase.into())?);
+    }
+    let changed = planned.iter().any(|one| one.patched.text != one.before);
+    let write = !dry_run && !check;
+    let mut next: Vec<&str> = planned
+        .iter()
+        .filter(|one| one.patched.text != one.before)
+        .map(|one| one.distro.next())
+        .collect();
+    next.dedup();
+    let mut rows = Vec::new();
+    let backups = if write && changed {
+        Some(super::backups(backup)?)
+    } else {
+        None
+    };
+    for one in planned {
+        rows.push(match &backups {
+            Some(backups) => one.write(backups, phase)?,
+            None => one.row,
+        });
+    }
+    context.print(&Report {
+        phase,
+        written: write,
+        files: rows,
+        next,
+    })?;
+    Ok(if check && changed {
+        Exit::Differences
+    } else {
+        Exit::Done
+    })
+}
+
+fn plan(
+    path: PathBuf,
+    distro: Option<Distro>,
+    wanted: &Wanted,
+    phase: plan::Phase,
+) -> Result<Planned, Failure> {
+    let before = file::read(&path)?;
+    let manifest =
+        Manifest::read(&before, &path, distro).map_err(|error| super::about(&path, &error))?;
+    let patched = manifest
+        .patch(wanted, phase)
+        .map_err(|error| super::about(&path, &error))?;
+    let detected = manifest.detected.clone();
+    let row = FileRow {
+        file: path.clone(),
+        distro: detected.distro.to_string(),
+        evidence: detected.evidence,
+        changes: patched
+            .changes
+            .iter()
+            .map(|(role, change)| ChangeRow {
+                component: role.to_string(),
+                flag: change.flag.name(),
+                before: change.before.clone(),
+                after: change.after.clone(),
+            })
+            .collect(),
+        mounts: patched.mounts,
+        diff: yaml::diff(&path.display().to_string(), &before, &patched.text),
+        backup: None,
+    };
+    Ok(Planned {
+        distro: detected.distro,
+        path,
+        before,
+        patched,
+        row,
+    })
+}
+
+impl Planned {
+    fn write(self, backups: &Backups, phase: PhaseArg) -> Result<FileRow, Failure> {
+        let Self {
+            path,
+            before,
+            patched,
+            row,
+            ..
+        } = self;
+        if patched.text == before {
+            return Ok(row);
+        }
+        let reason = format!("{phase:?}").to_lowercase();
+        let backup = backups.save(&path, &before, &patched.text, &reason)?;
+        replace(&path, &before, &patched.text)?;
+        Ok(FileRow {
+            backup: Some(backup),
+            ..row
+        })
+    }
+}
+
+fn replace(path: &Path, before: &str, after: &str) -> Result<(), Failure> {
+    Ok(file::replace(path, before, after)?)
+}

@@ -1,0 +1,114 @@
+//! The API servers of a cluster, each asked directly.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use irsa_apiserver::live::ApiServer;
+use irsa_apiserver::matrix::ServerSeen;
+use irsa_core::token::claims::ServiceAccount;
+
+use crate::kubernetes::KubernetesArgs;
+use crate::report::Failure;
+
+/// How the API servers are reached.
+#[derive(Debug, Clone, Args)]
+pub struct ClusterArgs {
+    /// The cluster.
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
+    /// Name in the API servers' certificates, when their addresses are not in them
+    #[arg(long, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
+    /// ServiceAccount to make test tokens for; they live ten minutes and are shown to nobody
+    #[arg(long, value_name = "NAMESPACE/NAME", default_value = "kube-system/default", value_parser = account)]
+    pub service_account: ServiceAccount,
+}
+
+/// The administrator's kubeconfig on a node that kubeadm made.
+const ADMIN: &str = "/etc/kubernetes/admin.conf";
+
+impl ClusterArgs {
+    /// A configuration with credentials; the address in it may be a load balancer's. On a node of kubeadm the
+    /// administrator's own when none is named.
+    pub async fn config(&self, root: &Path) -> Result<kube::Config, Failure> {
+        let mut arguments = self.kubernetes.clone();
+        let admin = root.join(ADMIN.trim_start_matches('/'));
+        let named = arguments.kubeconfig.is_some()
+            || arguments.context.is_some()
+            || std::env::var_os("KUBECONFIG").is_some();
+        if !named && admin.exists() {
+            arguments.kubeconfig = Some(admin);
+        }
+        Ok(arguments.config().await?)
+    }
+
+    /// The server at an address.
+    pub fn server(&self, config: &kube::Config, url: &str) -> Result<ApiServer, Failure> {
+        let name = self.tls_server_name.as_deref();
+        ApiServer::new(config, url, name).map_err(|error| Failure::refused(&error))
+    }
+
+    /// The servers that are named, else those that registered themselves.
+    pub async fn servers(
+        &self,
+        config: &kube::Config,
+        named: &[String],
+    ) -> Result<Vec<ApiServer>, Failure> {
+        let urls = if named.is_empty() {
+            let front = ApiServer::new(
+                config,
+                &config.cluster_url.to_string(),
+                config.tls_server_name.as_deref(),
+            );
+            front
+                .map_err(|error| Failure::refused(&error))?
+                .all()
+                .await?
+        } else {
+            named.to_vec()
+        };
+        if urls.is_empty() {
+            return Err(Failure::usage(
+                "the API servers of this cluster have not registered themselves",
+                "name each one with --server https://ADDRESS:PORT",
+            ));
+        }
+        urls.iter().map(|url| self.server(config, url)).collect()
+    }
+}
+
+/// Asks every server, and every other about its token.
+pub(in crate::commands::apiserver) async fn look(
+    servers: &[ApiServer],
+    account: &ServiceAccount,
+) -> Result<Vec<ServerSeen>, Failure> {
+    let mut seen = Vec::new();
+    for server in servers {
+        let token = server.mint(account, &[]).await?;
+        let mut reviews = Vec::new();
+        for other in servers {
+            reviews.push(other.review(&token).await?);
+        }
+        let sts = server
+            .mint(account, &[irsa_apiserver::plan::STS_AUDIENCE])
+            .await?;
+        seen.push(ServerSeen {
+            url: server.url().to_owned(),
+            discovery: server.discovery().await?,
+            jwks: server.jwks().await?,
+            token,
+            reviews,
+            sts: server.review(&sts).await?,
+        });
+    }
+    Ok(seen)
+}
+
+fn account(text: &str) -> Result<ServiceAccount, String> {
+    ServiceAccount::parse(text).map_err(|error| error.to_string())
+}
+
+/// A path of a host below the directory where that host's files are.
+pub(in crate::commands::apiserver) fn below(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}

@@ -1,0 +1,209 @@
+//! Manifests that users have at hand: pods, what makes pods, service accounts, the webhook's ConfigMap.
+
+use std::collections::BTreeMap;
+
+use irsa_webhook::identity::Identity;
+use irsa_webhook::mapping::Mappings;
+use serde_json::Value;
+
+use crate::report::Failure;
+
+/// What a file holds for review.
+pub(super) enum Subject<'a> {
+    /// An AdmissionReview, as it is.
+    Review(&'a [u8]),
+    /// Pods, some of them from templates.
+    Pods(Vec<PodManifest>),
+}
+
+/// A pod, or the pod that a workload would make.
+pub(super) struct PodManifest {
+    /// What to call it: kind and name.
+    pub(super) name: String,
+    /// Its namespace.
+    pub(super) namespace: String,
+    /// The pod.
+    pub(super) json: Value,
+}
+
+/// Service accounts of a file, or of the cluster.
+#[derive(Default)]
+pub(super) struct Accounts {
+    identities: BTreeMap<(String, String), Identity>,
+    /// The webhook's ConfigMap, if the file has it.
+    pub(super) mappings: Mappings,
+}
+
+/// Reads what is to be reviewed.
+pub(super) fn subjects<'a>(
+    place: &str,
+    text: &'a str,
+    namespace: &str,
+) -> Result<Subject<'a>, Failure> {
+    let documents = documents(place, text)?;
+    if let [only] = documents.as_slice()
+        && (text_at(only, "/kind") == "AdmissionReview"
+            || only.get("request").is_some_and(Value::is_object))
+    {
+        return Ok(Subject::Review(text.as_bytes()));
+    }
+    let mut pods = Vec::new();
+    for document in documents {
+        let (kind, name) = (
+            text_at(&document, "/kind"),
+            text_at(&document, "/metadata/name"),
+        );
+        let Some(template) = template_of(kind) else {
+            continue;
+        };
+        let Some(json) = document.pointer(template) else {
+            return Err(Failure::usage(
+                format!("\"{place}\": {kind} \"{name}\" has no {template}"),
+                "complete the manifest",
+            ));
+        };
+        let own = text_at(&document, "/metadata/namespace");
+        pods.push(PodManifest {
+            name: format!("{kind} {name}"),
+            namespace: if own.is_empty() { namespace } else { own }.to_owned(),
+            json: with_default_account(json.clone()),
+        });
+    }
+    if pods.is_empty() {
+        return Err(Failure::usage(
+            format!("\"{place}\" holds neither an AdmissionReview nor a pod or workload"),
+            "give a manifest of a Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob",
+        ));
+    }
+    Ok(Subject::Pods(pods))
+}
+
+/// Where a kind keeps the pods that it makes.
+fn template_of(kind: &str) -> Option<&'static str> {
+    match kind {
+        "Pod" => Some(""),
+        "Deployment"
+        | "StatefulSet"
+        | "DaemonSet"
+        | "ReplicaSet"
+        | "Job"
+        | "ReplicationController" => Some("/spec/template"),
+        "CronJob" => Some("/spec/jobTemplate/spec/template"),
+        _ => None,
+    }
+}
+
+/// The API server fills the name in before it asks a webhook, also from the older `serviceAccount`.
+fn with_default_account(mut pod: Value) -> Value {
+    if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
+        let older = spec.get("serviceAccount").cloned();
+        let name = spec.entry("serviceAccountName").or_insert(Value::Null);
+        if name.is_null() || name == "" {
+            *name = older
+                .filter(|it| it.as_str().is_some_and(|it| !it.is_empty()))
+                .unwrap_or_else(|| "default".into());
+        }
+    }
+    pod
+}
+
+impl Accounts {
+    /// Reads the service accounts of a file, and the webhook's ConfigMap if it is there.
+    pub(super) fn parse(place: &str, text: &str, prefix: &str) -> Result<Self, Failure> {
+        let mut accounts = Self::default();
+        for document in documents(place, text)? {
+            match (
+                text_at(&document, "/kind"),
+                text_at(&document, "/metadata/name"),
+            ) {
+                ("ServiceAccount", _) => accounts.add(place, &document, prefix)?,
+                ("ConfigMap", "pod-identity-webhook") => {
+                    let config = text_at(&document, "/data/config");
+                    accounts.mappings = Mappings::parse(config).map_err(|error| {
+                        Failure::usage(
+                            format!("\"{place}\": ConfigMap \"pod-identity-webhook\": {error}"),
+                            "correct the ConfigMap; the webhook would keep the entries it had before",
+                        )
+                    })?;
+                }
+                _ => {}
+            }
+        }
+        Ok(accounts)
+    }
+
+    fn add(&mut self, place: &str, document: &Value, prefix: &str) -> Result<(), Failure> {
+        let name = text_at(document, "/metadata/name");
+        let namespace = match text_at(document, "/metadata/namespace") {
+            "" => "default",
+            namespace => namespace,
+        };
+        let mut pairs = Vec::new();
+        let annotations = document.pointer("/metadata/annotations");
+        for (key, value) in annotations.and_then(Value::as_object).into_iter().flatten() {
+            let Some(value) = value.as_str() else {
+                return Err(Failure::usage(
+                    format!(
+                        "\"{place}\": annotation {key} of ServiceAccount \"{name}\" is not a string"
+                    ),
+                    "put its value in quotation marks: Kubernetes refuses it otherwise",
+                ));
+            };
+            pairs.push((key.as_str(), value));
+        }
+        self.insert(namespace, name, Identity::from_annotations(prefix, pairs));
+        Ok(())
+    }
+
+    /// Adds a service account.
+    pub(super) fn insert(&mut self, namespace: &str, name: &str, identity: Identity) {
+        self.identities
+            .insert((namespace.to_owned(), name.to_owned()), identity);
+    }
+
+    /// The service account, if the file has it.
+    pub(super) fn find(&self, namespace: &str, name: &str) -> Option<&Identity> {
+        self.identities
+            .get(&(namespace.to_owned(), name.to_owned()))
+    }
+}
+
+/// A manifest whose pod no API server would take.
+pub(super) fn not_a_pod(place: &str, name: &str, error: &serde_json::Error) -> Failure {
+    Failure::usage(
+        format!("\"{place}\": {name} is not a pod: {error}"),
+        "kubectl apply --dry-run=server -f FILE says what the API server makes of it",
+    )
+}
+
+/// Every document of a JSON or YAML file, the items of lists among them.
+fn documents(place: &str, text: &str) -> Result<Vec<Value>, Failure> {
+    let refused = |error: String| {
+        Failure::usage(
+            format!("\"{place}\" is neither JSON nor YAML: {error}"),
+            "correct the file",
+        )
+    };
+    let read: Vec<Value> = if text.trim_start().starts_with('{') {
+        vec![serde_json::from_str(text).map_err(|error| refused(error.to_string()))?]
+    } else {
+        serde_saphyr::from_multiple(text)
+            .map_err(|error| refused(error.without_snippet().to_string()))?
+    };
+    let mut documents = Vec::new();
+    for mut document in read {
+        match document.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => documents.extend(items),
+            _ if document.is_null() => {}
+            _ => documents.push(document),
+        }
+    }
+    Ok(documents)
+}
+
+fn text_at<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}

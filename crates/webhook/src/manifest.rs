@@ -1,0 +1,221 @@
+//! What runs the webhook in a cluster, as the text that people read and as the objects that are applied.
+
+use serde_json::{Value, json};
+
+/// What differs between clusters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestOptions {
+    /// Where it runs.
+    pub namespace: String,
+    /// The image of irsa.
+    pub image: String,
+    /// How many replicas.
+    pub replicas: u32,
+    /// Flags of `irsa webhook serve` besides those that the manifest needs itself.
+    pub flags: Vec<String>,
+}
+
+/// Why there is no manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not a name that Kubernetes takes.
+    #[error("namespace \"{0}\" is not of lower-case letters, digits and hyphens")]
+    Namespace(String),
+    /// Not an image.
+    #[error("image \"{0}\" is empty or has blanks in it")]
+    Image(String),
+    /// A flag that would break the manifest's own.
+    #[error("flag \"{0}\" is set by the manifest itself")]
+    Flag(String),
+    /// The template is not YAML.
+    #[error("the manifest is not YAML, which is a bug of irsa")]
+    Yaml(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl irsa_core::explain::Explain for ManifestError {
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Namespace(_) => "kubectl get namespaces lists those that exist".into(),
+            Self::Image(_) => "write it like registry.example.com/irsa:1.0".into(),
+            Self::Flag(_) => "leave it out; only flags about what pods get are yours here".into(),
+            Self::Yaml(_) => "report it with the command line".into(),
+        })
+    }
+}
+
+/// The manifest as YAML, with the reasons as comments.
+pub fn render(options: &ManifestOptions) -> Result<String, ManifestError> {
+    check(options)?;
+    let labels = json!({
+        "app": NAME,
+        "app.kubernetes.io/name": NAME,
+        "app.kubernetes.io/managed-by": MANAGED_BY,
+    });
+    let own = [
+        "webhook".to_owned(),
+        "serve".to_owned(),
+        "--port=8443".to_owned(),
+        "--metrics-port=9999".to_owned(),
+        format!("--namespace={}", options.namespace),
+        // Endpoints take a moment to forget a replica that was told to stop.
+        "--shutdown-delay=5s".to_owned(),
+    ];
+    let args: Vec<_> = own.iter().chain(&options.flags).collect();
+    // JSON is YAML: whatever stands in a name cannot break out of its place.
+    Ok(TEMPLATE
+        .replace("{{labels}}", &labels.to_string())
+        .replace("{{namespace}}", &json!(options.namespace).to_string())
+        .replace("{{image}}", &json!(options.image).to_string())
+        .replace("{{replicas}}", &options.replicas.to_string())
+        .replace("{{args}}", &json!(args).to_string()))
+}
+
+/// The objects of the manifest, in the order of application.
+pub fn objects(options: &ManifestOptions) -> Result<Vec<Value>, ManifestError> {
+    serde_saphyr::from_multiple(&render(options)?)
+        .map_err(|error| ManifestError::Yaml(error.to_string().into()))
+}
+
+fn check(options: &ManifestOptions) -> Result<(), ManifestError> {
+    let ManifestOptions {
+        namespace,
+        image,
+        replicas: _,
+        flags,
+    } = options;
+    let label = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let bad = namespace.is_empty()
+        || namespace.len() > 63
+        || !namespace.bytes().all(label)
+        || namespace.starts_with('-')
+        || namespace.ends_with('-');
+    if bad {
+        return Err(ManifestError::Namespace(namespace.clone()));
+    }
+    if image.is_empty() || image.chars().any(char::is_whitespace) {
+        return Err(ManifestError::Image(image.clone()));
+    }
+    let own = |flag: &&String| {
+        let name = flag.split('=').next().unwrap_or_default();
+        OWN_FLAGS.contains(&name)
+    };
+    match flags.iter().find(own) {
+        Some(flag) => Err(ManifestError::Flag(flag.clone())),
+        None => Ok(()),
+    }
+}
+
+/// The name of every object.
+pub const NAME: &str = "pod-identity-webhook";
+/// The value of `app.kubernetes.io/managed-by` on every object.
+pub const MANAGED_BY: &str = "irsa";
+const TEMPLATE: &str = include_str!("manifest.yaml");
+/// The ports, names and certificate that the rest of the manifest relies on.
+const OWN_FLAGS: [&str; 10] = [
+    "--port",
+    "--metrics-port",
+    "--listen",
+    "--metrics-listen",
+    "--namespace",
+    "--service-name",
+    "--tls-secret",
+    "--webhook-configuration",
+    "--in-cluster",
+    "--shutdown-delay",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> ManifestOptions {
+        ManifestOptions {
+            namespace: "kube-system".into(),
+            image: "registry.example.com/irsa:1".into(),
+            replicas: 2,
+            flags: vec!["--aws-default-region=eu-central-1".into()],
+        }
+    }
+
+    #[test]
+    fn every_placeholder_is_filled_and_every_object_has_a_name() {
+        let text = render(&options()).unwrap();
+        assert!(!text.contains("{{"), "{text}");
+        let objects = objects(&options()).unwrap();
+        assert_eq!(objects.len(), 9);
+        for object in &objects {
+            assert_eq!(object["metadata"]["name"], NAME);
+            let labels = &object["metadata"]["labels"];
+            assert_eq!(labels["app.kubernetes.io/managed-by"], MANAGED_BY);
+        }
+        assert_eq!(objects[8]["kind"], "MutatingWebhookConfiguration");
+    }
+
+    #[test]
+    fn what_would_break_the_manifest_is_refused() {
+        for (change, text) in [
+            (
+                ManifestOptions {
+                    namespace: "a: b".into(),
+                    ..options()
+                },
+                "namespace",
+            ),
+            (
+                ManifestOptions {
+                    namespace: String::new(),
+                    ..options()
+                },
+                "namespace",
+            ),
+            (
+                ManifestOptions {
+                    image: "a b".into(),
+                    ..options()
+                },
+                "image",
+            ),
+            (
+                ManifestOptions {
+                    flags: vec!["--port=1".into()],
+                    ..options()
+                },
+                "--port=1",
+            ),
+        ] {
+            let error = render(&change).unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
+        let odd = ManifestOptions {
+            image: "a\"}#\\".into(),
+            flags: vec!["--token-audience={{image}}\n---\nkind: X".into()],
+            ..options()
+        };
+        let objects = objects(&odd).unwrap();
+        assert_eq!(objects.len(), 9);
+        let container = &objects[7]["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["image"], "a\"}#\\");
+    }
+
+    #[test]
+    fn the_cluster_can_start_without_it() {
+        let objects = objects(&options()).unwrap();
+        for webhook in objects[8]["webhooks"].as_array().unwrap() {
+            let selector = webhook["objectSelector"]["matchExpressions"].to_string();
+            assert!(selector.contains("app.kubernetes.io/name"), "{webhook}");
+            if webhook["failurePolicy"] == "Fail" {
+                assert!(
+                    selector.contains("irsa/require-role"),
+                    "only who asked for it"
+                );
+                assert!(
+                    webhook["namespaceSelector"]
+                        .to_string()
+                        .contains("kube-system")
+                );
+            } else {
+                assert_eq!(webhook["failurePolicy"], "Ignore");
+            }
+        }
+    }
+}

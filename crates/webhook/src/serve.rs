@@ -1,0 +1,19 @@
+//! The webhook as a server: HTTPS for the API server, plain HTTP for metrics.
+//!
+//! [`Server::bind`] listens, [`Server::run`] serves until told to stop, then answers what is in flight. The
+//! certificate comes from a [`Served`] that somebody else fills and refills: files or the webhook's own CA.
+
+mod cipher;
+mod connection;
+mod error;
+mod files;
+mod routes;
+mod server;
+mod tls;
+
+pub use cipher::{TlsPolicy, TlsPolicyError, parse_ciphers, parse_min_version};
+pub use error::ServeError;
+pub use files::{CertificateFiles, follow as follow_files};
+pub use routes::{State, Webhook};
+pub use server::{ListenConfig, Server, everywhere};
+pub use tls::Served;

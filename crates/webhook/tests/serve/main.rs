@@ -1,0 +1,226 @@
+//! The webhook as a server, before a cluster that is late, silent or unwilling when the test says so.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic, also in its helpers"
+)]
+
+mod cluster;
+mod running;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use tempfile::TempDir;
+
+use cluster::Cluster;
+use running::{Running, certificate, eventually, post};
+
+const ROLE: &str = "arn:aws:iam::111122223333:role/reader";
+const GRACE: Duration = Duration::from_secs(2);
+
+async fn started(grace: Duration) -> (Cluster, Running, TempDir) {
+    let cluster = Cluster::start().await;
+    cluster.put("ns/reader", Some(ROLE));
+    cluster.put("ns/bare", None);
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path());
+    let running = Running::start(&cluster, folder.path(), grace).await;
+    eventually("the first list", async || running.identities.is_synced()).await;
+    (cluster, running, folder)
+}
+
+#[tokio::test]
+async fn h3_d18_the_protocol_of_requests() {
+    let (_cluster, running, _folder) = started(GRACE).await;
+    let review = r#"{"request":{"uid":"u","namespace":"ns","object":{"spec":{}}}}"#;
+    for (request, status, text) in [
+        (
+            post("/mutate?timeout=10s", "application/json", review),
+            200,
+            "\"allowed\":true",
+        ),
+        (
+            post("/mutate", "Application/JSON; charset=utf-8", review),
+            200,
+            "\"allowed\":true",
+        ),
+        (
+            post("/mutate", "application/xml", review),
+            415,
+            "Invalid Content-Type, expected `application/json`\n",
+        ),
+        (post("/mutate", "application/json", ""), 400, "bad content"),
+        (
+            post("/mutate", "application/json", "{\"requ"),
+            400,
+            "\"allowed\":false",
+        ),
+        (
+            post("/mutate", "application/json", vec![b' '; (8 << 20) + 1]),
+            413,
+            "larger than",
+        ),
+        (post("/other", "application/json", review), 404, "not found"),
+        (
+            post("/debug/alpha/deny", "text/plain", ""),
+            200,
+            "Test deny message",
+        ),
+        (
+            post("/debug/alpha/500", "text/plain", ""),
+            500,
+            "test error",
+        ),
+        (get("/mutate"), 405, "only POST"),
+        (get("/healthz"), 200, "ok"),
+        (get("/readyz"), 200, "ok"),
+    ] {
+        let what = format!("{} {}", request.method(), request.uri());
+        let (found, body) = running.send(request).await;
+        assert_eq!(found.as_u16(), status, "{what}: {body}");
+        assert!(body.contains(text), "{what}: {body}");
+    }
+    let (_, metrics) = running.page("/metrics").await;
+    let line = "http_request_count{verb=\"POST\",path=\"/mutate\",code=\"400\"} 2";
+    assert!(metrics.contains(line), "{metrics}");
+    let (_, dump) = running.page("/debug/alpha/cache").await;
+    let dump: serde_json::Value = serde_json::from_str(&dump).unwrap();
+    assert_eq!(dump["ns/reader"]["RoleARN"], ROLE);
+}
+
+fn get(path: &str) -> Request<Full<Bytes>> {
+    Request::get(path)
+        .header("host", "x")
+        .body(Full::default())
+        .unwrap()
+}
+
+/// K1: what the watch has seen is answered without asking; what changes is answered anew.
+#[tokio::test]
+async fn k1_the_watch_is_followed() {
+    let (cluster, running, _folder) = started(GRACE).await;
+    assert_eq!(running.role("ns/reader").await.as_deref(), Some(ROLE));
+    assert_eq!(cluster.reads(), 0);
+    cluster.put("ns/reader", Some("arn:aws:iam::111122223333:role/other"));
+    eventually("the watch", async || {
+        cluster.tell("MODIFIED", "ns/reader");
+        running.role("ns/reader").await.unwrap().ends_with("/other")
+    })
+    .await;
+    assert_eq!(cluster.reads(), 0);
+    cluster.tell("DELETED", "ns/reader");
+    eventually("the deletion", async || {
+        running.identities.accounts.count().0 == 1
+    })
+    .await;
+}
+
+/// K4, D22: an account that the watch has not seen, or has seen bare, is read before its pod goes without.
+#[tokio::test]
+async fn k4_d22_a_pod_does_not_overtake_its_service_account() {
+    let (cluster, running, _folder) = started(GRACE).await;
+    cluster.put("ns/new", Some(ROLE));
+    cluster.put("ns/bare", Some(ROLE));
+    assert_eq!(running.role("ns/new").await.as_deref(), Some(ROLE));
+    assert_eq!(running.role("ns/bare").await.as_deref(), Some(ROLE));
+    assert_eq!(cluster.reads(), 2);
+    let (status, patch, warnings) = running.review("/mutate", "ns/nobody").await;
+    assert_eq!((status, patch), (StatusCode::OK, serde_json::Value::Null));
+    assert!(warnings[0].contains("does not exist"), "{warnings:?}");
+}
+
+/// Upstream's default of no grace period: only the watch is asked, and the reason is said.
+#[tokio::test]
+async fn without_grace_only_the_watch_is_asked() {
+    let (cluster, running, _folder) = started(Duration::ZERO).await;
+    cluster.put("ns/new", Some(ROLE));
+    let (_, patch, warnings) = running.review("/mutate", "ns/new").await;
+    assert_eq!(patch, serde_json::Value::Null);
+    assert!(warnings[0].contains("grace period"), "{warnings:?}");
+    assert_eq!(cluster.reads(), 0);
+}
+
+/// D23: not ready before the first list, and yet no pod that asks goes without.
+#[tokio::test]
+async fn d23_a_replica_that_has_just_started() {
+    let cluster = Cluster::start().await;
+    cluster.put("ns/reader", Some(ROLE));
+    cluster.answer_lists_with(0);
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path());
+    let running = Running::start(&cluster, folder.path(), GRACE).await;
+    let (status, text) = running.page("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text.contains("service accounts: not read yet"), "{text}");
+    assert_eq!(running.page("/livez").await.0, StatusCode::OK);
+    assert_eq!(running.role("ns/reader").await.as_deref(), Some(ROLE));
+}
+
+#[tokio::test]
+async fn an_api_server_that_refuses_is_said_in_readiness() {
+    let cluster = Cluster::start().await;
+    cluster.answer_lists_with(403);
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path());
+    let running = Running::start(&cluster, folder.path(), GRACE).await;
+    eventually("the reason", async || {
+        running.page("/readyz").await.1.contains("403")
+    })
+    .await;
+    let (status, text) = running.page("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text.contains("grant get, list and watch"), "{text}");
+}
+
+/// A pod that requires its role is not let through when nobody can say, and whoever made it may try again.
+#[tokio::test]
+async fn a_required_role_that_nobody_knows_is_a_failure_of_ours() {
+    let (_cluster, running, _folder) = started(Duration::ZERO).await;
+    let (status, _, text) = running.review("/mutate/required", "ns/new").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text:?}");
+    let (status, _, _) = running.review("/mutate", "ns/new").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(running.role("ns/reader").await.as_deref(), Some(ROLE));
+}
+
+/// G1: what is in flight is answered, and nobody is waited for who is silent.
+#[tokio::test]
+async fn g1_a_stop_answers_what_is_in_flight() {
+    let (cluster, mut running, _folder) = started(GRACE).await;
+    let _silent = running.handshake().await;
+    cluster.put("ns/new", Some(ROLE));
+    let start = Instant::now();
+    assert_eq!(running.role("ns/new").await.as_deref(), Some(ROLE));
+    assert!(running.stop().await);
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+/// A renewal by files: a half-written pair changes nothing, a good one is served on the next connection.
+#[tokio::test]
+async fn certificate_files_are_followed() {
+    let (_cluster, running, folder) = started(GRACE).await;
+    let (_, first) = running.handshake().await;
+    std::fs::write(folder.path().join("tls.crt"), "half").unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(running.handshake().await.1, first);
+    let second = certificate(folder.path());
+    eventually("the new certificate", async || {
+        running.handshake().await.1 == second
+    })
+    .await;
+    let (_, metrics) = running.page("/metrics").await;
+    assert!(
+        metrics.contains("irsa_webhook_certificates_total{result=\"refused\"} 1"),
+        "{metrics}"
+    );
+}

@@ -1,0 +1,231 @@
+use crate::util::{Home, repository};
+
+const OURS: &str = "https://oidc.example.com/prod";
+
+/// A node's manifests and keys below `node`, as kubeadm leaves them.
+fn node() -> Home {
+    let home = Home::new();
+    for component in ["apiserver", "controller-manager"] {
+        let golden = format!("tests/golden/kubeadm/stock-{component}-1-36/before.yaml");
+        let text = std::fs::read_to_string(repository(&golden)).unwrap();
+        home.write(
+            &format!("node/etc/kubernetes/manifests/kube-{component}.yaml"),
+            text,
+        );
+    }
+    home.irsa(&["keys", "generate", "--out", "node/etc/kubernetes/pki"])
+        .ok();
+    home
+}
+
+const API_SERVER: &str = "node/etc/kubernetes/manifests/kube-apiserver.yaml";
+const MANAGER: &str = "node/etc/kubernetes/manifests/kube-controller-manager.yaml";
+
+fn patch<'a>(home: &'a Home, more: &[&str]) -> crate::util::Irsa<'a> {
+    let fixed = [
+        "apiserver",
+        "patch",
+        "--issuer",
+        OURS,
+        "--backup",
+        "backup",
+        API_SERVER,
+        MANAGER,
+    ];
+    home.irsa(&[&fixed, more].concat())
+}
+
+fn check<'a>(home: &'a Home, more: &[&str]) -> crate::util::Irsa<'a> {
+    home.irsa(
+        &[
+            &["apiserver", "check", "--root", "node", API_SERVER, MANAGER],
+            more,
+        ]
+        .concat(),
+    )
+}
+
+#[test]
+fn two_passes_and_back_again_byte_for_byte() {
+    let home = node();
+    let stock = home.read(API_SERVER);
+    let dry = patch(&home, &["--dry-run"]).ok().stdout;
+    assert!(
+        dry.contains(&format!("+    - --service-account-issuer={OURS}")),
+        "{dry}"
+    );
+    assert!(dry.ends_with("nothing was written\n"), "{dry}");
+    assert_eq!(home.read(API_SERVER), stock);
+    patch(&home, &["--check"]).code(3);
+
+    let done = patch(&home, &[]).ok().stdout;
+    assert!(
+        done.contains("next: the kubelet starts the pod anew"),
+        "{done}"
+    );
+    assert!(
+        done.contains("kube-controller-manager.yaml: nothing to do"),
+        "{done}"
+    );
+    let accepted = home.read(API_SERVER);
+    patch(&home, &["--check"]).ok();
+    patch(&home, &[]).ok();
+    assert_eq!(
+        home.read(API_SERVER),
+        accepted,
+        "a second run changes nothing"
+    );
+
+    patch(&home, &["--phase", "sign"]).ok();
+    assert!(home.read(API_SERVER).contains(&format!(
+        "issuer={OURS}\n    - --service-account-issuer=https://kubernetes"
+    )));
+    let listed = std::fs::read_dir(home.path("node/etc/kubernetes/manifests"))
+        .unwrap()
+        .count();
+    assert_eq!(
+        listed, 2,
+        "the kubelet runs whatever lies beside a manifest"
+    );
+
+    home.irsa(&["apiserver", "revert", "--backup", "backup", API_SERVER])
+        .ok();
+    assert_eq!(home.read(API_SERVER), accepted);
+    home.irsa(&["apiserver", "revert", "--backup", "backup", API_SERVER])
+        .ok();
+    assert_eq!(home.read(API_SERVER), stock);
+    let refused = home
+        .irsa(&["apiserver", "revert", "--backup", "backup", API_SERVER])
+        .code(1)
+        .stderr;
+    assert!(refused.contains("there is no backup of"), "{refused}");
+}
+
+#[test]
+fn signing_before_accepting_is_refused_and_nothing_is_written() {
+    let home = node();
+    let stock = home.read(API_SERVER);
+    let error = patch(&home, &["--phase", "sign"]).code(1).stderr;
+    assert!(
+        error.contains("phase sign comes after phase accept"),
+        "{error}"
+    );
+    assert_eq!(home.read(API_SERVER), stock);
+    assert!(!home.path("backup").exists());
+}
+
+#[test]
+fn one_file_that_is_refused_stops_all() {
+    let home = node();
+    let stock = home.read(API_SERVER);
+    home.write("other.yaml", "a: b\n");
+    let error = patch(&home, &["other.yaml"]).code(1).stderr;
+    assert!(error.contains("other.yaml was not changed"), "{error}");
+    assert_eq!(home.read(API_SERVER), stock);
+}
+
+#[test]
+fn what_somebody_changed_since_is_not_undone() {
+    let home = node();
+    patch(&home, &[]).ok();
+    let changed = home.read(API_SERVER).replace("--v=", "--w=") + "# mine\n";
+    home.write(API_SERVER, &changed);
+    let error = home
+        .irsa(&["apiserver", "revert", "--backup", "backup", API_SERVER])
+        .code(1)
+        .stderr;
+    assert!(
+        error.contains("was changed since irsa patched it"),
+        "{error}"
+    );
+    assert_eq!(home.read(API_SERVER), changed);
+}
+
+#[test]
+fn a_healthy_node_has_no_problem_and_a_broken_one_has_each_named() {
+    let home = node();
+    let healthy = check(&home, &[]).ok().stdout;
+    assert!(healthy.ends_with("no problem found\n"), "{healthy}");
+
+    home.irsa(&[
+        "keys",
+        "generate",
+        "--out",
+        "node/etc/kubernetes/pki",
+        "--name",
+        "other",
+    ])
+    .ok();
+    let broken = home
+        .read(API_SERVER)
+        .replace("--service-account-signing-key-file=/etc/kubernetes/pki/sa.key", "--service-account-signing-key-file=/etc/kubernetes/pki/other.key")
+        .replace("issuer=https://kubernetes.default.svc.cluster.local", "issuer=https://a.example.com,https://b.example.com\n    - --api-audiences=sts.amazonaws.com\n    - --service-account-jwks-uri=http://x");
+    home.write(API_SERVER, broken);
+    let mut keys = home.read("node/etc/kubernetes/pki/sa.pub");
+    keys.push_str(&std::fs::read_to_string(repository("keys-example/rsa2048-pkcs1.pub")).unwrap());
+    home.write("node/etc/kubernetes/pki/sa.pub", keys);
+    let found = check(&home, &[]).code(3).stdout;
+    for expected in [
+        "never splits at commas",
+        "\"sts.amazonaws.com\": pod tokens made for AWS",
+        "is \"http://x\", expected an https URL",
+        "other.key\" (kid ",
+        "is not loaded",
+        "kube-controller-manager signs with key",
+    ] {
+        assert!(found.contains(expected), "{expected}\n{found}");
+    }
+    let line = found
+        .lines()
+        .find(|line| line.contains("never splits"))
+        .unwrap();
+    assert!(line.contains("kube-apiserver.yaml:"), "{line}");
+}
+
+#[test]
+fn what_is_wanted_can_come_from_the_file() {
+    let home = node();
+    home.write(
+        "irsa.yaml",
+        "apiserver:\n  issuer: https://oidc.example.com/prod\n  key_files: [/etc/kubernetes/pki/new.pub]\n",
+    );
+    let found = check(&home, &["--config", "irsa.yaml"]).code(3).stdout;
+    assert!(
+        found.contains("expected \"https://oidc.example.com/prod\""),
+        "{found}"
+    );
+    home.irsa(&[
+        "apiserver",
+        "patch",
+        "--config",
+        "irsa.yaml",
+        "--backup",
+        "b",
+        API_SERVER,
+    ])
+    .ok();
+    assert!(
+        home.read(API_SERVER)
+            .contains("--service-account-key-file=/etc/kubernetes/pki/new.pub")
+    );
+    home.write(
+        "bad.yaml",
+        "apiserver:\n  issuer: https://h/p\n  key_files: [relative.pub]\n",
+    );
+    home.irsa(&["apiserver", "patch", "--config", "bad.yaml", API_SERVER])
+        .code(2);
+}
+
+#[test]
+fn the_audience_of_sts_is_never_given_to_the_api_server() {
+    let home = node();
+    let error = patch(&home, &["--api-audience", "sts.amazonaws.com"])
+        .code(2)
+        .stderr;
+    assert!(
+        error.contains("would be accepted by the cluster"),
+        "{error}"
+    );
+    patch(&home, &["--phase", "retire"]).code(2);
+    patch(&home, &["--remove-issuer", OURS]).code(2);
+}

@@ -1,0 +1,199 @@
+"""`irsa apiserver rollout`: one node after the other, each proved before the next, and put back when it fails."""
+
+import os
+import signal
+import subprocess
+import time
+
+import yaml
+from nodes import (
+    ISSUER,
+    JWKS_URI,
+    STOCK_ISSUER,
+    backup,
+    contents,
+    live,
+    load_that_is_never_refused,
+    new_key,
+    restarted,
+    secret_token,
+    signed_by,
+)
+
+from harness import irsa, wait_until
+from harness.client import parts_of
+from harness.kubeadm_cluster import API_SERVER, CONTROLLER_MANAGER
+from harness.process import binary
+
+KEYS = "/etc/kubernetes/irsa"
+# Long enough for a restart on a busy machine.
+PATIENCE = "90s"
+IMPATIENCE = "20s"
+
+
+def check(cluster, checks, seed, work):
+    key = new_key(work, "rollout")
+    first, second, third = cluster.nodes
+    (stock_kid,) = first.client.kids()
+    roll = Rollout(cluster, key)
+    with load_that_is_never_refused(cluster, checks, "rollout", f"{seed} rollout") as load:
+        checks.equal("check --live: no server has our issuer", 3, live(cluster, "--issuer", ISSUER)[0])
+        check_refusals(roll, checks, first, third)
+        check_put_back(roll, checks, first, work, seed)
+        for node in (first, second):
+            roll.accept(node)
+            checks.equal(f"accept: {node.name} serves both keys", [stock_kid, key.kid], node.client.kids())
+            checks.equal(f"accept: {node.name} signs as before", (STOCK_ISSUER, stock_kid), signed_by(node))
+            load.wait_for_uses(150)
+        check_placed(checks, first)
+        check_unready_peer(roll, checks, first, third)
+        check_killed(roll, checks, third, key)
+        for node in cluster.nodes:
+            with restarted(node, CONTROLLER_MANAGER):
+                roll.sign(node)
+            checks.equal(f"sign: {node.name} signs with ours", (ISSUER, key.kid), signed_by(node))
+            load.wait_for_uses(150)
+        check_second_run(roll, checks, first)
+        everywhere = {(maker.name, user.name) for maker in cluster.nodes for user in cluster.nodes if maker is not user}
+        wait_until("tokens of our key to cross all nodes", lambda: load.crossed(key.kid) >= everywhere, 30)
+    checks.equal("check --live: all servers sign with ours", (0, []), live(cluster, "--issuer", ISSUER)[:2])
+    legacy = secret_token(first, "after-rollout")
+    checks.equal("the controller-manager signs with our key", key.kid, parts_of(legacy)[0]["kid"])
+    statuses = [node.client.as_user(legacy).request("GET", "/version").status for node in cluster.nodes]
+    checks.equal("its token is accepted everywhere", [200] * len(cluster.nodes), statuses)
+
+
+class Rollout:
+    def __init__(self, cluster, key):
+        self.cluster = cluster
+        self.key = key
+
+    def words(self, node, phase, timeout=PATIENCE, peers=None):
+        if peers is None:
+            peers = [other for other in self.cluster.nodes if other is not node]
+        private = ["--place-signing-key", self.key.private] if phase == "sign" else []
+        return [
+            *("apiserver", "rollout", "--phase", phase, "--issuer", ISSUER, "--jwks-uri", JWKS_URI),
+            *("--place-key", self.key.public, *private, "--key-directory", KEYS),
+            *("--root", node.root, "--manifest", node.manifest, "--kubeconfig", node.kubeconfig, *backup(node)),
+            *[word for peer in peers for word in ("--peer", peer.url)],
+            *("--timeout", timeout),
+        ]
+
+    def accept(self, node, *more, code=0, **keywords):
+        return irsa.must(code, *self.words(node, "accept", **keywords), *more)
+
+    def sign(self, node, *more, code=0, **keywords):
+        return irsa.must(code, *self.words(node, "sign", **keywords), *more)
+
+
+def unchanged(node, checks, what, work):
+    """Runs `work`, which must leave the node as it is."""
+    before, started = contents(node), node.kubelet.count("started")
+    ended = work()
+    checks.equal(f"{what}: nothing is changed", before, contents(node))
+    checks.equal(f"{what}: nothing is restarted", started, node.kubelet.count("started"))
+    return ended
+
+
+def check_refusals(roll, checks, node, absent):
+    ended = unchanged(node, checks, "a dry run", lambda: roll.accept(node, "--dry-run"))
+    checks.contains("a dry run shows the lines", ended.text(), f"--service-account-issuer={ISSUER}")
+    checks.true("a dry run places no key", not (node.root / KEYS[1:]).exists())
+    ended = unchanged(node, checks, "sign before accept", lambda: irsa.run(*roll.words(node, "sign")))
+    checks.true("sign before accept is refused", ended.code in (1, 2), ended)
+    ended = unchanged(node, checks, "one other server", lambda: roll.accept(node, code=4, peers=[absent]))
+    checks.contains("one other server is too few", ended.errors(), "--allow-single")
+    # These servers do not register themselves: they have one address.
+    ended = unchanged(node, checks, "no other server", lambda: irsa.run(*roll.words(node, "accept", peers=[])))
+    checks.true("no other server is too few", ended.code in (2, 4), ended)
+    checks.contains("what to name is said", ended.errors(), "--peer")
+    # Somebody else's turn.
+    lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/irsa-rollout"
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+    spec = {"holderIdentity": "another-node", "leaseDurationSeconds": 600, "acquireTime": now, "renewTime": now}
+    node.client.apply(
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "irsa-rollout", "namespace": "kube-system"},
+            "spec": spec,
+        }
+    )
+    ended = unchanged(node, checks, "another node's turn", lambda: roll.accept(node, code=4))
+    checks.contains("another node's turn is named", ended.errors(), "another-node")
+    node.client.call("DELETE", lease)
+
+
+def check_put_back(roll, checks, node, work, seed):
+    """An API server that does not come up with the new flags, and one that comes up and does not show them."""
+    real = binary("kube-apiserver")
+    broken = {
+        "ends": f'case "$*" in *{ISSUER}*) echo "no such issuer" >&2; exit 1 ;; esac\nexec {real} "$@"\n',
+        # As with an old image or a mistyped flag name: the new words change nothing.
+        "ignores them": f"""for word; do shift; case $word in *{ISSUER}* | *{KEYS}*) ;; *) set -- "$@" "$word" ;; esac; done
+case "$*" in *--service-account-issuer=*) ;; *) set -- "$@" --service-account-issuer={STOCK_ISSUER} ;; esac
+exec {real} "$@"
+""",
+    }
+    for what, script in broken.items():
+        program = work / f"kube-apiserver-that-{what.split()[0]}"
+        program.write_text(f"#!/bin/sh\n{script}")
+        program.chmod(0o755)
+        before, kids = contents(node), node.client.kids()
+        node.kubelet.programs["kube-apiserver"] = program
+        try:
+            ended = roll.accept(node, code=1, timeout=IMPATIENCE)
+        finally:
+            del node.kubelet.programs["kube-apiserver"]
+        checks.equal(f"an API server that {what}: the manifests are put back", before, contents(node))
+        checks.contains(f"an API server that {what}: it is said", ended.errors(), "put back")
+        node.wait_ready()
+        checks.equal(f"an API server that {what}: the old state is served", kids, node.client.kids())
+        if what == "ends":
+            checks.true("it did end", node.kubelet.count("crashed", API_SERVER) > 0)
+
+
+def check_placed(checks, node):
+    folder = node.root / KEYS[1:]
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    checks.equal("accept places the public key alone", {"rollout.pub": 0o644}, modes)
+    pod = yaml.safe_load(node.manifest.read_text())
+    mounts = {mount["mountPath"]: mount for mount in pod["spec"]["containers"][0]["volumeMounts"]}
+    checks.true("the keys are mounted for reading", mounts[KEYS].get("readOnly"), mounts[KEYS])
+    checks.equal(
+        "nothing else is in the manifest directory", {node.manifest.name, node.controller_manifest.name}, set(contents(node))
+    )
+
+
+def check_unready_peer(roll, checks, node, stock):
+    """Two nodes accept, the third one does not yet: nobody may sign."""
+    ended = unchanged(node, checks, "sign before the third node accepts", lambda: irsa.run(*roll.words(node, "sign")))
+    checks.true("sign before the third node accepts is refused", ended.code in (1, 4), ended)
+    checks.contains("the third node is named", ended.errors(), stock.url)
+
+
+def check_killed(roll, checks, node, key):
+    """A run that is killed while the API server restarts: the next one finishes the work."""
+    before = contents(node)
+    command = [irsa.path(), *map(str, roll.words(node, "accept"))]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
+    try:
+        wait_until("the manifest to change", lambda: contents(node) != before, 30, pause=0.02)
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    # While the server restarts the answer is "not now, safe to run again".
+    again = irsa.run(*roll.words(node, "accept"))
+    checks.true("a run right after one that was killed ends well or asks for another", again.code in (0, 4), again)
+    node.wait_ready()
+    roll.accept(node)
+    checks.true("a run that was killed is finished by the next", key.kid in node.client.kids(), node.client.kids())
+    checks.equal("and signs as before", STOCK_ISSUER, signed_by(node)[0])
+
+
+def check_second_run(roll, checks, node):
+    ended = unchanged(node, checks, "a second run", lambda: roll.sign(node))
+    checks.contains("a second run says so", ended.text(), "nothing to do")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (node.root / KEYS[1:]).iterdir()}
+    checks.equal("the placed keys", {"rollout.pub": 0o644, "rollout.key": 0o600}, modes)

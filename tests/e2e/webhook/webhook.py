@@ -1,0 +1,401 @@
+"""The webhook on a real API server: what is decided, what is injected, and what happens when things go wrong."""
+
+import base64
+import concurrent.futures
+import http.client
+import json
+import os
+import signal
+import ssl
+import threading
+import time
+
+import yaml
+from harness import Checks, ControlPlane, irsa, working_folder
+from replicas import (
+    NAME,
+    NAMESPACE,
+    ROLE,
+    Balancer,
+    Replica,
+    account,
+    create,
+    eventually,
+    pod,
+    registration,
+    role_of,
+)
+
+MOUNT = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
+CONFIGURATION = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{NAME}"
+SECRET = f"/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}"
+
+
+def main():
+    checks = Checks("webhook")
+    with working_folder() as work, ControlPlane(work, servers=2, controller_manager=True) as plane:
+        client = plane.client
+        for each in [account("reader", role_arn=ROLE), account("bare")]:
+            client.apply(each)
+        first, second = (Replica(plane, work, name, CERTIFICATES) for name in ("first", "second"))
+        not_registered(checks, first)
+        client.apply(registration(first.url))
+        eventually("the first replica to be ready", first.ready)
+        injection(checks, client)
+        refusals(checks, client, first)
+        races(checks, plane, first)
+        config_map(checks, client, plane, work)
+        agreement(checks, plane, first, second)
+        authority_under_load(checks, plane, first, second)
+        one_stops(checks, plane, first, second, work)
+        no_permission(checks, plane, work)
+        second.process.stop()
+        commands(checks, plane, work)
+        checks.true("nothing of a pod is in a log", "s3cr3t" not in first.log() + second.log())
+    checks.report()
+
+
+# Short lives, so that a certificate is renewed and a CA changed while the test looks on.
+CERTIFICATES = (
+    "--shutdown-delay=1s",
+    "--certificate-life=9s", "--ca-life=40s", "--ca-overlap=4s", "--certificate-interval=500ms")
+
+
+def not_registered(checks, replica):
+    """Not ready while nobody would call it, and the page says what is missing."""
+    eventually("a page", lambda: replica.page("/readyz")[0] == 503 and "does not exist" in replica.page("/readyz")[1])
+    status, text = replica.page("/readyz")
+    checks.equal("not ready before it is registered", 503, status)
+    checks.contains("the reason is said", text, "MutatingWebhookConfiguration", NAME)
+    checks.equal("yet alive", (200, "ok"), replica.page("/livez"))
+
+
+def created(client, body, **keywords):
+    answer = create(client, body, **keywords)
+    if answer.status != 201:
+        raise AssertionError(f"{answer.status} {answer.body[:600]}")
+    return answer
+
+
+def injection(checks, client):
+    body = pod("injected", "reader", volumes=[{"name": "mine", "emptyDir": {}}])
+    body["spec"]["containers"][0] |= {
+        "env": [{"name": "PASSWORD", "value": "s3cr3t"}],
+        "startupProbe": {"grpc": {"port": 5000}, "periodSeconds": 3},
+        "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "NotRequired"}],
+    }
+    body["spec"]["initContainers"] = [{"name": "native", "image": "app", "restartPolicy": "Always"}]
+    found = created(client, body).json()
+    main, init = found["spec"]["containers"][0], found["spec"]["initContainers"][0]
+    env = [
+        {"name": "AWS_ROLE_ARN", "value": ROLE},
+        {"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": f"{MOUNT}/token"},
+    ]
+    checks.equal("the variables come after the pod's own", [{"name": "PASSWORD", "value": "s3cr3t"}, *env], main["env"])
+    checks.equal("an init container gets them too", env, init["env"])
+    checks.equal("a native sidecar stays one", "Always", init["restartPolicy"])
+    checks.equal("a probe survives", 5000, main["startupProbe"]["grpc"]["port"])
+    checks.equal("a resize policy survives", "NotRequired", main["resizePolicy"][0]["restartPolicy"])
+    token = {"serviceAccountToken": {"audience": "sts.amazonaws.com", "expirationSeconds": 86400, "path": "token"}}
+    volume = found["spec"]["volumes"][0]
+    checks.equal("the volume comes first", ("aws-iam-token", [token]), (volume["name"], volume["projected"]["sources"]))
+    mount = {"name": "aws-iam-token", "mountPath": MOUNT, "readOnly": True}
+    checks.true("the mount", mount in main["volumeMounts"], main["volumeMounts"])
+
+    checks.equal("without a role nothing is injected", None, role_of(created(client, pod("no-role", "bare")).json()))
+    skipped = pod("skipped", "reader", labels={"eks.amazonaws.com/skip-pod-identity-webhook": "x"})
+    checks.equal("a pod may refuse", None, role_of(created(client, skipped).json()))
+    ran = created(client, pod("dry", "reader"), dry_run=True).json()
+    checks.equal("a dry run shows it", ROLE, role_of(ran))
+
+
+def refusals(checks, client, replica):
+    """What cannot be injected is said to whoever creates the pod, and to the service account's owner."""
+    taken = pod("taken", "reader", volumes=[{"name": "mine", "emptyDir": {}}])
+    taken["spec"]["containers"][0]["volumeMounts"] = [{"name": "mine", "mountPath": MOUNT}]
+    answer = created(client, taken)
+    checks.contains("a warning", str(answer.headers.get_all("Warning")), "mounts volume")
+    checks.equal("the pod is valid and without role", None, role_of(answer.json()))
+    foreign = pod("foreign", "reader", volumes=[{"name": "aws-iam-token", "emptyDir": {}}])
+    answer = created(client, foreign)
+    checks.contains("another warning", str(answer.headers.get_all("Warning")), "aws-iam-token")
+
+    events = "/apis/events.k8s.io/v1/namespaces/default/events"
+    reasons = lambda: {each["reason"] for each in client.get(events)["items"] if each["regarding"].get("name") == "reader"}
+    eventually("Events", lambda: {"MountPathTaken", "TokenVolumeTaken"} <= reasons(), 10)
+    checks.true("Events on the service account", {"MountPathTaken", "TokenVolumeTaken"} <= reasons(), reasons())
+    before = len(client.get(events)["items"])
+    created(client, foreign | {"metadata": {"name": "x", "namespace": "default"}}, dry_run=True)
+    checks.equal("no Event for a dry run", before, len(client.get(events)["items"]))
+
+    required = {"irsa/require-role": "true"}
+    answer = create(client, pod("required", "bare", labels=required))
+    checks.equal("a pod that requires a role is denied without", 403, answer.status)
+    checks.contains("and told why", answer.body.decode(), "irsa/require-role")
+    found = created(client, pod("required", "reader", labels=required)).json()
+    checks.equal("and injected with one", ROLE, role_of(found))
+    checks.true("notes are counted", replica.metric('irsa_webhook_notes_total{reason="MountPathTaken"}') >= 1)
+    checks.true("pods are counted", replica.metric('pod_identity_webhook_pod_count{method="sts_web_identity"}') >= 4)
+
+
+def races(checks, plane, replica):
+    """D22: annotated, or made, a moment before the pod."""
+    late = []
+    for number in range(40):
+        name = f"race-{number}"
+        server = plane.servers[number % 2].client
+        if number % 4 < 2:
+            server.apply(account(name))
+            time.sleep(0.02)
+        server.apply(account(name, role_arn=f"{ROLE}-{number}"))
+        found = created(server, pod(name, name)).json()
+        if role_of(found) != f"{ROLE}-{number}":
+            late.append(name)
+    checks.equal("no pod overtakes its service account", [], late)
+    reads = sum(replica.metric(f'irsa_webhook_live_reads_total{{result="{each}"}}') for each in ("found", "confirmed"))
+    checks.true("some were read past the watch", reads > 0, replica.page("/metrics")[1])
+
+
+def config_map(checks, client, plane, work):
+    """A replica with the ConfigMap and the file, asked without an API server in between."""
+    file = work / "identities.json"
+    file.write_text(json.dumps({"identities": [{"namespace": "default", "serviceAccount": "agent"}]}))
+    replica = Replica(
+        plane, work, "mapped", ("--watch-config-map", f"--watch-container-credentials-config={file}", *CERTIFICATES)
+    )
+    try:
+        client.apply(account("agent"))
+        client.apply(account("mapped-1"))
+        config = lambda entries: client.apply({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": NAME, "namespace": NAMESPACE},
+            "data": {"config": json.dumps(entries) if isinstance(entries, dict) else entries},
+        })
+        config({"def*/mapped-*": {"RoleARN": ROLE, "TokenExpiration": 300}})
+        eventually("the mapped replica", replica.ready)
+        # Certificates of a replica that is not in the configuration are checked by nobody but us.
+        ask = lambda name: reviewed(replica, pod("p", name))
+        eventually("the entry", lambda: ask("mapped-1"), 10)
+        volume = ask("mapped-1")[0]["value"][0]["projected"]["sources"][0]["serviceAccountToken"]
+        checks.equal("a pattern matches and its expiration is raised", 600, volume["expirationSeconds"])
+        operations = ask("agent")
+        paths = [each["path"] for each in operations]
+        checks.equal("the agent's mode labels the pod", "/metadata/labels/eks.amazonaws.com~1pod-identity", paths[0])
+        seconds = operations[1]["value"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"]
+        checks.true("and spreads expirations", 79200 <= seconds <= 86400, seconds)
+        config("bad json")
+        eventually("the refusal", lambda: "not taken" in replica.log(), 10)
+        checks.true("a bad ConfigMap changes nothing", bool(ask("mapped-1")))
+        client.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/configmaps/{NAME}")
+        eventually("the deletion", lambda: not ask("mapped-1"), 10)
+        checks.true("D13: a deleted ConfigMap maps nothing", not ask("mapped-1"))
+        file.unlink()
+        eventually("the file's end", lambda: not ask("agent"), 10)
+        checks.true("F3: a removed file associates nobody", not ask("agent"))
+    finally:
+        replica.process.stop()
+
+
+def reviewed(replica, body):
+    """The operations for a pod, asked directly over TLS without looking at the certificate."""
+    context = ssl._create_unverified_context()
+    connection = http.client.HTTPSConnection("127.0.0.1", replica.port, context=context, timeout=10)
+    review = {
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {"uid": "u", "namespace": body["metadata"]["namespace"], "operation": "CREATE", "object": body},
+    }
+    try:
+        connection.request("POST", "/mutate", json.dumps(review), {"Content-Type": "application/json; charset=utf-8"})
+        answer = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    patch = answer["response"].get("patch")
+    return json.loads(base64.b64decode(patch)) if patch else []
+
+
+def authorities(client):
+    """The certificates in the Secret by key, and those in the bundles."""
+    entries = {key: base64.b64decode(value).decode() for key, value in client.get(SECRET)["data"].items()}
+    bundles = {
+        base64.b64decode(each["clientConfig"].get("caBundle", "")).decode() for each in client.get(CONFIGURATION)["webhooks"]
+    }
+    return entries, bundles
+
+
+def agreement(checks, plane, first, second):
+    """Two replicas, two API servers, one CA."""
+    client = plane.client
+    eventually("the second replica to be ready", second.ready)
+    balancer = Balancer([first, second])
+    client.apply(registration(balancer.url))
+    eventually("one bundle", lambda: len(authorities(client)[1]) == 1)
+    entries, bundles = authorities(client)
+    checks.true("the CA of the Secret is in every bundle", all(entries["ca.crt"].strip() in each for each in bundles))
+    for number, server in enumerate(plane.servers):
+        found = created(server.client, pod(f"both-{number}", "reader")).json()
+        checks.equal(f"server {number} gets it injected", ROLE, role_of(found))
+    logs = first.log() + second.log()
+    checks.true("no private key in a log", "PRIVATE KEY" not in logs)
+    configuration = client.get(CONFIGURATION)
+    configuration["webhooks"][0]["clientConfig"].pop("caBundle")
+    client.call("PUT", CONFIGURATION, configuration)
+    eventually("the bundle to come back", lambda: len(authorities(client)[1]) == 1 and "" not in authorities(client)[1])
+    checks.true("a bundle that was lost comes back", True)
+
+
+class Load:
+    """Pods created without end by several threads; remembers those that came out without role."""
+
+    def __init__(self, plane, threads=4):
+        self.count = 0
+        self.lost = []
+        self._plane = plane
+        self._stop = threading.Event()
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads)
+        self._lock = threading.Lock()
+        self._running = [self._pool.submit(self._run, number) for number in range(threads)]
+
+    def _run(self, thread):
+        client = self._plane.servers[thread % len(self._plane.servers)].client
+        number = 0
+        while not self._stop.is_set():
+            number += 1
+            answer = create(client, pod(f"load-{thread}-{number}", "reader"), dry_run=True)
+            lost = answer.status != 201 or role_of(answer.json()) != ROLE
+            with self._lock:
+                self.count += 1
+                if lost:
+                    self.lost.append((round(time.time(), 2), answer.status, str(answer.headers.get_all("Warning"))))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for each in self._running:
+            each.result()
+        self._pool.shutdown()
+
+
+def authority_under_load(checks, plane, first, second):
+    """Leaves are renewed and the CA changes while pods are created: none goes without its role."""
+    client = plane.client
+    before = authorities(client)[0]["ca.crt"]
+    leaves = first.metric('irsa_webhook_certificates_total{result="taken"}')
+    with Load(plane) as load:
+        eventually("another CA", lambda: authorities(client)[0]["ca.crt"] != before, 60)
+        entries, bundles = authorities(client)
+        checks.true("the old CA is trusted on", all(before.strip() in each for each in bundles))
+        eventually("the old CA's end", lambda: "previous-ca.crt" not in authorities(client)[0], 30)
+        eventually("its end in the bundle", lambda: all(before.strip() not in each for each in authorities(client)[1]), 10)
+    checks.true("a load", load.count > 200, load.count)
+    checks.equal(f"of {load.count} pods none lost its role", [], load.lost[:5])
+    checks.true("leaves were renewed", first.metric('irsa_webhook_certificates_total{result="taken"}') >= leaves + 2)
+    client.call("DELETE", SECRET)
+    current = authorities_eventually(client)
+    checks.true("a deleted Secret is written again as it was", current["ca.crt"].strip() in next(iter(authorities(client)[1])))
+
+
+def authorities_eventually(client):
+    def there():
+        return client.request("GET", SECRET).status == 200 and authorities(client)[0]
+
+    return eventually("the Secret", there)
+
+
+def one_stops(checks, plane, first, second, work):
+    """Under load a replica is told to stop, and another is killed: whoever is called next answers."""
+    third = Replica(plane, work, "third", CERTIFICATES)
+    eventually("the third replica to be ready", third.ready)
+    plane.client.apply(registration(Balancer([first, second, third]).url))
+    time.sleep(1)
+    with Load(plane) as load:
+        time.sleep(1)
+        first.process.ask_to_stop()
+        eventually("its end", lambda: not first.process.running(), 20)
+        time.sleep(1)
+    checks.equal("it ends well", 0, first.process.exit_code())
+    checks.equal(f"of {load.count} pods none lost its role", [], load.lost[:5])
+    with Load(plane) as load:
+        time.sleep(1)
+        os.kill(third.process.pid, signal.SIGKILL)
+        time.sleep(3)
+    failed = [each for each in load.lost if each[1] != 201]
+    checks.equal(f"of {load.count} pods none failed when a replica was killed", [], failed[:5])
+    # What was on its way to the killed replica is gone, and nothing after it: failurePolicy Ignore lets it through.
+    checks.true("at most those in flight lost their role", len(load.lost) <= 4, load.lost)
+    print(f"killed: {len(load.lost)} of {load.count} pods lost their role")
+
+
+def no_permission(checks, plane, work):
+    """Without permission to list service accounts: alive, not ready, and the reason is said."""
+    client = plane.client
+    client.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "weak", "namespace": "default"}})
+    token = client.create_token("default", "weak")
+    kubeconfig = work / "weak.kubeconfig"
+    admin = plane.kubeconfig.read_text()
+    weak = yaml.safe_load(admin)
+    for each in weak["users"]:
+        each["user"] = {"token": token}
+    kubeconfig.touch(mode=0o600)
+    kubeconfig.write_text(yaml.safe_dump(weak))
+    replica = Replica(plane, work, "weak", CERTIFICATES, kubeconfig=kubeconfig)
+    try:
+        eventually("the refusal", lambda: "serviceaccounts" in replica.page("/readyz")[1], 15)
+        status, text = replica.page("/readyz")
+        checks.equal("not ready without permission", 503, status)
+        checks.contains("the reason is said", text, "serviceaccounts", "403", "get, list and watch")
+    finally:
+        replica.process.stop()
+
+
+def commands(checks, plane, work):
+    """What a person types: install, status, audit, review, verify, uninstall."""
+    client = plane.client
+    cluster = ("--kubeconfig", plane.kubeconfig)
+    client.call("DELETE", CONFIGURATION)
+    client.call("DELETE", SECRET)
+    image = ("--image", "registry.example.com/irsa:test")
+    dry = irsa.must(0, "webhook", "install", *image, *cluster, "--dry-run").text()
+    checks.contains("a dry run says what would be done", dry, "create Deployment kube-system/", "nothing was written")
+    checks.equal("and does nothing", 404, client.request("GET", CONFIGURATION).status)
+    irsa.must(3, "webhook", "install", *image, *cluster, "--check")
+    irsa.must(0, "webhook", "install", *image, *cluster, "--no-wait")
+    again = irsa.must(0, "webhook", "install", *image, *cluster, "--no-wait").text()
+    checks.contains("a second run changes nothing", again, "nothing to do")
+    irsa.must(0, "webhook", "install", *image, *cluster, "--check")
+    (found,) = (each for each in client.get(CONFIGURATION)["webhooks"] if each["failurePolicy"] == "Fail")
+    checks.equal("the Service is called", "/mutate/required", found["clientConfig"]["service"]["path"])
+    waited = irsa.must(4, "webhook", "install", *image, *cluster, "--timeout", "1s").errors()
+    checks.contains("no kubelet, no replica: said, and safe to run again", waited, "no replica is available")
+    ended = irsa.must(3, "webhook", "status", *cluster, "--check").text()
+    checks.contains("status says so too", ended, "no replica is available", "no replica ever ran")
+
+    # With nobody there pods are made without role, and found.
+    client.apply(account("late", role_arn=ROLE))
+    created(client, pod("lost", "late"))
+    listed = irsa.must(3, "webhook", "audit", *cluster, "--check", "-o", "json").text()
+    rows = {each["pod"]: each for each in json.loads(listed)}
+    checks.contains("the audit finds a pod without its role", rows["lost"]["problem"], "not injected: main")
+    checks.true("and not one that has it", "injected" not in rows, rows.keys())
+    checks.contains("and one whose volume is in the way", rows["foreign"]["problem"], "aws-iam-token")
+
+    manifest = work / "pod.json"
+    manifest.write_text(json.dumps(pod("p", "late")))
+    text = irsa.must(0, "webhook", "review", *cluster, manifest).text()
+    checks.contains("a review asks the cluster", text, ROLE)
+    text = irsa.must(1, "verify", "--service-account", "default/late", *cluster).text()
+    checks.contains("verify sees the pod's fault", text, "FAIL pod", "not injected")
+    checks.true("and shows no token", "eyJ" not in text)
+
+    irsa.must(0, "webhook", "uninstall", *cluster)
+    checks.equal("it is gone", 404, client.request("GET", CONFIGURATION).status)
+    checks.contains("a second run finds nothing", irsa.must(0, "webhook", "uninstall", *cluster).text(), "nothing to do")
+    client.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": NAMESPACE}})
+    refused = irsa.must(1, "webhook", "uninstall", *cluster).errors()
+    checks.contains("what irsa did not install stays", refused, "was not installed by irsa")
+
+
+main()

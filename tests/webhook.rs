@@ -1,0 +1,162 @@
+use serde_json::Value;
+
+use crate::util::{Home, Irsa};
+
+const ROLE: &str = "arn:aws:iam::111122223333:role/reader";
+
+const ACCOUNTS: &str = r#"
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: reader
+  namespace: demo
+  annotations:
+    eks.amazonaws.com/role-arn: arn:aws:iam::111122223333:role/reader
+---
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: demo}}
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: pod-identity-webhook, namespace: kube-system}
+  data: {config: '{"demo/mapped-*":{"RoleARN":"arn:aws:iam::111122223333:role/mapped"}}'}
+"#;
+
+const POD: &str = r"
+apiVersion: v1
+kind: Pod
+metadata: {name: app, namespace: demo}
+spec:
+  serviceAccountName: reader
+  containers:
+  - {name: main, image: app}
+  - {name: side, image: app, env: [{name: AWS_ROLE_ARN, value: secret-value-of-mine}]}
+";
+
+fn review<'a>(home: &'a Home, args: &[&str]) -> Irsa<'a> {
+    home.write("accounts.yaml", ACCOUNTS);
+    home.irsa(
+        &[
+            &["webhook", "review", "--service-accounts", "accounts.yaml"],
+            args,
+        ]
+        .concat(),
+    )
+}
+
+#[test]
+fn a_pod_is_explained() {
+    let home = Home::new();
+    home.write("pod.yaml", POD);
+    let ran = review(&home, &["pod.yaml", "--aws-default-region", "eu-central-1"]).ok();
+    insta::assert_snapshot!(ran.stdout, @r#"
+    Pod app
+      service account demo/reader
+      role arn:aws:iam::111122223333:role/reader (from the service account's annotation eks.amazonaws.com/role-arn)
+      token for "sts.amazonaws.com", 86400 s (from the webhook's default), at /var/run/secrets/eks.amazonaws.com/serviceaccount
+      container "main" gets AWS_DEFAULT_REGION, AWS_REGION, AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, the token
+      container "side" gets AWS_DEFAULT_REGION, AWS_REGION, the token
+      warning: container "side" sets a part of the AWS credentials variables itself, so AWS_WEB_IDENTITY_TOKEN_FILE is not injected
+    "#);
+    assert!(!ran.stdout.contains("secret-value-of-mine"));
+    let json = review(&home, &["pod.yaml", "-o", "json"]).ok().stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["role"], ROLE);
+    assert_eq!(json[0]["patch"][0]["path"], "/spec/volumes");
+    assert!(!json.to_string().contains("secret-value-of-mine"));
+}
+
+#[test]
+fn workloads_are_pods_to_come() {
+    let home = Home::new();
+    let deployment = "kind: Deployment\nmetadata: {name: web, namespace: demo}\nspec: {template: {spec: {serviceAccount: mapped-1, containers: [{name: c}]}}}\n";
+    let cron = "kind: CronJob\nmetadata: {name: night}\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: c}]}}}}}\n";
+    home.write(
+        "all.yaml",
+        format!("{deployment}---\n# nothing\n---\n{cron}---\nkind: Service\n"),
+    );
+    let ran = review(&home, &["all.yaml", "--namespace", "demo"]).ok();
+    insta::assert_snapshot!(ran.stdout, @r#"
+    Deployment web
+      service account demo/mapped-1
+      role arn:aws:iam::111122223333:role/mapped (from the ConfigMap's entry "demo/mapped-*")
+      token for "sts.amazonaws.com", 86400 s (from the webhook's default), at /var/run/secrets/eks.amazonaws.com/serviceaccount
+      container "c" gets AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, the token
+
+    CronJob night
+      service account demo/default
+      nothing is injected: the service account has no annotation eks.amazonaws.com/role-arn
+    "#);
+}
+
+#[test]
+fn a_review_is_answered_as_the_api_server_would_get_it() {
+    let home = Home::new();
+    let request = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u1","namespace":"demo",
+        "operation":"CREATE","object":{"spec":{"serviceAccountName":"reader","containers":[{"name":"c"}]}}}}"#;
+    let ran = review(&home, &["-", "-o", "json"]).stdin(request).ok();
+    let json: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(json["apiVersion"], "admission.k8s.io/v1");
+    assert_eq!(json["response"]["uid"], "u1");
+    assert_eq!(json["response"]["patchType"], "JSONPatch");
+    let text = review(&home, &["-"]).stdin(request).ok().stdout;
+    assert!(text.contains(ROLE), "{text}");
+    let update = request.replace("CREATE", "UPDATE");
+    let text = review(&home, &["-"]).stdin(update).ok().stdout;
+    assert!(text.contains("does not create a pod"), "{text}");
+}
+
+#[test]
+fn a_pod_that_requires_its_role_is_denied_without() {
+    let home = Home::new();
+    let pod = POD
+        .replace("serviceAccountName: reader", "serviceAccountName: default")
+        .replace(
+            "{name: app, ",
+            "{name: app, labels: {irsa/require-role: 'true'}, ",
+        );
+    home.write("pod.yaml", pod);
+    let text = review(&home, &["pod.yaml"]).ok().stdout;
+    assert!(text.contains("denied: "), "{text}");
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_with_the_next_step() {
+    let home = Home::new();
+    home.write("pod.yaml", POD);
+    home.write("bad.yaml", "a: [");
+    home.write("service.yaml", "kind: Service");
+    home.write(
+        "number.yaml",
+        "kind: ServiceAccount\nmetadata: {name: a, annotations: {x: 1}}",
+    );
+    home.write("odd.yaml", "kind: Pod\nspec: {containers: 1}");
+    for (args, text) in [
+        (&["missing.yaml"][..], "missing.yaml"),
+        (&["bad.yaml"], "neither JSON nor YAML"),
+        (&["service.yaml"], "neither an AdmissionReview nor"),
+        (&["odd.yaml"], "is not a pod"),
+        (&["pod.yaml", "--compose-role-arn"], "--account-id"),
+        (
+            &["pod.yaml", "--compose-role-arn", "--account-id", "1"],
+            "twelve digits",
+        ),
+        (
+            &["pod.yaml", "--token-expiration", "1h"],
+            "--token-expiration",
+        ),
+    ] {
+        let stderr = review(&home, args).code(2).stderr;
+        assert!(stderr.contains(text), "{args:?}: {stderr}");
+    }
+    let args = [
+        "webhook",
+        "review",
+        "--service-accounts",
+        "number.yaml",
+        "pod.yaml",
+    ];
+    let stderr = home.irsa(&args).code(2).stderr;
+    assert!(stderr.contains("quotation marks"), "{stderr}");
+}
