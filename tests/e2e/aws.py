@@ -1,5 +1,6 @@
 """irsa against S3, IAM and STS that others wrote; see README.md beside this file."""
 
+import base64
 import concurrent.futures
 import json
 import os
@@ -11,6 +12,8 @@ import urllib.parse
 import urllib.request
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from harness import Authority, Checks, ControlPlane, Process, free_ports, irsa, wait_until, working_folder
 from harness.seaweed import Seaweed, anonymous
@@ -226,10 +229,13 @@ def nothing_private(checks, work, store, environment):
     """Everything that was ever uploaded, in the store's own files: no private key, whole or in parts."""
     keys = list((work / "keys").glob("*.key")) + list((work / "race").glob("*.key"))
     checks.true("there are keys to look for", len(keys) > 10)
+    pem = keys[0].read_bytes()
+    own = base64.b64decode(b"".join(line for line in pem.splitlines() if b"-----" not in line))
+    checks.true("a private key would be found", any(needle in own for needle in spellings(secret_numbers(keys[0])[0])))
     needles = list(PRIVATE_MARKERS)
     for key in keys:
-        lines = key.read_bytes().splitlines()
-        needles += [line for line in lines if len(line) >= 40 and b"-----" not in line]
+        for secret in secret_numbers(key):
+            needles += spellings(secret)
     searched = 0
     for path in (store.folder / "data").rglob("*"):
         if path.is_file():
@@ -238,6 +244,26 @@ def nothing_private(checks, work, store, environment):
             found = [needle[:12] for needle in needles if needle in content]
             checks.equal(f"nothing private in {path.name}", [], found)
     checks.true("the store's files hold what was published", searched > 1000, searched)
+
+
+def secret_numbers(path):
+    """The numbers of a private key that its public half does not have: the modulus is published."""
+    key = load_pem_private_key(path.read_bytes(), None)
+    numbers = key.private_numbers()
+    if isinstance(key, rsa.RSAPrivateKey):
+        return [numbers.d, numbers.p, numbers.q]
+    return [numbers.private_value]
+
+
+def spellings(number):
+    """Bytes that a file must hold if the number is in it raw, in hex or in base64 at any offset."""
+    raw = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    found = [raw[:24], raw.hex().encode()[:48], raw.hex().upper().encode()[:48]]
+    for offset in range(3):
+        # From a whole group of three bytes on; less than a line of PEM, so that some line holds it.
+        part = raw[offset : offset + 18]
+        found += [base64.b64encode(part), base64.urlsafe_b64encode(part)]
+    return found
 
 
 def ministack(checks, work):
