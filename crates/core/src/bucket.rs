@@ -177,7 +177,7 @@ impl Explain for BucketError {
             }
             Self::StatementTaken { sid, .. } => format!("give that statement another Sid than {sid:?}"),
             Self::PolicyTooLarge { .. } => {
-                "use a bucket for every hundred issuers or so, or --access cloudfront with one distribution for each".into()
+                "use a bucket for every hundred issuers or so, or --access none with a server or CDN of yours in front".into()
             }
         })
     }

@@ -33,6 +33,9 @@ pub enum Fault {
     /// The version that was seen is still there (304).
     #[error("it has not changed")]
     NotModified,
+    /// The same, and the answer broke the connection: not to be asked again in this way.
+    #[error("it has not changed")]
+    NotModifiedBroken,
     /// Somebody else's bucket has this name.
     #[error("the name belongs to a bucket of another account")]
     Taken,
@@ -123,6 +126,10 @@ impl S3Error {
                     request_id: header("x-amz-request-id"),
                 };
                 return Self::answered(what, answer, header("x-amz-bucket-region"));
+            }
+            // Over HTTP/2 some stores announce a body with a 304 and send none, which breaks the stream.
+            SdkError::ResponseError(broken) if broken.raw().status().as_u16() == 304 => {
+                Fault::NotModifiedBroken
             }
             SdkError::ConstructionFailure(_) => Fault::Request,
             SdkError::DispatchFailure(failure) if failure.is_other() || failure.is_user() => {
@@ -236,7 +243,11 @@ impl Explain for S3Error {
     fn help(&self) -> Option<String> {
         Some(match &self.fault {
             Fault::NoBucket => "check the name and --region; or add --create-bucket to have it made".into(),
-            Fault::NoObject | Fault::NotSet | Fault::NotModified | Fault::AlreadyYours => {
+            Fault::NoObject
+            | Fault::NotSet
+            | Fault::NotModified
+            | Fault::NotModifiedBroken
+            | Fault::AlreadyYours => {
                 "run it again; if it stays so, report it as a bug in irsa with this message".into()
             }
             Fault::Taken => "bucket names are shared by all accounts: choose another".into(),
