@@ -10,6 +10,7 @@ from nodes import (
     STOCK_ISSUER,
     backup,
     contents,
+    live,
     load_that_is_never_refused,
     new_key,
     place_key,
@@ -159,7 +160,17 @@ def check_back(cluster, checks, stock, accepted, seed):
         wait_until("the stock pod", lambda node=node: stock_runs(node, stock), 60)
         node.wait_ready()
         checks.equal(f"{node.name}: signs as at first", STOCK_ISSUER, signed_by(node)[0])
+    check_dead_secret(cluster, checks)
 
 
 def stock_runs(node, stock):
     return node.kubelet.pod("kube-apiserver") == yaml.safe_load(stock[node][node.manifest.name])
+
+
+def check_dead_secret(cluster, checks):
+    """The token in a Secret that was signed with our key is dead since the way back: nothing but a look tells."""
+    code, problems, _table = live(cluster)
+    checks.equal("check --live finds the dead Secret", 3, code)
+    checks.contains("it names it", "\n".join(problems), "default/after-sign")
+    cluster.nodes[0].client.call("DELETE", "/api/v1/namespaces/default/secrets/after-sign")
+    checks.equal("without it nothing is left to find", (0, []), live(cluster)[:2])
