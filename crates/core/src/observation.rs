@@ -80,9 +80,9 @@ pub enum Loaded {
     Serving {
         /// The kids in its `/openid/v1/jwks`.
         trusted: BTreeSet<Kid>,
-        /// The kid in the header of a token that it just made (TokenRequest).
+        /// The kid in the header of a token that it just made (`TokenRequest`).
         signing: Kid,
-        /// The other API servers whose fresh token it refuses (TokenReview).
+        /// The other API servers whose fresh token it refuses (`TokenReview`).
         refuses: BTreeSet<String>,
     },
     /// It does not.

@@ -275,7 +275,7 @@ mod tests {
             (|t| &mut t.period, hours(11)),
         ] {
             assert!(set(pick, needed).is_ok());
-            let error = set(pick, needed - Duration::from_secs(1)).unwrap_err();
+            let error = set(pick, needed.saturating_sub(Duration::from_secs(1))).unwrap_err();
             assert!(error.to_string().contains("expected at least"), "{error}");
         }
     }

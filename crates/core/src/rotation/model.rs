@@ -130,14 +130,14 @@ impl Rotation {
         }
     }
 
-    fn goal(&self, state: &State) -> bool {
+    fn goal(state: &State) -> bool {
         state.world.is_fresh(1)
             && state.runs.iter().all(Option::is_none)
             && state.under_way.is_empty()
     }
 
     /// As the calendar does when a rotation has been forgotten.
-    fn request(&self, state: &mut State) {
+    fn request(state: &mut State) {
         let Some(ring) = &state.world.store else {
             return;
         };
@@ -158,8 +158,7 @@ impl Rotation {
         let mut run = state.runs[at].take()?;
         match run.turn(&mut state.world, &self.rules()) {
             Turned::On | Turned::Decided(..) => state.runs[at] = Some(run),
-            Turned::Lost => state.ran[at] = true,
-            Turned::Rest => state.ran[at] = true,
+            Turned::Lost | Turned::Rest => state.ran[at] = true,
             Turned::Blocked(_) => {
                 state.ran[at] = true;
                 state.verdict = Some("blocked");
@@ -219,7 +218,7 @@ impl Model for Rotation {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Event>) {
-        if self.goal(state) || state.verdict.is_some() {
+        if Self::goal(state) || state.verdict.is_some() {
             return;
         }
         for at in 0..RUNS {
@@ -252,9 +251,6 @@ impl Model for Rotation {
             {
                 actions.push(Event::Compromise);
             }
-            let stored = ring
-                .next()
-                .is_some_and(|key| state.world.at_rest.contains(&key.kid));
             if state.faults.amnesia > 0 {
                 actions.push(Event::Forget);
             }
@@ -324,7 +320,7 @@ impl Model for Rotation {
                 if self.fences.lease {
                     next.under_way.retain(|(_, end)| *end > to);
                 }
-                self.request(&mut next);
+                Self::request(&mut next);
                 next.world.pass(to);
                 // No copy is older than two ticks.
                 let current = next.world.public.keys().eq(next.world.sinks[0].keys());
@@ -346,10 +342,9 @@ impl Model for Rotation {
             Property::always(NO_SPENT, |_, state: &State| {
                 state.world.leftover().is_none()
             }),
-            Property::eventually(
-                "one fresh key is all that is left",
-                |model: &Self, state: &State| model.goal(state),
-            ),
+            Property::eventually("one fresh key is all that is left", |_, state: &State| {
+                Self::goal(state)
+            }),
         ]
     }
 }

@@ -16,6 +16,7 @@ use crate::observation::{Lifetimes, Loaded, Observation};
 use crate::ring::{KeyRing, RingKey, Seen, Stage};
 
 /// The ring that this observation allows, or why there is none: a [`Step::Wait`] or a [`Step::Blocked`].
+#[expect(clippy::result_large_err, reason = "it is asked once in a run")]
 pub fn rebuild(
     issuer: &IssuerUrl,
     observed: &Observation,

@@ -274,11 +274,11 @@ fn a_legacy_secret_keeps_the_cluster_side() {
     let hold = Hold::LegacySecret { name: "a/b".into() };
     observed.holds.insert(kid(1), BTreeSet::from([hold]));
     let ring = settle(ring, &observed, at(5)).0;
-    let held = |wait: &Wait| matches!(wait.reason, Reason::Held { .. });
+    let kept = |wait: &Wait| matches!(wait.reason, Reason::Held { .. });
     assert!(
         waits(&ring, &RotationPolicy::default(), &observed, at(400))
             .iter()
-            .any(held)
+            .any(kept)
     );
     let Stage::Draining {
         cluster, public, ..

@@ -17,6 +17,10 @@ use crate::rotation::{Action, Block, Step, decide};
 
 /// What protects the world from runs that are late: in the product, all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is taken away by itself in a test"
+)]
 pub(crate) struct Fences {
     /// The store refuses a save over another generation.
     pub(crate) save: bool,

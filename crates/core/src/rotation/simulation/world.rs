@@ -289,7 +289,7 @@ impl World {
                 disk.trusted.remove(kid);
             }),
             Effect::WriteSigning { server, kid } => {
-                self.edit(*server, |disk| disk.signing = kid.clone())
+                self.edit(*server, |disk| disk.signing = kid.clone());
             }
             Effect::Restart { server } => self.restart(*server),
         }
