@@ -101,16 +101,11 @@ fn mutate(value: &mut Value, numbers: &mut Numbers, depth: usize) {
                 mutate(&mut fields[&key], numbers, depth + 1);
             }
         }
-        Value::Array(items) => {
-            if numbers.below(6) == 0 {
-                items.remove(chosen);
-            } else if numbers.below(6) == 0 {
-                let copy = items[chosen].clone();
-                items.push(copy);
-            } else {
-                mutate(&mut items[chosen], numbers, depth + 1);
-            }
-        }
+        Value::Array(items) => match numbers.below(6) {
+            0 => drop(items.remove(chosen)),
+            1 => items.push(items[chosen].clone()),
+            _ => mutate(&mut items[chosen], numbers, depth + 1),
+        },
         _ => {}
     }
 }
