@@ -48,12 +48,11 @@ YAML
 printf 'issuers: []\n' > corpus/config/empty-list
 printf 'serve: {max_agee: 5s}\n' > corpus/config/unknown
 printf 'a: &a [*a]\n' > corpus/config/alias
-for folder in ../tests/golden/*/; do
-    distro=$(basename "$folder")
-    [ "$distro" != webhook ] || continue
+for file in ../tests/golden/*/*/{before,accept,sign,new}.yaml; do
+    [ -e "$file" ] || continue
+    case=$(dirname "$file")
+    distro=$(basename "$(dirname "$case")")
     mkdir -p "corpus/apiserver-$distro"
-    for file in "$folder"*/*.yaml; do
-        cp -- "$file" "corpus/apiserver-$distro/$(basename "$(dirname "$file")")_$(basename "$file")"
-    done
+    cp -- "$file" "corpus/apiserver-$distro/$(basename "$case")_$(basename "$file")"
 done
 cp -- ../tests/golden/webhook/*.json corpus/review/

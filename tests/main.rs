@@ -16,16 +16,24 @@ mod apiserver;
 mod canary;
 /// Precedence of flags, environment and file; `irsa config show`.
 mod config;
+/// EKS Connector: what is refused without AWS, and the policies.
+mod connector;
 /// The documentation agrees with the binary.
 mod docs;
 /// JWKS and discovery documents on standard output.
 mod documents;
+/// IAM without IAM: policies, lint, other tools' forms.
+mod iam;
 /// Key files: made, inspected, refused.
 mod keys;
 /// Publishing to a directory.
 mod publish;
+/// Publishing to a double of S3.
+mod publish_s3;
 /// The README's first command.
 mod quickstart;
+/// Rotations: simulated, refused, looked at.
+mod rotate;
 /// The long-running endpoint: reload, last-known-good, drain.
 mod serve;
 /// CA thumbprints of files and servers.

@@ -257,3 +257,63 @@ fn two_issuers_at_one_path_are_refused_at_start() {
         ran.stderr
     );
 }
+
+#[test]
+fn replicas_serve_what_was_published_and_follow_it() {
+    let home = Home::new();
+    for name in ["a", "b"] {
+        home.key(name, "ES256");
+    }
+    let issuer = ["--issuer", "https://oidc.example.com/a"];
+    let publish = |keys: &[&str]| {
+        let to = ["publish", "--to", "dir:store"];
+        home.irsa(&[&to[..], &issuer, keys].concat()).ok();
+    };
+    let args = [
+        &[
+            "serve",
+            "--from",
+            "dir:store",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+        ][..],
+        &["--reload-interval", "100ms"],
+        &issuer,
+    ]
+    .concat();
+    // Nothing published yet: not started, and the message says what to do.
+    let early = home.irsa(&args).code(1).stderr;
+    assert!(early.contains("irsa publish"), "{early}");
+    publish(&["a.pub"]);
+    let replicas = [home.irsa(&args).start(), home.irsa(&args).start()];
+    let jwks = |server: &Server| get(&server.address(), "/a/keys.json").1;
+    for replica in &replicas {
+        assert_eq!(jwks(replica), home.read("store/keys.json"));
+    }
+    publish(&["a.pub", "b.pub"]);
+    for replica in &replicas {
+        eventually("the second key", || {
+            (jwks(replica) == home.read("store/keys.json")).then_some(())
+        });
+    }
+    let good = home.read("store/keys.json");
+    home.write("store/keys.json", "{\"keys\":[");
+    let log = replicas[0].wait_for("documents of the store not taken");
+    assert_eq!(jwks(&replicas[0]), good);
+    let admin = log
+        .split("metrics on http://")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
+    let metrics = get(admin, "/metrics").1;
+    assert!(
+        metrics.contains("irsa_source_age_seconds{issuer=\"https://oidc.example.com/a\"}"),
+        "{metrics}"
+    );
+    home.irsa(&[&args[..], &["--keys", "a.pub"]].concat())
+        .code(2);
+}

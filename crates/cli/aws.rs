@@ -7,9 +7,12 @@ use std::io;
 use std::path::Path;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials as _;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_types::service_config::ServiceConfigKey;
 use clap::Args;
+use irsa_iam::caller;
 use irsa_issuer::relying_party;
 
 use crate::report::Failure;
@@ -65,4 +68,70 @@ impl AwsArgs {
         }
         Ok(loader.load().await)
     }
+}
+
+/// The endpoint of one service (`s3`, `iam`), if it is not AWS's own: from `--endpoint-url`, `AWS_ENDPOINT_URL_*`,
+/// `AWS_ENDPOINT_URL` or the profile, in the SDK's order.
+pub fn endpoint(config: &SdkConfig, service: &str) -> Option<String> {
+    let general = || config.endpoint_url().map(str::to_owned);
+    if config.get_origin("endpoint_url").is_client_config() {
+        return general();
+    }
+    let key = ServiceConfigKey::builder()
+        .service_id(service)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    let own = config
+        .service_config()
+        .zip(key.ok())
+        .and_then(|(config, key)| config.load_config(key));
+    own.or_else(general)
+}
+
+/// The Region that requests go to.
+pub fn region(config: &SdkConfig) -> Result<String, Failure> {
+    let region = config.region().map(ToString::to_string);
+    region.ok_or_else(|| {
+        Failure::usage(
+            "no AWS Region is known",
+            "add --region REGION, or set AWS_REGION",
+        )
+    })
+}
+
+/// The account of the credentials in force: from the credentials themselves where they name it, else from STS.
+pub async fn account(config: &SdkConfig) -> Result<String, Failure> {
+    let provider = config.credentials_provider().ok_or_else(no_credentials)?;
+    let credentials = provider.provide_credentials().await;
+    let credentials = credentials.map_err(|error| no_credentials_because(&error))?;
+    match credentials.account_id() {
+        Some(account) => Ok(account.as_str().to_owned()),
+        None => Ok(identify(config).await?.account),
+    }
+}
+
+/// Who asks, from STS.
+pub async fn identify(config: &SdkConfig) -> Result<caller::Caller, Failure> {
+    Ok(caller::identify(&aws_sdk_sts::Client::new(config)).await?)
+}
+
+const CREDENTIALS_HELP: &str = "log in as for the aws command: aws sts get-caller-identity must succeed; irsa takes credentials from \
+     the environment, the shared files, SSO, a credential process or the instance, never from an option";
+
+fn no_credentials() -> Failure {
+    Failure::usage("no AWS credentials are found", CREDENTIALS_HELP)
+}
+
+fn no_credentials_because(error: &dyn std::error::Error) -> Failure {
+    let mut why = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        why = format!("{why}: {cause}");
+        source = cause.source();
+    }
+    Failure::usage(
+        format!("no AWS credentials are found: {why}"),
+        CREDENTIALS_HELP,
+    )
 }

@@ -5,11 +5,13 @@ pub mod completions;
 pub mod config_show;
 pub mod connector;
 pub mod discovery;
+pub mod iam;
 pub mod jwks;
 pub mod keys;
 pub mod man;
 pub mod publish;
 pub mod quickstart;
+pub mod rotate;
 pub mod serve;
 pub mod thumbprint;
 pub mod token;
@@ -37,7 +39,8 @@ pub enum Command {
     Keys(keys::Command),
     Jwks(jwks::Args),
     Discovery(discovery::Args),
-    Publish(publish::Args),
+    Publish(Box<publish::Args>),
+    Rotate(Box<rotate::Args>),
     Serve(Box<serve::Args>),
     /// Make, verify and explain service account tokens
     #[command(subcommand)]
@@ -49,6 +52,9 @@ pub enum Command {
     /// Show a cluster of your own in the EKS console (EKS Connector)
     #[command(subcommand)]
     Connector(connector::Command),
+    /// IAM: the OIDC provider, roles for service accounts, and what irsa itself must be allowed
+    #[command(subcommand)]
+    Iam(iam::Command),
     /// Show the configuration in force
     #[command(subcommand)]
     Config(config_show::Command),
@@ -69,24 +75,15 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Keys(keys::Command::Inspect(args)) => keys::inspect::run(args, context),
         Command::Jwks(args) => jwks::run(args),
         Command::Discovery(args) => discovery::run(args, context),
-        Command::Publish(args) => publish::run(args, context),
+        Command::Publish(args) => publish::run(*args, context),
+        Command::Rotate(args) => rotate::run(*args, context),
         Command::Serve(args) => serve::run(*args, context),
         Command::Token(token::Command::Mint(args)) => token::mint::run(args, context),
         Command::Token(token::Command::Verify(args)) => token::verify::run(args, context),
         Command::Token(token::Command::Explain(args)) => token::explain::run(args, context),
+        Command::Iam(command) => iam::run(command, context),
         Command::Thumbprint(args) => thumbprint::run(args, context),
-        Command::Apiserver(apiserver::Command::Check(args)) => {
-            apiserver::check::run(*args, context)
-        }
-        Command::Apiserver(apiserver::Command::Patch(args)) => {
-            apiserver::patch::run(*args, context)
-        }
-        Command::Apiserver(apiserver::Command::Revert(args)) => {
-            apiserver::revert::run(args, context)
-        }
-        Command::Apiserver(apiserver::Command::Rollout(args)) => {
-            apiserver::rollout::run(*args, context)
-        }
+        Command::Apiserver(command) => apiserver::run(command, context),
         Command::Connector(command) => connector::run(command, context),
         Command::Config(config_show::Command::Show(args)) => config_show::run(*args, context),
         Command::Completions(args) => completions::run(args, context),

@@ -64,7 +64,8 @@ pub struct IssuerEntry {
     /// Where its JWKS stands.
     #[serde(default)]
     pub jwks_uri: Option<String>,
-    /// Key files and directories of `*.pub` files.
+    /// Key files and directories of `*.pub` files; none for an endpoint that serves documents from a store.
+    #[serde(default)]
     pub keys: Vec<PathBuf>,
 }
 

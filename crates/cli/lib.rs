@@ -14,6 +14,7 @@ pub mod aws;
 pub mod commands;
 pub mod config;
 pub mod context;
+pub mod drive;
 pub mod exit;
 pub mod kubernetes;
 pub mod logging;

@@ -46,6 +46,16 @@ impl Failure {
         })
     }
 
+    /// Something that only a person can settle and that no library knows.
+    pub fn failed(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Failed(Failed {
+            message: message.into(),
+            causes: Vec::new(),
+            help: Some(help.into()),
+            exit: Exit::Failed,
+        })
+    }
+
     /// An error under a sentence that says what it means for the user; the error becomes the cause.
     pub fn prefixed(message: &str, error: &(impl Explain + ?Sized)) -> Self {
         let mut failed = Failed::of(error);

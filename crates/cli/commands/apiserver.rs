@@ -4,8 +4,8 @@ pub mod check;
 pub mod patch;
 pub mod revert;
 pub mod rollout;
-mod servers;
-mod wanted;
+pub(crate) mod servers;
+pub(crate) mod wanted;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -15,6 +15,8 @@ use irsa_apiserver::distro::Distro;
 use irsa_apiserver::file::Backups;
 use irsa_core::explain::Explain;
 
+use crate::context::Context;
+use crate::exit::Exit;
 use crate::report::Failure;
 
 /// The subcommands.
@@ -28,6 +30,16 @@ pub enum Command {
     Patch(Box<patch::Args>),
     Revert(revert::Args),
     Rollout(Box<rollout::Args>),
+}
+
+/// Runs one of them.
+pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Check(args) => check::run(*args, context),
+        Command::Patch(args) => patch::run(*args, context),
+        Command::Revert(args) => revert::run(args, context),
+        Command::Rollout(args) => rollout::run(*args, context),
+    }
 }
 
 /// What `--distro` says.
@@ -83,6 +95,6 @@ fn backups(given: Option<PathBuf>) -> Result<Backups, Failure> {
 }
 
 /// An error about a file, under the name that the user gave it.
-fn about(path: &Path, error: &(impl Explain + ?Sized)) -> Failure {
+pub(crate) fn about(path: &Path, error: &(impl Explain + ?Sized)) -> Failure {
     Failure::prefixed(&format!("{} was not changed", path.display()), error)
 }

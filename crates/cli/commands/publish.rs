@@ -1,37 +1,51 @@
 //! `irsa publish`.
 
+pub mod directory;
+pub mod result;
+pub mod s3;
+pub mod sync;
+pub mod target;
+
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ValueHint;
-use irsa_core::change::{Change, Expected};
-use irsa_core::publication::{self, Observed, PublicationError};
-use irsa_issuer::publish::dir::Directory;
-use irsa_issuer::publish::{self, Publisher};
+use irsa_core::documents::IssuerDocuments;
+use irsa_core::issuer::IssuerUrl;
+use irsa_core::store_url::S3Location;
 use irsa_issuer::source::IssuerSpec;
-use serde::Serialize;
 
-use crate::args::DocumentArgs;
+use self::result::{Run, Single};
+use self::s3::{Access, Reach, Work};
+use self::sync::SyncError;
+pub use self::target::Target;
+use crate::args::{self, DocumentArgs, FetchArgs};
+use crate::aws::AwsArgs;
 use crate::commands::warn_of_deviations;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::Render;
 use crate::report::{self, Failure};
+use crate::settings;
 
-/// Write an issuer's documents where a web server serves them.
+/// Put an issuer's documents where relying parties fetch them: into a directory, or into S3.
 ///
-/// The JWKS is written first, each file is replaced whole, and what was written is read back. A key that is published
-/// stays published unless it is named with --withdraw: dropping one refuses every token that it signed. A second run
-/// changes nothing.
+/// The JWKS is written first, each document is replaced whole, and what was written is read back. A key that is
+/// published stays published unless it is named with --withdraw: dropping one refuses every token that it signed. A
+/// second run changes nothing. In S3 every write says what it replaces, so that of two runs at once one loses and says
+/// so; then both documents are fetched through the issuer URL as AWS STS does, without credentials or redirects.
+///
+/// Without keys, all issuers of the configuration file are published, each at the path of its URL below the target.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The issuer and its documents.
     #[command(flatten)]
     pub document: DocumentArgs,
-    /// Where to: dir:PATH, the directory that is served at the issuer URL
-    #[arg(long, value_name = "dir:PATH", value_parser = target)]
-    pub to: PathBuf,
+    /// Where to: dir:PATH, the directory that is served at the issuer URL, or s3://BUCKET[/PREFIX]; in S3 the issuer
+    /// URL need not be given: it is then https://BUCKET.s3.REGION.amazonaws.com/PREFIX
+    #[arg(long, value_name = "TARGET", value_parser = Target::parse)]
+    pub to: Target,
     /// Key files and certificates in PEM, and directories of *.pub files: all keys to be published
-    #[arg(required = true, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
     pub keys: Vec<PathBuf>,
     /// The kid of a published key to drop (several: repeat it)
     // a kid is base64url and may begin with a hyphen
@@ -43,46 +57,61 @@ pub struct Args {
     /// Do nothing, and exit with 3 if something differs
     #[arg(long, conflicts_with = "dry_run")]
     pub check: bool,
+    /// What concerns S3 alone.
+    #[command(flatten)]
+    pub s3: S3Args,
+    /// AWS.
+    #[command(flatten)]
+    pub aws: AwsArgs,
+    /// Reading back.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 }
 
-#[derive(Serialize)]
-struct Published {
-    issuer: String,
-    to: PathBuf,
-    written: bool,
-    changes: Vec<ChangeRow>,
-    #[serde(skip)]
-    text: String,
+/// Publishing to S3.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "S3")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
+pub struct S3Args {
+    /// Make the bucket if it is missing: without ACLs, with versions, tagged irsa:managed; --access policy unless said
+    /// otherwise
+    #[arg(long)]
+    pub create_bucket: bool,
+    /// Set up who reads the bucket [default: its settings are not looked at]
+    #[arg(long, value_enum)]
+    pub access: Option<Access>,
+    /// Set up a bucket although nothing proves that it is for these issuers: neither tag nor documents, and not empty
+    #[arg(long)]
+    pub adopt_bucket: bool,
+    /// The account that the bucket must belong to [default: that of the credentials; none for other stores]
+    #[arg(long, value_name = "ACCOUNT", value_parser = account_id)]
+    pub bucket_owner: Option<String>,
+    /// Write to a store that ignores If-None-Match and If-Match: only if nothing else ever writes there
+    #[arg(long)]
+    pub allow_unconditional_writes: bool,
+    /// Cache-Control of the documents: how long relying parties may keep them
+    #[arg(long, value_name = "DURATION", value_parser = args::duration, default_value = "5m")]
+    pub max_age: Duration,
+    /// Do not fetch the documents through the issuer URL
+    #[arg(long)]
+    pub no_read_back: bool,
+    /// Issuers at once
+    #[arg(long, value_name = "N", default_value = "16", value_parser = at_once)]
+    pub parallel: usize,
 }
 
-#[derive(Serialize)]
-struct ChangeRow {
-    action: &'static str,
-    path: String,
-    added: Vec<String>,
-    removed: Vec<String>,
-}
-
-impl From<&Change> for ChangeRow {
-    fn from(change: &Change) -> Self {
-        let kids = |keys: &[irsa_core::jwks::Jwk]| keys.iter().map(|jwk| jwk.kid.clone()).collect();
-        Self {
-            action: if change.expected == Expected::Absent {
-                "create"
-            } else {
-                "update"
-            },
-            path: change.path.clone(),
-            added: kids(&change.keys.added),
-            removed: kids(&change.keys.removed),
-        }
-    }
-}
-
-impl Render for Published {
-    fn text(&self) -> String {
-        self.text.clone()
-    }
+/// Whether anything is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is.
+    Write,
+    /// What would be written is shown.
+    Show,
+    /// The same, and differences are the exit code.
+    Compare,
 }
 
 /// Publishes, or shows what publishing would do.
@@ -94,92 +123,213 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         withdraw,
         dry_run,
         check,
+        s3,
+        aws,
+        fetch,
     } = args;
-    let (issuer, jwks_uri) = document.require(context)?;
-    let (documents, loaded) = IssuerSpec {
-        issuer,
-        jwks_uri,
-        keys,
-    }
-    .render()?;
-    warn_of_deviations(&loaded);
-    context.block_on(async {
-        let directory = Directory::new(to.clone());
-        let show = |changes: &[Change], written| {
-            context.print(&Published {
-                issuer: documents.issuer().to_string(),
-                to: to.clone(),
-                written,
-                changes: changes.iter().map(ChangeRow::from).collect(),
-                text: describe(changes, written),
-            })
-        };
-        if dry_run || check {
-            let observed = publish::observe(&directory, &documents).await?;
-            warn_of_unpublished(&observed, &withdraw);
-            let changes = match publication::plan(&documents, &observed, &withdraw) {
-                Ok(changes) => changes,
-                Err(error) if check => return Ok(differs(&error)),
-                Err(error) => return Err(error.into()),
-            };
-            show(&changes, false)?;
-            let differs = check && !changes.is_empty();
-            return Ok(if differs {
-                Exit::Differences
+    let mode = match (dry_run, check) {
+        (true, _) => Mode::Show,
+        (_, true) => Mode::Compare,
+        _ => Mode::Write,
+    };
+    let one = !keys.is_empty();
+    match to {
+        Target::Directory(root) => {
+            refuse_s3_options(&s3)?;
+            let issuers = if one {
+                let (issuer, jwks_uri) = document.require(context)?;
+                let spec = IssuerSpec {
+                    issuer,
+                    jwks_uri,
+                    keys,
+                };
+                vec![(render(&spec)?, root)]
             } else {
-                Exit::Done
-            });
+                let specs = configured(&document, context)?;
+                let place =
+                    |issuer: &IssuerUrl| Ok(root.join(issuer.path().trim_start_matches('/')));
+                placed(&specs, place)?
+            };
+            context.block_on(async {
+                let (run, error) = directory::run(&issuers, &withdraw, mode).await;
+                finish(run, error, mode, one, context)
+            })
         }
-        let directory = directory.lock()?;
-        let changes = write(&directory, &documents, &withdraw).await?;
-        show(&changes, true)?;
-        Ok(Exit::Done)
+        Target::S3(root) => context.block_on(async {
+            let reach = Reach::new(aws.load(fetch.ca_file.as_deref()).await?)?;
+            let issuers = if one {
+                let spec = one_in_s3(&document, keys, &root, &reach, context)?;
+                vec![(render(&spec)?, root.clone())]
+            } else {
+                let specs = configured(&document, context)?;
+                placed(&specs, |issuer| reach.place(&root, issuer))?
+            };
+            let work = Work {
+                root,
+                issuers: &issuers,
+                withdraw: &withdraw,
+                mode,
+            };
+            let (run, error) = s3::run(&reach, &work, &s3, &fetch).await?;
+            finish(run, error, mode, one, context)
+        }),
+    }
+}
+
+/// Prints what happened, and says how it ended.
+fn finish(
+    run: Run,
+    error: Option<SyncError>,
+    mode: Mode,
+    one: bool,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let differs = mode == Mode::Compare && run.differs();
+    match (error, one) {
+        // With --check what would stop a publication is a difference like any other.
+        (Some(error @ SyncError::Decide(_)), true) if mode == Mode::Compare => {
+            report::warning(&format!("differs: {error}"));
+            return Ok(Exit::Differences);
+        }
+        (Some(error), true) => return Err(error.into()),
+        (None, true) => {
+            if let Some(single) = Single::of(run) {
+                context.print(&single)?;
+            }
+        }
+        (error, false) => {
+            context.print(&run)?;
+            match error {
+                Some(SyncError::Some { source, .. })
+                    if mode == Mode::Compare && matches!(*source, SyncError::Decide(_)) => {}
+                Some(error) => return Err(error.into()),
+                None => {}
+            }
+        }
+    }
+    Ok(if differs {
+        Exit::Differences
+    } else {
+        Exit::Done
     })
 }
 
-async fn write(
-    publisher: &impl Publisher,
-    documents: &irsa_core::documents::IssuerDocuments,
-    withdraw: &[String],
-) -> Result<Vec<Change>, Failure> {
-    let observed = publish::observe(publisher, documents).await?;
-    warn_of_unpublished(&observed, withdraw);
-    let changes = publication::plan(documents, &observed, withdraw)?;
-    publish::apply(publisher, &changes).await?;
-    Ok(changes)
-}
-
-/// A withdrawal that was done before is no error, and a mistyped one should be seen.
-fn warn_of_unpublished(observed: &Observed, withdraw: &[String]) {
-    for kid in publication::not_published(observed, withdraw) {
-        report::warning(&format!(
-            "key \"{kid}\" is to be withdrawn and is not published"
-        ));
-    }
-}
-
-/// With `--check` what would stop a publication is a difference like any other.
-fn differs(error: &PublicationError) -> Exit {
-    report::warning(&format!("differs: {error}"));
-    Exit::Differences
-}
-
-fn describe(changes: &[Change], written: bool) -> String {
-    if changes.is_empty() {
-        return "nothing to do: the documents are as they should be".to_owned();
-    }
-    let lines: Vec<_> = changes.iter().map(ToString::to_string).collect();
-    let end = if written {
-        "written and read back"
+/// The issuer of a command line: as it was given, or derived from its place.
+fn one_in_s3(
+    document: &DocumentArgs,
+    keys: Vec<PathBuf>,
+    root: &S3Location,
+    reach: &Reach,
+    context: &Context,
+) -> Result<IssuerSpec, Failure> {
+    let (issuer, jwks_uri) = if document.issuer.issuer.is_some() {
+        document.require(context)?
     } else {
-        "nothing was written"
+        let jwks_uri = settings::parse_jwks_uri(document.jwks_uri.as_deref())?;
+        let issuer = reach.issuer(root)?;
+        tracing::info!(%issuer, "issuer URL derived from bucket and Region: it can never be changed");
+        (issuer, jwks_uri)
     };
-    format!("{}\n{end}", lines.join("\n"))
+    Ok(IssuerSpec {
+        issuer,
+        jwks_uri,
+        keys,
+    })
 }
 
-fn target(text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("dir:") {
-        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-        _ => Err("write it like dir:/var/www/oidc".to_owned()),
+/// The issuers of the configuration file, or the one of them that was named.
+fn configured(document: &DocumentArgs, context: &Context) -> Result<Vec<IssuerSpec>, Failure> {
+    let file = &context.config;
+    let no_keys = |message: String| {
+        let help = "name the files with the public keys, or a configuration file with issuers: and --config FILE";
+        Failure::usage(message, help)
+    };
+    if file.issuers.is_empty() {
+        return Err(no_keys("no keys given".to_owned()));
     }
+    if document.jwks_uri.is_some() {
+        let help = "set jwks_uri: of each issuer in the configuration file";
+        return Err(Failure::usage("--jwks-uri is for one issuer", help));
+    }
+    let slash = context.flag(
+        "allow_trailing_slash",
+        document.issuer.allow_trailing_slash,
+        file.allow_trailing_slash,
+    );
+    let mut specs = settings::specs(&file.issuers, settings::slash(slash.value))?;
+    if let Some(named) = &document.issuer.issuer {
+        specs.retain(|spec| spec.issuer.as_str() == named);
+        if specs.is_empty() {
+            return Err(no_keys(format!(
+                "issuer \"{named}\" is not in the configuration file"
+            )));
+        }
+    }
+    Ok(specs)
+}
+
+/// Renders many issuers and finds their places. Two in one place would overwrite each other for ever.
+fn placed<P: PartialEq>(
+    specs: &[IssuerSpec],
+    place: impl Fn(&IssuerUrl) -> Result<P, Failure>,
+) -> Result<Vec<(IssuerDocuments, P)>, Failure> {
+    let mut placed: Vec<(IssuerDocuments, P)> = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let place = place(&spec.issuer)?;
+        if let Some((other, _)) = placed.iter().find(|(_, taken)| *taken == place) {
+            return Err(Failure::usage(
+                format!(
+                    "issuers {} and {} have the same place",
+                    other.issuer(),
+                    spec.issuer
+                ),
+                "publish them to different targets: --issuer URL takes one of the configuration file",
+            ));
+        }
+        placed.push((render(spec)?, place));
+    }
+    Ok(placed)
+}
+
+fn render(spec: &IssuerSpec) -> Result<IssuerDocuments, Failure> {
+    let (documents, loaded) = spec.render()?;
+    warn_of_deviations(&loaded);
+    Ok(documents)
+}
+
+fn refuse_s3_options(args: &S3Args) -> Result<(), Failure> {
+    let S3Args {
+        create_bucket,
+        access,
+        adopt_bucket,
+        bucket_owner,
+        allow_unconditional_writes,
+        max_age: _,
+        no_read_back: _,
+        parallel: _,
+    } = args;
+    let given = *create_bucket
+        || access.is_some()
+        || *adopt_bucket
+        || bucket_owner.is_some()
+        || *allow_unconditional_writes;
+    if given {
+        let help = "leave the options under \"S3\" out, or write to s3://BUCKET";
+        return Err(Failure::usage("a directory has no bucket to set up", help));
+    }
+    Ok(())
+}
+
+/// Reads an AWS account ID.
+pub fn account_id(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an AWS account ID has twelve digits".to_owned())
+    }
+}
+
+fn at_once(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=256).contains(count));
+    count.ok_or_else(|| "a number from 1 to 256".to_owned())
 }

@@ -1,5 +1,7 @@
 //! `irsa serve`.
 
+pub mod from;
+
 use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -25,6 +27,9 @@ use crate::settings::ServeSettings;
 /// One issuer by flags, many by the configuration file, each with keys of its own. Key files, configuration and
 /// certificates are read again when they change; when new input is bad the last good documents stay. SIGHUP reads
 /// everything at once, SIGTERM finishes the requests in flight and ends.
+///
+/// With --from, what irsa publish has put into a directory or bucket is served as it is: run as many beside each other
+/// as you like, or a CDN in front of them; none writes, and none knows of the others.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// One issuer; many come from the configuration file.
@@ -33,6 +38,9 @@ pub struct Args {
     /// The endpoint.
     #[command(flatten)]
     pub serve: ServeArgs,
+    /// Documents of a shared store instead of keys.
+    #[command(flatten)]
+    pub from: from::FromArgs,
 }
 
 /// A look at the files may take one part in so many of the time.
@@ -42,8 +50,15 @@ const MAX_SLOWDOWN: u32 = 10;
 
 /// Serves until a signal says to stop.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
-    let Args { document, serve } = args;
+    let Args {
+        document,
+        serve,
+        from,
+    } = args;
     context.start_logging()?;
+    if from.from.is_some() {
+        return from::run(from, document, serve, context);
+    }
     let settings = ServeSettings::resolve(document, serve, &context.config, context)?;
     let (specs, config) = (settings.specs()?, settings.server()?);
     let runtime = runtime()?;

@@ -31,7 +31,7 @@ fn read(path: &Path) -> Result<Token, Failure> {
 }
 
 /// Reads `2026-11-22T10:00:00Z`.
-fn timestamp(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn timestamp(text: &str) -> Result<Timestamp, String> {
     text.parse()
         .map_err(|_| "write it like 2026-11-22T10:00:00Z".to_owned())
 }

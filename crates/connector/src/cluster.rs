@@ -1,6 +1,7 @@
 //! The Kubernetes API: objects applied, read and deleted one at a time.
 
-use irsa_core::explain::Explain;
+mod error;
+
 use kube::Client;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams,
@@ -10,10 +11,14 @@ use serde_json::Value;
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
+use crate::json::at;
 use crate::manifest::console::{
     ConsoleChange, FULL, FULL_BINDING, IMPERSONATION, NAMESPACE_BINDING, NAMESPACE_ROLE,
     RESTRICTED, RESTRICTED_BINDING, Standing, is_ours,
 };
+pub use error::{Cause, ClusterError};
+use error::{cause, code, failed, failed_on};
+
 use crate::manifest::{
     CLUSTER_ANNOTATION, FIELD_MANAGER, Kind, Manifest, NAMESPACE, ObjectRef, STATEFUL_SET,
 };
@@ -39,104 +44,6 @@ pub enum Installed {
     For(String),
     /// One that somebody else installed.
     Foreign,
-}
-
-/// Why the cluster is not as it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    /// No answer.
-    #[error("{object} cannot be {action}: the API server does not answer")]
-    Unreachable {
-        /// What was tried.
-        action: &'static str,
-        /// On which object.
-        object: String,
-        /// Why.
-        source: Cause,
-    },
-    /// The API server refuses.
-    #[error("{object} cannot be {action}: the API server refuses with {code} {reason}")]
-    Refused {
-        /// What was tried.
-        action: &'static str,
-        /// On which object.
-        object: String,
-        /// The HTTP status.
-        code: u16,
-        /// Kubernetes' word for it, like `Forbidden`.
-        reason: String,
-        /// The API server's text.
-        source: Cause,
-    },
-    /// Other fields' owners disagree.
-    #[error("{object} has fields that somebody else owns")]
-    Conflict {
-        /// Which object.
-        object: String,
-        /// Which fields, and whose.
-        source: Cause,
-    },
-    /// Somebody wrote it between our look and our write.
-    #[error("{object} was changed by somebody else in this moment")]
-    Changed {
-        /// Which object.
-        object: String,
-    },
-    /// The kubeconfig leads to a cluster that is connected otherwise.
-    #[error("this cluster is connected as {found}, expected {expected}")]
-    OtherCluster {
-        /// The ARN in the cluster.
-        found: String,
-        /// The ARN of this registration.
-        expected: String,
-    },
-    /// A connector that irsa did not install.
-    #[error("StatefulSet {NAMESPACE}/{STATEFUL_SET} was not installed by irsa")]
-    Foreign,
-    /// Nothing to grant access to.
-    #[error("there is no connector in this cluster")]
-    NotInstalled,
-    /// A grant for a namespace that does not exist.
-    #[error("namespace \"{0}\" of a grant does not exist")]
-    NoNamespace(String),
-    /// The namespace of a connector before is still going away.
-    #[error("namespace \"{NAMESPACE}\" is being deleted")]
-    Terminating,
-}
-
-/// What the API server says, on one line.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Cause(String);
-
-impl Explain for ClusterError {
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::Unreachable { .. } => "check --kubeconfig and --context: kubectl version must work with them".into(),
-            Self::Refused { code: 401 | 403, .. } => {
-                "use a kubeconfig of a cluster administrator: who hands out rights in Kubernetes must have them".into()
-            }
-            Self::Refused { .. } if self.retryable() => "run the same command again".into(),
-            Self::Refused { .. } => return None,
-            Self::Conflict { .. } => "add --force-conflicts to take these fields over".into(),
-            Self::Changed { .. } => "run the same command again: it reads what the other one wrote".into(),
-            Self::OtherCluster { .. } => "choose the right cluster with --kubeconfig and --context".into(),
-            Self::Foreign => format!(
-                "deregister it with the tool that installed it, and kubectl delete namespace {NAMESPACE}; or keep it and use --out"
-            ),
-            Self::NotInstalled => "choose the connected cluster with --kubeconfig and --context".into(),
-            Self::NoNamespace(name) => format!("kubectl create namespace {name}, or leave it out of the grant"),
-            Self::Terminating => "run the same command again in a minute".into(),
-        })
-    }
-
-    fn retryable(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::Changed { .. } | Self::Terminating => true,
-            Self::Refused { code, .. } => *code == 429 || *code >= 500,
-            _ => false,
-        }
-    }
 }
 
 impl Cluster {
@@ -247,7 +154,7 @@ impl Cluster {
         Ok(match self.read(&object).await? {
             None => Installed::Nothing,
             Some(value) if is_ours(&value) => {
-                let arn = value["metadata"]["annotations"][CLUSTER_ANNOTATION].as_str();
+                let arn = at(&value, &["metadata", "annotations", CLUSTER_ANNOTATION]).as_str();
                 arn.map_or(Installed::Foreign, |arn| Installed::For(arn.to_owned()))
             }
             Some(_) => Installed::Foreign,
@@ -269,7 +176,7 @@ impl Cluster {
         }
         let namespace = ObjectRef::cluster(Kind::Namespace, NAMESPACE);
         match self.read(&namespace).await? {
-            Some(value) if value["status"]["phase"] == "Terminating" => {
+            Some(value) if at(&value, &["status", "phase"]) == "Terminating" => {
                 Err(ClusterError::Terminating)
             }
             _ => Ok(()),
@@ -313,7 +220,9 @@ impl Cluster {
             let everywhere = ObjectRef::cluster(kind, name);
             let named = ListParams::default().fields(&format!("metadata.name={name}"));
             for value in self.list(&everywhere, &named).await? {
-                let namespace = value["metadata"]["namespace"].as_str().unwrap_or_default();
+                let namespace = at(&value, &["metadata", "namespace"])
+                    .as_str()
+                    .unwrap_or_default();
                 let object = ObjectRef::namespaced(kind, namespace, name);
                 standing.push(Standing { object, value });
             }
@@ -403,53 +312,4 @@ fn values(
     items
         .collect::<Result<_, _>>()
         .map_err(|error| fail(kube::Error::SerdeError(error)))
-}
-
-fn code(error: &kube::Error) -> u16 {
-    match error {
-        kube::Error::Api(status) => status.code,
-        _ => 0,
-    }
-}
-
-/// kube's own text repeats itself; the API server's is enough.
-fn cause(error: &kube::Error) -> Cause {
-    if let kube::Error::Api(status) = error {
-        return Cause(status.message.clone());
-    }
-    let mut texts: Vec<String> = Vec::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(source) = next {
-        let text = source.to_string();
-        if !texts.iter().any(|known| known.contains(&text)) {
-            texts.push(text);
-        }
-        next = source.source();
-    }
-    if texts.is_empty() {
-        texts.push(error.to_string());
-    }
-    Cause(texts.join(": "))
-}
-
-fn failed(action: &'static str, object: &ObjectRef, error: &kube::Error) -> ClusterError {
-    failed_on(action, object.to_string(), error)
-}
-
-fn failed_on(action: &'static str, object: String, error: &kube::Error) -> ClusterError {
-    let source = cause(error);
-    match error {
-        kube::Error::Api(status) => ClusterError::Refused {
-            action,
-            object,
-            code: status.code,
-            reason: status.reason.clone(),
-            source,
-        },
-        _ => ClusterError::Unreachable {
-            action,
-            object,
-            source,
-        },
-    }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::aws::RoleDetail;
 use crate::cluster::Installed;
+use crate::json::at;
 use crate::manifest::console::Standing;
 use crate::plan::ClusterRecord;
 use crate::policy::{agent_policy, trusts_systems_manager};
@@ -159,7 +160,7 @@ pub fn secret_state(secret: Option<&Value>) -> SecretState {
     let Some(secret) = secret else {
         return SecretState::Absent;
     };
-    let encoded = secret["data"]["code"].as_str().unwrap_or_default();
+    let encoded = at(secret, &["data", "code"]).as_str().unwrap_or_default();
     let engine = base64::prelude::BASE64_STANDARD;
     let code = zeroize::Zeroizing::new(engine.decode(encoded).unwrap_or_default());
     if code.is_empty() {

@@ -198,7 +198,7 @@ fn what_the_pods_show_is_understood() {
         with_kubernetes(|k| {
             k.nodes = Ok(vec![
                 json!({"metadata": {"labels": {"kubernetes.io/arch": "arm64", "kubernetes.io/os": "linux"}}}),
-            ])
+            ]);
         }),
         "none of 1 nodes",
     );

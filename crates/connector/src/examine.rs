@@ -9,6 +9,7 @@ use crate::aws::{Aws, Caller};
 use crate::call::CallError;
 use crate::cluster::{Cluster, ClusterError};
 use crate::doctor::{Facts, KubernetesFacts, PodFacts, secret_state};
+use crate::json::at;
 use crate::manifest::{ACTIVATION_SECRET, Kind, NAMESPACE, ObjectRef, STATEFUL_SET};
 use crate::plan::ClusterRecord;
 use crate::principal::ConsoleArn;
@@ -97,7 +98,7 @@ async fn kubernetes(cluster: &Cluster) -> Result<KubernetesFacts, ClusterError> 
 }
 
 async fn logs(cluster: &Cluster, pod: &Value) -> Vec<(String, String)> {
-    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    let name = at(pod, &["metadata", "name"]).as_str().unwrap_or_default();
     let mut logs = Vec::new();
     for container in CONTAINERS {
         for previous in [true, false] {
@@ -111,48 +112,55 @@ async fn logs(cluster: &Cluster, pod: &Value) -> Vec<(String, String)> {
 
 /// The ID that the init container is started with.
 fn activation_id(set: &Value) -> Option<String> {
-    let containers = set["spec"]["template"]["spec"]["initContainers"].as_array()?;
+    let containers = at(set, &["spec", "template", "spec", "initContainers"]).as_array()?;
     let variables = containers
         .iter()
-        .filter_map(|c| c["env"].as_array())
+        .filter_map(|c| at(c, &["env"]).as_array())
         .flatten();
     let id = variables
-        .filter(|variable| variable["name"] == "EKS_ACTIVATION_ID")
-        .find_map(|variable| variable["value"].as_str());
+        .filter(|variable| at(variable, &["name"]) == "EKS_ACTIVATION_ID")
+        .find_map(|variable| at(variable, &["value"]).as_str());
     id.map(str::to_owned)
 }
 
 fn pod_status(pod: &Value) -> PodStatus {
-    let list = |key: &str| pod["status"][key].as_array().cloned().unwrap_or_default();
+    let list = |key: &str| {
+        at(pod, &["status", key])
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
     let containers: Vec<_> = [list("initContainerStatuses"), list("containerStatuses")].concat();
     let ready = list("conditions")
         .iter()
-        .any(|c| c["type"] == "Ready" && c["status"] == "True");
+        .any(|c| at(c, &["type"]) == "Ready" && at(c, &["status"]) == "True");
     let unscheduled = list("conditions")
         .iter()
-        .find(|c| c["type"] == "PodScheduled" && c["status"] == "False")
-        .map(|c| text(&c["message"]));
+        .find(|c| at(c, &["type"]) == "PodScheduled" && at(c, &["status"]) == "False")
+        .map(|c| text(at(c, &["message"])));
     let waiting = containers.iter().find_map(|container| {
-        let waiting = &container["state"]["waiting"];
-        let reason = waiting["reason"].as_str()?;
+        let waiting = at(container, &["state", "waiting"]);
+        let reason = at(waiting, &["reason"]).as_str()?;
         (reason != "PodInitializing" && reason != "ContainerCreating")
-            .then(|| format!("{}: {reason}", text(&container["name"])))
+            .then(|| format!("{}: {reason}", text(at(container, &["name"]))))
     });
     let ended = containers.iter().find_map(|container| {
-        let ended = &container["lastState"]["terminated"];
-        let code = ended["exitCode"].as_i64().filter(|code| *code != 0)?;
+        let ended = at(container, &["lastState", "terminated"]);
+        let code = at(ended, &["exitCode"])
+            .as_i64()
+            .filter(|code| *code != 0)?;
         Some(format!(
             "{}: {} with {code}",
-            text(&container["name"]),
-            text(&ended["reason"])
+            text(at(container, &["name"])),
+            text(at(ended, &["reason"]))
         ))
     });
     PodStatus {
-        name: text(&pod["metadata"]["name"]),
+        name: text(at(pod, &["metadata", "name"])),
         ready,
         restarts: containers
             .iter()
-            .filter_map(|c| c["restartCount"].as_u64())
+            .filter_map(|c| at(c, &["restartCount"]).as_u64())
             .sum(),
         last_error: unscheduled.or(waiting).or(ended),
     }

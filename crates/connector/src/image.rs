@@ -107,7 +107,7 @@ fn pinned(image: &str) -> Result<String, ImageError> {
         Some((name, tag)) if !name.is_empty() && !tag.is_empty() && tag != "latest" => {
             Ok(image.to_owned())
         }
-        Some((name, _)) if name.is_empty() => Err(malformed()),
+        Some(("", _)) => Err(malformed()),
         _ => Err(ImageError::Unpinned(image.to_owned())),
     }
 }

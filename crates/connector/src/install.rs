@@ -4,6 +4,7 @@ use tracing::info;
 
 use crate::cluster::{Cluster, ClusterError, Installed};
 use crate::grant::Grants;
+use crate::json::at;
 use crate::manifest::console::{self, ConsoleError, is_ours};
 use crate::manifest::{CLUSTER_ANNOTATION, Kind, Manifest, NAMESPACE, ObjectRef, agent};
 
@@ -167,7 +168,7 @@ pub async fn remove(cluster: &Cluster, cluster_arn: &str) -> Vec<Removal> {
                 Some(Removal::Kept(format!("{object} was not made by irsa")))
             }
             Ok(Some(value)) => {
-                match value["metadata"]["annotations"][CLUSTER_ANNOTATION].as_str() {
+                match at(&value, &["metadata", "annotations", CLUSTER_ANNOTATION]).as_str() {
                     Some(found) if found != cluster_arn => {
                         Some(Removal::Kept(format!("{object} belongs to {found}")))
                     }

@@ -1,7 +1,12 @@
 //! The EKS Connector sidecar: a cluster anywhere is registered with EKS, so that the EKS console shows it.
 //!
-//! Pure modules decide: [`name`], [`provider`], [`region`], [`principal`], [`grant`], [`image`], [`role`], [`policy`] and
-//! [`manifest`].
+//! Pure modules decide: [`name`], [`provider`], [`region`], [`principal`], [`grant`], [`image`], [`role`], [`policy`],
+//! [`manifest`], [`plan`] and [`doctor`]. Adapters act, one change at a time: [`aws`], [`cluster`], [`journal`] and
+//! [`export`]. [`connect`] is a registration from the first look to the connected cluster, on top of [`register`] and
+//! [`install`]; [`deregister`] takes it back.
+//!
+//! The activation code lives in [`activation::ActivationCode`], and leaves it for two places only: the journal and the
+//! activation Secret.
 
 pub mod activation;
 pub mod aws;
@@ -16,6 +21,7 @@ pub mod grant;
 pub mod image;
 pub mod install;
 pub mod journal;
+mod json;
 pub mod manifest;
 pub mod name;
 pub mod plan;

@@ -8,6 +8,8 @@ use std::fmt;
 use serde_json::{Value, json};
 use zeroize::Zeroize as _;
 
+use crate::json::set;
+
 /// The namespace of the connector. The proxy's image and the console's rules name it, so it cannot be chosen.
 pub const NAMESPACE: &str = "eks-connector";
 /// The service account that impersonates console users.
@@ -151,7 +153,7 @@ impl Manifest {
             },
         });
         if let Some(namespace) = &object.namespace {
-            value["metadata"]["namespace"] = json!(namespace);
+            set(&mut value, &["metadata", "namespace"], json!(namespace));
         }
         if let (Value::Object(target), Value::Object(body)) = (&mut value, body) {
             target.extend(body);
@@ -160,19 +162,21 @@ impl Manifest {
     }
 
     fn labelled(mut self, key: &str, text: &str) -> Self {
-        self.value["metadata"]["labels"][key] = json!(text);
+        set(&mut self.value, &["metadata", "labels", key], json!(text));
         self
     }
 
     fn of_cluster(mut self, cluster_arn: &str) -> Self {
-        self.value["metadata"]["annotations"] = json!({CLUSTER_ANNOTATION: cluster_arn});
+        let path = ["metadata", "annotations", CLUSTER_ANNOTATION];
+        set(&mut self.value, &path, json!(cluster_arn));
         self
     }
 
     /// The same object, to be written only on this version of it.
     #[must_use]
     pub fn on_version(mut self, resource_version: &str) -> Self {
-        self.value["metadata"]["resourceVersion"] = json!(resource_version);
+        let path = ["metadata", "resourceVersion"];
+        set(&mut self.value, &path, json!(resource_version));
         self
     }
 

@@ -126,12 +126,15 @@ fn a_role_is_taken_over_only_by_its_tag() {
     );
 }
 
+/// A state of the journal, by the expiry of its activation.
+type Journalled = fn(&str) -> Option<Phase>;
+
 /// Every status of EKS against every state of the journal.
 #[test]
 fn every_state_has_one_answer() {
     let later = "2026-11-25T00:00:00Z";
     let past = "2026-11-22T11:59:59Z";
-    let phases: [(&str, fn(&str) -> Option<Phase>); 4] = [
+    let phases: [(&str, Journalled); 4] = [
         ("none", |_| None),
         ("registering", |_| Some(Phase::Registering)),
         ("registered", |expiry| Some(registered(expiry))),

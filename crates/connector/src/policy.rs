@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::json::at;
 use crate::role::{POLICY_NAME, ROLE_PREFIX, SERVICE_LINKED_ROLE, SERVICE_PRINCIPAL};
 
 /// Which part of the operator's work a policy is for.
@@ -256,12 +257,12 @@ fn agent_role(scope: &Scope<'_>) -> String {
 /// Whether `document` lets Systems Manager take the role.
 pub fn trusts_systems_manager(document: &Value) -> bool {
     statements(document).any(|statement| {
-        let allows = statement["Effect"] == "Allow"
-            && any_of(&statement["Action"], |action| {
+        let allows = at(statement, &["Effect"]) == "Allow"
+            && any_of(at(statement, &["Action"]), |action| {
                 action == "sts:AssumeRole" || action == "sts:*" || action == "*"
             });
         allows
-            && any_of(&statement["Principal"]["Service"], |service| {
+            && any_of(at(statement, &["Principal", "Service"]), |service| {
                 service == "ssm.amazonaws.com"
             })
     })
@@ -273,17 +274,17 @@ pub fn is_agent_policy(name: &str, document: &Value, partition: &str) -> bool {
 }
 
 fn statements(document: &Value) -> impl Iterator<Item = &Value> {
-    let statement = &document["Statement"];
+    let statement = at(document, &["Statement"]);
     match statement.as_array() {
         Some(all) => all.iter(),
         None => std::slice::from_ref(statement).iter(),
     }
 }
 
-fn any_of(value: &Value, test: impl Fn(&str) -> bool) -> bool {
+fn any_of(value: &Value, fits: impl Fn(&str) -> bool) -> bool {
     match value {
-        Value::String(text) => test(text),
-        Value::Array(all) => all.iter().filter_map(Value::as_str).any(test),
+        Value::String(text) => fits(text),
+        Value::Array(all) => all.iter().filter_map(Value::as_str).any(fits),
         _ => false,
     }
 }

@@ -66,7 +66,9 @@ impl ConsoleArn {
         match (*service, kind) {
             ("iam", "root") if rest.is_empty() => Ok(Self(text.to_owned())),
             ("iam", "role") if !last.is_empty() => Ok(Self(role(last))),
-            ("iam", "user") if !last.is_empty() => Ok(Self(text.to_owned())),
+            ("iam", "user") | ("sts", "federated-user") if !last.is_empty() => {
+                Ok(Self(text.to_owned()))
+            }
             ("sts", "assumed-role") => match rest.split_once('/') {
                 Some((name, session)) if !name.is_empty() && !session.is_empty() => {
                     Ok(Self(role(name)))
@@ -75,7 +77,6 @@ impl ConsoleArn {
                     "it names no role session, expected assumed-role/ROLE/SESSION",
                 )),
             },
-            ("sts", "federated-user") if !last.is_empty() => Ok(Self(text.to_owned())),
             ("iam", "group") => Err(fail(
                 "it is a group, and AWS names only users and roles to the cluster",
             )),

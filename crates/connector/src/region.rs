@@ -17,7 +17,7 @@ const PARTITIONS: [(&str, &str); 9] = [
     ("", "aws"),
 ];
 
-/// Partitions without EKS Connector: the EKS user guide excludes China and GovCloud; the isolated ones cannot be reached
+/// Partitions without EKS Connector: the EKS user guide excludes China and `GovCloud`; the isolated ones cannot be reached
 /// from clusters outside.
 const WITHOUT_CONNECTOR: [&str; 6] = [
     "aws-cn",

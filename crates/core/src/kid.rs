@@ -20,6 +20,13 @@ impl Kid {
         Self(URL_SAFE_NO_PAD.encode(Sha256::digest(spki)))
     }
 
+    /// A kid as it was written: 43 characters of unpadded base64url that spell 32 bytes. `None` for anything else,
+    /// as another issuer's key IDs may be.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digest = URL_SAFE_NO_PAD.decode(text).ok()?;
+        (digest.len() == 32).then(|| Self(text.to_owned()))
+    }
+
     /// The kid as it stands in a token header and in a JWKS.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -35,5 +42,20 @@ impl fmt::Display for Kid {
 impl fmt::Debug for Kid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Kid({})", self.0)
+    }
+}
+
+impl serde::Serialize for Kid {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Kid {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).ok_or_else(|| {
+            serde::de::Error::invalid_value(serde::de::Unexpected::Str(&text), &"a Kubernetes kid")
+        })
     }
 }

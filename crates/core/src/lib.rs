@@ -29,6 +29,7 @@
 
 pub mod algorithm;
 pub mod block;
+pub mod bucket;
 pub mod change;
 pub mod discovery;
 pub mod documents;
@@ -38,9 +39,19 @@ pub mod jwks;
 pub mod key_error;
 pub mod keys;
 pub mod kid;
+pub mod observation;
+pub mod partition;
 pub mod pem;
+pub mod policy;
 pub mod private;
+pub mod proof;
+pub mod provider;
 pub mod publication;
+pub mod ring;
+pub mod role;
+pub mod rotation;
+pub mod store_url;
 mod strict_json;
 pub mod thumbprint;
 pub mod token;
+pub mod trust;

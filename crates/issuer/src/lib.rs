@@ -9,3 +9,5 @@ pub mod relying_party;
 pub mod serve;
 pub mod sign;
 pub mod source;
+pub mod state;
+pub mod store;

@@ -2,6 +2,7 @@
 //! seen.
 
 pub mod dir;
+pub mod s3;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -22,6 +23,13 @@ pub trait Publisher {
         path: &str,
         bytes: &[u8],
         expected: &Expected,
+    ) -> impl Future<Output = Result<(), PublishError>> + Send;
+
+    /// Removes a document, if it is still the version with this tag.
+    fn remove_if(
+        &self,
+        path: &str,
+        tag: &str,
     ) -> impl Future<Output = Result<(), PublishError>> + Send;
 }
 
@@ -53,6 +61,14 @@ pub enum PublishError {
     /// What was written does not read back.
     #[error("\"{0}\" does not read back as it was written")]
     ReadBack(String),
+    /// A store that overwrites what it should compare first.
+    #[error(
+        "the store of {0} ignores If-None-Match: two runs at once would overwrite each other's keys"
+    )]
+    NoConditions(String),
+    /// S3 does not do what was asked.
+    #[error(transparent)]
+    S3(#[from] s3::S3Error),
 }
 
 impl Explain for PublishError {
@@ -65,11 +81,19 @@ impl Explain for PublishError {
             Self::NotAFile(_) => "move it away, or choose another place with --to".into(),
             Self::Busy(_) | Self::Conflict(_) => "nothing of theirs was overwritten; run it again".into(),
             Self::ReadBack(_) => "something else writes there, or the file system is failing: find out before you go on".into(),
+            Self::NoConditions(_) => "nothing was written; use a store with conditional writes, or add \
+                --allow-unconditional-writes if nothing else ever writes there"
+                .into(),
+            Self::S3(error) => return error.help(),
         })
     }
 
     fn retryable(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Conflict(_))
+        match self {
+            Self::Busy(_) | Self::Conflict(_) => true,
+            Self::S3(error) => error.retryable(),
+            _ => false,
+        }
     }
 }
 

@@ -29,7 +29,7 @@ const MAX_CA_FILE: u64 = 4 << 20;
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client that fetches an issuer's documents.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RelyingParty {
     tls: Option<QuietConnector>,
     ca_file: Option<PathBuf>,
@@ -37,6 +37,7 @@ pub struct RelyingParty {
 }
 
 /// `TlsConnector` has no Debug.
+#[derive(Clone)]
 struct QuietConnector(TlsConnector);
 
 /// What an issuer publishes.

@@ -1,3 +1,5 @@
-//! Tests only: a private key that can be recognised wherever it turns up.
+//! Tests only: a private key that can be recognised wherever it turns up, and doubles of outside services.
 
 pub mod canary;
+pub mod s3;
+pub mod web;

@@ -10,14 +10,16 @@ import kubelet
 import patch
 import rollout
 import seed_procedure
+import single
 import styles
 
-from harness import Checks, KubeadmCluster, working_folder
+from harness import Checks, KubeadmCluster, irsa, working_folder
 
 ALONE = {
     "kubelet": kubelet.check,
     "kubeadm_config": kubeadm_config.check,
     "styles": styles.check,
+    "single": single.check,
 }
 GROUPS = {
     "seed_procedure": seed_procedure.check,
@@ -30,7 +32,7 @@ GROUPS = {
 def main():
     chosen = sys.argv[1:] or [*ALONE, *GROUPS]
     seed = os.environ.get("IRSA_E2E_SEED", "1")
-    print(f"seed {seed}")
+    print(f"seed {seed}, {irsa.must(0, 'version').text().splitlines()[0]}")
     with working_folder() as work:
         for name in [name for name in chosen if name in ALONE]:
             timed(name, lambda checks, name=name: ALONE[name](work, checks))

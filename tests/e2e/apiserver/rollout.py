@@ -9,6 +9,7 @@ import yaml
 from nodes import (
     ISSUER,
     JWKS_URI,
+    PKI,
     STOCK_ISSUER,
     backup,
     contents,
@@ -35,6 +36,8 @@ def check(cluster, checks, seed, work):
     key = new_key(work, "rollout")
     first, second, third = cluster.nodes
     (stock_kid,) = first.client.kids()
+    stock = {node: contents(node) for node in cluster.nodes}
+    old = first.client.create_token("default", "default")
     roll = Rollout(cluster, key)
     with load_that_is_never_refused(cluster, checks, "rollout", f"{seed} rollout") as load:
         checks.equal("check --live: no server has our issuer", 3, live(cluster, "--issuer", ISSUER)[0])
@@ -53,6 +56,8 @@ def check(cluster, checks, seed, work):
                 roll.sign(node)
             checks.equal(f"sign: {node.name} signs with ours", (ISSUER, key.kid), signed_by(node))
             load.wait_for_uses(150)
+            if node is first:
+                check_too_early(roll, checks, first)
         check_second_run(roll, checks, first)
         everywhere = {(maker.name, user.name) for maker in cluster.nodes for user in cluster.nodes if maker is not user}
         wait_until("tokens of our key to cross all nodes", lambda: load.crossed(key.kid) >= everywhere, 30)
@@ -61,12 +66,18 @@ def check(cluster, checks, seed, work):
     checks.equal("the controller-manager signs with our key", key.kid, parts_of(legacy)[0]["kid"])
     statuses = [node.client.as_user(legacy).request("GET", "/version").status for node in cluster.nodes]
     checks.equal("its token is accepted everywhere", [200] * len(cluster.nodes), statuses)
+    check_retire(roll, checks, first, old, key)
+    check_revert(checks, third, stock[third])
 
 
 class Rollout:
     def __init__(self, cluster, key):
         self.cluster = cluster
         self.key = key
+
+    def retire(self, node):
+        words = [*self.words(node, "retire"), "--remove-issuer", STOCK_ISSUER, "--remove-key-file", f"{PKI}/sa.pub"]
+        return irsa.run(*words)
 
     def words(self, node, phase, timeout=PATIENCE, peers=None):
         if peers is None:
@@ -197,3 +208,26 @@ def check_second_run(roll, checks, node):
     checks.contains("a second run says so", ended.text(), "nothing to do")
     modes = {path.name: path.stat().st_mode & 0o777 for path in (node.root / KEYS[1:]).iterdir()}
     checks.equal("the placed keys", {"rollout.pub": 0o644, "rollout.key": 0o600}, modes)
+
+
+def check_too_early(roll, checks, node):
+    """Other servers still sign with what is to be retired."""
+    ended = unchanged(node, checks, "retire while others sign with the old key", lambda: roll.retire(node))
+    checks.equal("retire while others sign with the old key is refused", 1, ended.code)
+    checks.contains("it says so", ended.errors(), "to be retired")
+
+
+def check_retire(roll, checks, node, old, key):
+    checks.equal("before retire the old key's tokens are accepted", 200, node.client.as_user(old).request("GET", "/version").status)
+    ended = roll.retire(node)
+    checks.equal("retire", 0, ended.code) or print(ended)
+    checks.equal("after retire our key alone is served", [key.kid], node.client.kids())
+    checks.equal("and the old one's tokens are refused", 401, node.client.as_user(old).request("GET", "/version").status)
+    checks.equal("one issuer is left", [ISSUER], node.flag_values("service-account-issuer"))
+
+
+def check_revert(checks, node, stock):
+    """Each change of a rollout can be undone by hand, back to the first byte."""
+    irsa.must(0, "apiserver", "revert", *backup(node), node.manifest, node.controller_manifest)
+    irsa.must(0, "apiserver", "revert", *backup(node), node.manifest)
+    checks.equal("revert after a rollout gives the files as they were", stock, contents(node))

@@ -11,7 +11,7 @@ import legacy
 import refusals
 import tokens
 
-from harness import Checks, ControlPlane, working_folder
+from harness import Checks, ControlPlane, irsa, working_folder
 
 GROUPS = {
     "documents": documents.check,
@@ -25,7 +25,7 @@ GROUPS = {
 def main():
     chosen = sys.argv[1:] or list(GROUPS)
     seed = os.environ.get("IRSA_E2E_SEED", "1")
-    print(f"seed {seed}")
+    print(f"seed {seed}, {irsa.must(0, 'version').text().splitlines()[0]}")
     failed = []
     with working_folder() as work, ControlPlane(work) as plane:
         for name in chosen:

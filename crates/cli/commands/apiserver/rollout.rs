@@ -85,7 +85,7 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
-struct Report {
+pub(crate) struct Report {
     phase: PhaseArg,
     server: String,
     written: bool,
@@ -141,7 +141,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     })
 }
 
-async fn roll_out(args: Args, context: &Context) -> Result<Report, Failure> {
+/// Rolls one node out, for `irsa apiserver rollout` and for `irsa rotate`.
+pub(crate) async fn roll_out(args: Args, context: &Context) -> Result<Report, Failure> {
     let (dry_run, timeout, backup, phase) =
         (args.dry_run, args.timeout, args.backup.clone(), args.phase);
     let node = Node::look(args, context).await?;

@@ -36,6 +36,10 @@ use crate::visible::visible;
 /// activation code, which AWS returns once, is kept in a journal until the cluster is connected: a run that was
 /// interrupted goes on when it is repeated.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 #[command(group = ArgGroup::new("way").args(["apply", "out", "dry_run"]).required(true).multiple(true))]
 pub struct Args {
     /// Which registration.
@@ -245,20 +249,17 @@ fn connection(
             "a role can only be passed within its account: log in to the other one, or give another --role-arn",
         ));
     }
-    let grants = match grants {
-        Some(grants) => grants,
-        None => {
-            let caller = ConsoleArn::parse(&caller.arn).map_err(|error| {
-                Failure::prefixed(
-                    "no --grant is given, and you cannot be granted access yourself",
-                    &error,
-                )
-            })?;
-            report::note(&format!(
-                "no --grant is given: {caller} gets full read access in the console"
-            ));
-            Grants::full(caller)
-        }
+    let grants = if let Some(grants) = grants {
+        grants
+    } else {
+        let caller = ConsoleArn::parse(&caller.arn).map_err(|error| {
+            let message = "no --grant is given, and you cannot be granted access yourself";
+            Failure::prefixed(message, &error)
+        })?;
+        report::note(&format!(
+            "no --grant is given: {caller} gets full read access in the console"
+        ));
+        Grants::full(caller)
     };
     let target = match (cluster, out) {
         (Some(cluster), _) => Target::Cluster { cluster, force },

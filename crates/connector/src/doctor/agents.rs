@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Facts, Finding, KubernetesFacts, PodFacts, SecretState};
 use crate::cluster::Installed;
+use crate::json::at;
 use crate::manifest::{ACTIVATION_SECRET, NAMESPACE, REPLICAS};
 use crate::plan::ClusterRecord;
 
@@ -82,7 +83,7 @@ pub(super) fn diagnose(facts: &Facts, kubernetes: &KubernetesFacts) -> Vec<Findi
     }
     let cluster = facts.eks.as_ref().ok().and_then(Option::as_ref);
     findings.extend(activation(facts, kubernetes, cluster));
-    findings.extend(nodes(kubernetes));
+    findings.push(nodes(kubernetes));
     findings.extend(pods(kubernetes));
     findings.extend(logs(facts, kubernetes));
     findings
@@ -161,24 +162,21 @@ fn activation(
     findings
 }
 
-fn nodes(kubernetes: &KubernetesFacts) -> Option<Finding> {
+fn nodes(kubernetes: &KubernetesFacts) -> Finding {
     const ABOUT: &str = "nodes";
     let nodes = match &kubernetes.nodes {
         Ok(nodes) => nodes,
         Err(why) => {
-            return Some(Finding::doubtful(
-                ABOUT,
-                why,
-                "use a kubeconfig that may list nodes",
-            ));
+            return Finding::doubtful(ABOUT, why, "use a kubeconfig that may list nodes");
         }
     };
     let fits = |node: &&Value| {
-        let labels = &node["metadata"]["labels"];
-        labels["kubernetes.io/arch"] == "amd64" && labels["kubernetes.io/os"] == "linux"
+        let labels = at(node, &["metadata", "labels"]);
+        at(labels, &["kubernetes.io/arch"]) == "amd64"
+            && at(labels, &["kubernetes.io/os"]) == "linux"
     };
     let fitting = nodes.iter().filter(fits).count();
-    Some(if fitting == 0 {
+    if fitting == 0 {
         Finding::bad(
             ABOUT,
             format!(
@@ -192,7 +190,7 @@ fn nodes(kubernetes: &KubernetesFacts) -> Option<Finding> {
             ABOUT,
             format!("{fitting} of {} are Linux on amd64", nodes.len()),
         )
-    })
+    }
 }
 
 fn pods(kubernetes: &KubernetesFacts) -> Vec<Finding> {
@@ -206,11 +204,7 @@ fn pods(kubernetes: &KubernetesFacts) -> Vec<Finding> {
             ),
         )];
     }
-    let mut findings: Vec<_> = kubernetes
-        .pods
-        .iter()
-        .filter_map(|facts| pod(facts))
-        .collect();
+    let mut findings: Vec<_> = kubernetes.pods.iter().filter_map(pod).collect();
     let ready = kubernetes
         .pods
         .iter()
@@ -234,11 +228,11 @@ fn pods(kubernetes: &KubernetesFacts) -> Vec<Finding> {
 fn pod(facts: &PodFacts) -> Option<Finding> {
     const ABOUT: &str = "pods";
     let name = pod_name(&facts.pod);
-    let status = &facts.pod["status"];
-    let unscheduled = items(&status["conditions"])
-        .find(|c| c["type"] == "PodScheduled" && c["status"] == "False");
+    let status = at(&facts.pod, &["status"]);
+    let unscheduled = items(at(status, &["conditions"]))
+        .find(|c| at(c, &["type"]) == "PodScheduled" && at(c, &["status"]) == "False");
     if let Some(condition) = unscheduled {
-        let message = condition["message"].as_str().unwrap_or_default();
+        let message = at(condition, &["message"]).as_str().unwrap_or_default();
         let help = if message.contains("taint") {
             "take the taint off a node, or add a node without one"
         } else if message.contains("affinity") || message.contains("selector") {
@@ -252,14 +246,14 @@ fn pod(facts: &PodFacts) -> Option<Finding> {
             help,
         ));
     }
-    let states = ["initContainerStatuses", "containerStatuses"]
+    let containers = ["initContainerStatuses", "containerStatuses"]
         .into_iter()
-        .flat_map(|key| items(&status[key]));
-    for container in states {
-        let waiting = &container["state"]["waiting"];
-        let reason = waiting["reason"].as_str().unwrap_or_default();
-        let image = container["image"].as_str().unwrap_or_default();
-        let of = container["name"].as_str().unwrap_or_default();
+        .flat_map(|key| items(at(status, &[key])));
+    for container in containers {
+        let waiting = at(container, &["state", "waiting"]);
+        let reason = at(waiting, &["reason"]).as_str().unwrap_or_default();
+        let image = at(container, &["image"]).as_str().unwrap_or_default();
+        let of = at(container, &["name"]).as_str().unwrap_or_default();
         match reason {
             "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" => {
                 return Some(Finding::bad(
@@ -307,11 +301,12 @@ fn logs(facts: &Facts, kubernetes: &KubernetesFacts) -> Vec<Finding> {
 }
 
 pub(super) fn is_ready(pod: &Value) -> bool {
-    items(&pod["status"]["conditions"]).any(|c| c["type"] == "Ready" && c["status"] == "True")
+    items(at(pod, &["status", "conditions"]))
+        .any(|c| at(c, &["type"]) == "Ready" && at(c, &["status"]) == "True")
 }
 
 fn pod_name(pod: &Value) -> &str {
-    pod["metadata"]["name"].as_str().unwrap_or_default()
+    at(pod, &["metadata", "name"]).as_str().unwrap_or_default()
 }
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {

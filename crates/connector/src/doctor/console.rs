@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Facts, Finding, KubernetesFacts};
 use crate::grant::{Access, Grants};
+use crate::json::at;
 use crate::manifest::Kind;
 use crate::manifest::console::{self, IMPERSONATION};
 use crate::principal::ConsoleArn;
@@ -37,10 +38,10 @@ pub(super) fn diagnose(facts: &Facts, kubernetes: &KubernetesFacts) -> Vec<Findi
         }
     };
     let impersonated: Vec<&str> = role
-        .and_then(|role| role["rules"].as_array())
+        .and_then(|role| at(role, &["rules"]).as_array())
         .into_iter()
         .flatten()
-        .filter_map(|rule| rule["resourceNames"].as_array())
+        .filter_map(|rule| at(rule, &["resourceNames"]).as_array())
         .flatten()
         .filter_map(serde_json::Value::as_str)
         .collect();

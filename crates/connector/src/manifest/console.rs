@@ -3,32 +3,36 @@
 //! The rules in the cluster are the only record of the grants. They are read, changed and written back on the very
 //! version that was read, so that two operators cannot undo each other's grants.
 
+mod rules;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use irsa_core::explain::Explain;
 use serde_json::{Value, json};
 
 use crate::grant::{Access, Grants};
-use crate::manifest::{Kind, MANAGED_BY, Manifest, NAMESPACE, ObjectRef, SERVICE_ACCOUNT};
+use crate::json::at;
+use crate::manifest::{Kind, MANAGED_BY, Manifest, ObjectRef};
 use crate::principal::ConsoleArn;
 
-/// Who may be impersonated; ClusterRole and ClusterRoleBinding.
+use rules::{binding, full_rules, impersonation, namespace_rules, restricted_rules};
+
+/// Who may be impersonated; a `ClusterRole` and a `ClusterRoleBinding`.
 pub const IMPERSONATION: &str = "eks-connector-service";
-/// The ClusterRole of full access.
+/// The `ClusterRole` of full access.
 pub const FULL: &str = "eks-connector-console-dashboard-full-access-clusterrole";
-/// Its ClusterRoleBinding.
+/// Its `ClusterRoleBinding`.
 pub const FULL_BINDING: &str = "eks-connector-console-dashboard-full-access-clusterrole-binding";
-/// The ClusterRole of those who see some namespaces only.
+/// The `ClusterRole` of those who see some namespaces only.
 pub const RESTRICTED: &str = "eks-connector-console-dashboard-restricted-access-clusterrole";
-/// Its ClusterRoleBinding.
+/// Its `ClusterRoleBinding`.
 pub const RESTRICTED_BINDING: &str =
     "eks-connector-console-dashboard-restricted-access-clusterrole-binding";
 /// The Role in each of their namespaces.
 pub const NAMESPACE_ROLE: &str = "eks-connector-console-dashboard-restricted-access-role";
-/// Its RoleBinding.
+/// Its `RoleBinding`.
 pub const NAMESPACE_BINDING: &str =
     "eks-connector-console-dashboard-restricted-access-role-binding";
-const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// An object as it stands in the cluster.
 #[derive(Debug, Clone)]
@@ -191,8 +195,9 @@ pub fn read(standing: &[Standing]) -> Result<Grants, ConsoleError> {
 /// Whether a rule of the impersonation role has no names, so that everybody can be impersonated.
 pub fn impersonates_anyone(role: &Value) -> bool {
     rules(role).any(|rule| {
-        let impersonates = strings(&rule["verbs"]).any(|verb| verb == "impersonate" || verb == "*");
-        impersonates && strings(&rule["resourceNames"]).next().is_none()
+        let impersonates =
+            strings(at(rule, &["verbs"])).any(|verb| verb == "impersonate" || verb == "*");
+        impersonates && strings(at(rule, &["resourceNames"])).next().is_none()
     })
 }
 
@@ -253,7 +258,7 @@ pub fn is_console(object: &ObjectRef) -> bool {
 /// Whether irsa made an object, or took it over.
 pub fn is_ours(value: &Value) -> bool {
     let (label, owner) = MANAGED_BY;
-    value["metadata"]["labels"][label] == owner
+    at(value, &["metadata", "labels", label]) == owner
 }
 
 fn is_role(object: &ObjectRef) -> bool {
@@ -261,7 +266,7 @@ fn is_role(object: &ObjectRef) -> bool {
 }
 
 fn version(value: &Value) -> String {
-    let version = value["metadata"]["resourceVersion"].as_str();
+    let version = at(value, &["metadata", "resourceVersion"]).as_str();
     version.unwrap_or_default().to_owned()
 }
 
@@ -272,70 +277,8 @@ fn same(manifest: &Manifest, value: &Value) -> bool {
     is_ours(value) && equal("rules") && equal("subjects") && equal("roleRef")
 }
 
-fn impersonation(grants: &Grants) -> [Manifest; 2] {
-    let names: Vec<_> = grants.principals().map(ConsoleArn::as_str).collect();
-    [
-        Manifest::new(
-            ObjectRef::cluster(Kind::ClusterRole, IMPERSONATION),
-            json!({"rules": [{
-                "apiGroups": [""],
-                "resourceNames": names,
-                "resources": ["users"],
-                "verbs": ["impersonate"],
-            }]}),
-        ),
-        Manifest::new(
-            ObjectRef::cluster(Kind::ClusterRoleBinding, IMPERSONATION),
-            json!({
-                "subjects": [{"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": NAMESPACE}],
-                "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": IMPERSONATION},
-            }),
-        ),
-    ]
-}
-
-fn binding(object: ObjectRef, role: (Kind, &str), principals: &[&ConsoleArn]) -> Manifest {
-    let subjects: Vec<_> = principals
-        .iter()
-        .map(|principal| json!({"apiGroup": RBAC, "kind": "User", "name": principal.as_str()}))
-        .collect();
-    let (kind, name) = role;
-    let body = json!({
-        "subjects": subjects,
-        "roleRef": {"apiGroup": RBAC, "kind": kind.as_str(), "name": name},
-    });
-    Manifest::new(object, body)
-}
-
-fn full_rules() -> Value {
-    let cluster = ["nodes", "namespaces", "pods", "events"];
-    json!([
-        rule("", &cluster),
-        rule("apps", &WORKLOADS),
-        rule("batch", &["jobs"]),
-    ])
-}
-
-fn restricted_rules() -> Value {
-    json!([rule("", &["nodes", "namespaces"])])
-}
-
-fn namespace_rules() -> Value {
-    json!([
-        rule("", &["pods"]),
-        rule("apps", &WORKLOADS),
-        rule("batch", &["jobs"]),
-    ])
-}
-
-const WORKLOADS: [&str; 4] = ["deployments", "daemonsets", "statefulsets", "replicasets"];
-
-fn rule(group: &str, resources: &[&str]) -> Value {
-    json!({"apiGroups": [group], "resources": resources, "verbs": ["get", "list"]})
-}
-
 fn rules(role: &Value) -> impl Iterator<Item = &Value> {
-    role["rules"].as_array().into_iter().flatten()
+    at(role, &["rules"]).as_array().into_iter().flatten()
 }
 
 fn strings(list: &Value) -> impl Iterator<Item = &str> {
@@ -349,7 +292,7 @@ fn impersonated(object: &ObjectRef, role: &Value) -> Result<Vec<ConsoleArn>, Con
     let mut principals = Vec::new();
     for rule in rules(role) {
         let is = |key: &str, only: &str| {
-            let mut all = strings(&rule[key]);
+            let mut all = strings(at(rule, &[key]));
             all.next() == Some(only) && all.next().is_none()
         };
         if !is("resources", "users") || !is("verbs", "impersonate") || !is("apiGroups", "") {
@@ -358,7 +301,7 @@ fn impersonated(object: &ObjectRef, role: &Value) -> Result<Vec<ConsoleArn>, Con
                 "a rule that is not about impersonating users".into(),
             ));
         }
-        for name in strings(&rule["resourceNames"]) {
+        for name in strings(at(rule, &["resourceNames"])) {
             principals.push(principal(object, name)?);
         }
     }
@@ -370,23 +313,23 @@ fn subjects(
     binding: &Value,
     role: &str,
 ) -> Result<Vec<ConsoleArn>, ConsoleError> {
-    if binding["roleRef"]["name"] != role {
+    if at(binding, &["roleRef", "name"]) != role {
         return Err(foreign(
             object,
             format!(
                 "the role {}, expected \"{role}\"",
-                binding["roleRef"]["name"]
+                at(binding, &["roleRef", "name"])
             ),
         ));
     }
-    let subjects = binding["subjects"].as_array().into_iter().flatten();
+    let subjects = at(binding, &["subjects"]).as_array().into_iter().flatten();
     subjects
         .map(|subject| {
-            let name = subject["name"].as_str().unwrap_or_default();
-            if subject["kind"] != "User" {
+            let name = at(subject, &["name"]).as_str().unwrap_or_default();
+            if at(subject, &["kind"]) != "User" {
                 return Err(foreign(
                     object,
-                    format!("the subject {} \"{name}\"", subject["kind"]),
+                    format!("the subject {} \"{name}\"", at(subject, &["kind"])),
                 ));
             }
             principal(object, name)

@@ -12,7 +12,7 @@ use crate::plan::PlanError;
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
     /// A look before anything was changed.
-    #[error("nothing was changed: {0}")]
+    #[error("AWS cannot be looked at, and nothing was changed")]
     Observe(#[source] Box<CallError>),
     /// AWS refuses for good; what this registration had made was taken back.
     #[error("\"{name}\" is not registered; {undone}")]

@@ -324,7 +324,7 @@ async fn another_answer_than_not_found_means_no_write() {
     );
     let error = site.register().await.unwrap_err();
     assert!(
-        error.to_string().starts_with("nothing was changed"),
+        error.to_string().ends_with("nothing was changed"),
         "{error}"
     );
     assert_eq!(site.server.world().writes, []);

@@ -132,6 +132,7 @@ impl Server {
     /// Runs a client until it ends or is killed; whether it ended.
     pub(crate) async fn run_killable<T>(&self, client: impl Future<Output = T>) -> Option<T> {
         let killed = Arc::clone(&self.world().killed);
+        let client = std::pin::pin!(client);
         tokio::select! {
             biased;
             () = killed.notified() => None,

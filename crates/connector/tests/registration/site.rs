@@ -44,6 +44,7 @@ impl Site {
         }
     }
 
+    #[expect(clippy::unused_self, reason = "it is the registration of this site")]
     pub(crate) fn registration(&self) -> Registration {
         Registration {
             region: ConnectorRegion::parse(REGION).unwrap(),
@@ -157,9 +158,9 @@ pub(crate) fn files(directory: &Path) -> Vec<std::path::PathBuf> {
         for entry in std::fs::read_dir(directory).unwrap().flatten() {
             let path = entry.path();
             if path.is_dir() {
-                todo.push(path)
+                todo.push(path);
             } else {
-                found.push(path)
+                found.push(path);
             }
         }
     }

@@ -53,7 +53,7 @@ async fn a_registration_killed_anywhere_is_whole_after_the_next_run() {
                 let site = Site::new().await;
                 site.server.world().idempotent = idempotent;
                 site.server.next_run(Some(kill));
-                let ended = site.server.run_killable(site.register()).await;
+                let ended = site.server.run_killable(Box::pin(site.register())).await;
                 assert!(ended.is_none(), "{what} was not killed");
                 site.server.next_run(None);
                 let connected = site
@@ -81,7 +81,10 @@ async fn a_registration_killed_twice_is_whole_after_the_third_run() {
                 for kill in [first, second] {
                     site.server.next_run(Some(kill));
                     assert!(
-                        site.server.run_killable(site.register()).await.is_none(),
+                        site.server
+                            .run_killable(Box::pin(site.register()))
+                            .await
+                            .is_none(),
                         "{what}"
                     );
                 }
@@ -106,7 +109,10 @@ async fn a_deregistration_killed_anywhere_leaves_nothing_after_the_next_run() {
             site.register().await.unwrap();
             site.server.next_run(Some(kill));
             assert!(
-                site.server.run_killable(everything(&site)).await.is_none(),
+                site.server
+                    .run_killable(Box::pin(everything(&site)))
+                    .await
+                    .is_none(),
                 "{kill:?}"
             );
             site.server.next_run(None);
@@ -135,7 +141,12 @@ async fn a_registration_killed_anywhere_can_be_taken_back() {
     for at in 1..=effects(false).await {
         let site = Site::new().await;
         site.server.next_run(Some(Kill::After(at)));
-        assert!(site.server.run_killable(site.register()).await.is_none());
+        assert!(
+            site.server
+                .run_killable(Box::pin(site.register()))
+                .await
+                .is_none()
+        );
         site.server.next_run(None);
         everything(&site).await;
         let world = site.server.world();

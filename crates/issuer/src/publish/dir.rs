@@ -13,6 +13,7 @@ use tempfile::NamedTempFile;
 
 use crate::keyfile::{parent, sync_directory};
 use crate::publish::{PublishError, Publisher};
+use crate::store::{DocumentStore, Look};
 
 /// A directory, observed: reading needs no lock.
 #[derive(Debug)]
@@ -124,6 +125,23 @@ impl LockedDirectory {
     }
 }
 
+impl LockedDirectory {
+    fn remove(&self, path: &str, tag: &str) -> Result<(), PublishError> {
+        let found = self.directory.read(path)?;
+        if found.is_none_or(|stored| stored.tag != tag) {
+            return Err(PublishError::Conflict(path.to_owned()));
+        }
+        let target = self.directory.file(path)?;
+        fs::remove_file(&target)
+            .and_then(|()| sync_directory(parent(&target)))
+            .map_err(|source| PublishError::Io {
+                path: target,
+                action: "removed",
+                source,
+            })
+    }
+}
+
 impl Publisher for Directory {
     async fn get(&self, path: &str) -> Result<Option<Stored>, PublishError> {
         self.read(path)
@@ -132,6 +150,20 @@ impl Publisher for Directory {
     async fn put_if(&self, path: &str, _: &[u8], _: &Expected) -> Result<(), PublishError> {
         // A directory is written only under its lock.
         Err(PublishError::Busy(self.root.join(path)))
+    }
+
+    async fn remove_if(&self, path: &str, _: &str) -> Result<(), PublishError> {
+        Err(PublishError::Busy(self.root.join(path)))
+    }
+}
+
+impl DocumentStore for Directory {
+    async fn look(&self, path: &str, seen: Option<&str>) -> Result<Look, PublishError> {
+        Ok(match self.read(path)? {
+            None => Look::Absent,
+            Some(stored) if seen == Some(stored.tag.as_str()) => Look::Unchanged,
+            Some(stored) => Look::Found(stored),
+        })
     }
 }
 
@@ -147,6 +179,10 @@ impl Publisher for LockedDirectory {
         expected: &Expected,
     ) -> Result<(), PublishError> {
         self.write(path, bytes, expected)
+    }
+
+    async fn remove_if(&self, path: &str, tag: &str) -> Result<(), PublishError> {
+        self.remove(path, tag)
     }
 }
 
@@ -201,6 +237,23 @@ mod tests {
                 "{path}"
             );
         }
+    }
+
+    #[test]
+    fn a_document_is_removed_only_as_it_was_seen() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("keys.json"), "a").unwrap();
+        let locked = Directory::new(home.path().to_owned()).lock().unwrap();
+        let seen = locked.directory.read("keys.json").unwrap().unwrap().tag;
+        fs::write(home.path().join("keys.json"), "b").unwrap();
+        assert!(matches!(
+            locked.remove("keys.json", &seen),
+            Err(PublishError::Conflict(_))
+        ));
+        let seen = locked.directory.read("keys.json").unwrap().unwrap().tag;
+        locked.remove("keys.json", &seen).unwrap();
+        assert_eq!(locked.directory.read("keys.json").unwrap(), None);
+        assert!(locked.remove("keys.json", &seen).is_err());
     }
 
     #[test]

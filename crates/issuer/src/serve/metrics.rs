@@ -19,8 +19,10 @@ use prometheus_client::registry::Registry;
 use super::registry::CloseReason;
 use super::site::{Issuer, STATUSES, SiteHandle};
 use latency::Latency;
+use source::SourceLooks;
 
 mod latency;
+mod source;
 
 /// Every counter of the endpoint. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +36,7 @@ struct Counters {
     unknown_paths: AtomicU64,
     connections: Connections,
     reloads: [AtomicU64; 4],
+    source_looks: SourceLooks,
     /// Unix seconds; 0 while there is no certificate.
     certificate_expiry: AtomicI64,
 }
@@ -156,6 +159,7 @@ impl Collector for Metrics {
         self.0.latency.encode(out)?;
         encode_issuers(out, issuers)?;
         encode_key_ages(out, issuers, SystemTime::now())?;
+        self.0.source_looks.encode(out, SystemTime::now())?;
         self.encode_reloads(out)?;
         self.encode_connections(out)?;
         self.encode_certificate(out)

@@ -1,0 +1,192 @@
+//! `irsa rotate simulate`.
+
+use std::time::Duration;
+
+use irsa_core::policy::{Assumptions, RotationPolicy, Timers, spell};
+use irsa_core::rotation::simulation::{self, Happening, Plan, Report};
+use serde::Serialize;
+
+use super::policy::PolicyArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::output::{Render, table};
+use crate::report::Failure;
+
+/// Try timers in an adversarial world before they are used in a real one.
+///
+/// The very code that decides in irsa rotate goes through one rotation in simulated time. Every API server issues the
+/// longest tokens at every instant, every relying party uses the oldest JWKS that it may still have. With --crash runs
+/// also die between any two writes, stall, race and restart. Exits with 0 if no valid token was ever refused, and with 1
+/// and the counter-example if one was.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How many API servers the cluster has, each with a run on its node
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub apiservers: u8,
+    /// What is true of the world, and the timers to try.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// Let runs die, stall and race, clocks differ and API servers restart
+    #[arg(long)]
+    pub crash: bool,
+    /// Which faults, at which moments: the same seed is the same story
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub seed: u64,
+}
+
+#[derive(Serialize)]
+struct Simulated {
+    safe: bool,
+    complete: bool,
+    apiservers: u8,
+    publish_wait_seconds: u64,
+    drain_seconds: u64,
+    cluster_drain_seconds: u64,
+    took_seconds: u64,
+    jwks_writes: usize,
+    crashes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counter_example: Option<String>,
+    timeline: Vec<Line>,
+    #[serde(skip)]
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Line {
+    at_seconds: u64,
+    what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+}
+
+impl Render for Simulated {
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+}
+
+/// Simulates, and says whether the timers are safe.
+pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+    let Args {
+        apiservers,
+        policy: chosen,
+        crash,
+        seed,
+    } = args;
+    let policy = believed(&chosen)?;
+    let report = simulation::simulate(&Plan {
+        servers: apiservers.into(),
+        truth: chosen.assumptions(),
+        policy,
+        crash,
+        seed,
+    });
+    let safe = report.violation.is_none() && report.complete;
+    let timeline: Vec<Line> = report
+        .timeline
+        .iter()
+        .map(|moment| line(moment.at, &moment.what))
+        .collect();
+    context.print(&Simulated {
+        safe,
+        complete: report.complete,
+        apiservers,
+        publish_wait_seconds: policy.publish_wait().as_secs(),
+        drain_seconds: policy.public_drain(Duration::ZERO).as_secs(),
+        cluster_drain_seconds: policy.cluster_drain(Duration::ZERO).as_secs(),
+        took_seconds: report.took.as_secs(),
+        jwks_writes: report.writes,
+        crashes: report.crashes,
+        counter_example: report
+            .violation
+            .as_ref()
+            .map(|(_, violation)| violation.to_string()),
+        text: describe(&report, &policy, &timeline),
+        timeline,
+    })?;
+    Ok(if safe { Exit::Done } else { Exit::Failed })
+}
+
+/// A policy that waits exactly as long as was asked for: one that takes the world for what these timers would fit. Then
+/// it is the world that shows whether they fit.
+fn believed(chosen: &PolicyArgs) -> Result<RotationPolicy, Failure> {
+    let truth = chosen.assumptions();
+    let shorter = |timer: Option<Duration>, margin: Duration, truth: Duration| {
+        timer.map_or(truth, |timer| timer.saturating_sub(margin).min(truth))
+    };
+    let assumptions = Assumptions {
+        caches: shorter(chosen.publish_wait, truth.skew, truth.caches),
+        public_token: shorter(chosen.drain, truth.skew * 2, truth.public_token),
+        cluster_token: shorter(chosen.cluster_drain, truth.skew * 2, truth.cluster_token),
+        // A timer that is shorter than the skew leaves no room for it.
+        skew: [
+            chosen.publish_wait,
+            chosen.drain.map(|drain| drain / 2),
+            chosen.cluster_drain.map(|drain| drain / 2),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(truth.skew, Duration::min),
+    };
+    // One rotation is looked at: the next one begins when it is over.
+    let timers = Timers {
+        period: Some(Duration::from_hours(24 * 365 * 100)),
+        ..chosen.timers()
+    };
+    RotationPolicy::new(assumptions, timers).map_err(|error| Failure::refused(&error))
+}
+
+fn line(at: Duration, what: &Happening) -> Line {
+    let (what, key, place) = match what {
+        Happening::Deed { what, key, place } => (what.to_string(), *key, place.clone()),
+        Happening::Crash { node } => ("a run dies".to_owned(), None, Some(format!("api-{node}"))),
+        Happening::Restart { server } => (
+            "restarts by itself".to_owned(),
+            None,
+            Some(format!("api-{server}")),
+        ),
+        Happening::RingLost => ("the key ring is lost".to_owned(), None, None),
+        Happening::KeyLost => ("a private key is lost".to_owned(), None, None),
+    };
+    Line {
+        at_seconds: at.as_secs(),
+        what,
+        key,
+        place,
+    }
+}
+
+fn describe(report: &Report, policy: &RotationPolicy, timeline: &[Line]) -> String {
+    let rows = timeline.iter().map(|line| {
+        [
+            spell(Duration::from_secs(line.at_seconds)).to_string(),
+            line.what.clone(),
+            line.key.map(|key| format!("key {key}")).unwrap_or_default(),
+            line.place.clone().unwrap_or_default(),
+        ]
+    });
+    let verdict = match (&report.violation, &report.blocked, report.complete) {
+        (Some((at, violation)), _, _) => format!(
+            "UNSAFE: after {} {violation}",
+            spell(Duration::from_secs(at.as_secs()))
+        ),
+        (None, Some(block), _) => format!("STOPPED: {block}"),
+        (None, None, true) => format!(
+            "safe: no valid token was refused; one fresh key and no leftover after {}, {} JWKS writes, {} crashes",
+            spell(Duration::from_secs(report.took.as_secs())),
+            report.writes,
+            report.crashes
+        ),
+        (None, None, false) => "UNFINISHED: the rotation did not come to its end".to_owned(),
+    };
+    format!(
+        "publish wait {}, drain {}, cluster drain {}\n\n{}\n\n{verdict}",
+        spell(policy.publish_wait()),
+        spell(policy.public_drain(Duration::ZERO)),
+        spell(policy.cluster_drain(Duration::ZERO)),
+        table(["after", "what", "which", "where"], rows)
+    )
+}

@@ -1,0 +1,243 @@
+//! The only loop: look, decide, save or do one thing, look again.
+
+use std::time::Duration;
+
+use irsa_core::change::Expected;
+use irsa_core::issuer::IssuerUrl;
+use irsa_core::observation::Observation;
+use irsa_core::policy::RotationPolicy;
+use irsa_core::private::PrivateKeyPem;
+use irsa_core::ring::KeyRing;
+use irsa_core::rotation::rebuild::rebuild;
+use irsa_core::rotation::{Action, Block, Step, Wait, next_step};
+use irsa_issuer::state::RingStore;
+use jiff::Timestamp;
+
+use crate::report::Failure;
+
+/// How long nobody else acts after a run has said what it is about to do.
+const LEASE: Duration = Duration::from_mins(30);
+/// More than the steps of any rotation: a world that never comes to rest must not keep a run busy for ever.
+const MOST_STEPS: usize = 1000;
+
+/// The outside.
+#[expect(async_fn_in_trait, reason = "one thread drives it")]
+pub trait World {
+    /// Everything that a decision needs.
+    async fn observe(&mut self) -> Result<Observation, Failure>;
+
+    /// A new key, in memory.
+    fn new_key(&mut self) -> Result<PrivateKeyPem, Failure>;
+
+    /// Keeps a new key.
+    fn keep(&mut self, key: &PrivateKeyPem) -> Result<(), Failure>;
+
+    /// Makes one change, and returns when it has been made.
+    async fn apply(&mut self, action: &Action) -> Result<(), Failure>;
+}
+
+/// How a run goes.
+#[derive(Debug, Clone)]
+pub struct Course {
+    /// Whose keys.
+    pub issuer: IssuerUrl,
+    /// The timers.
+    pub policy: RotationPolicy,
+    /// Who acts: host and process.
+    pub holder: String,
+    /// Change nothing, and stop before the first deed.
+    pub dry_run: bool,
+    /// What time it is, if not now: for dry runs.
+    pub at: Option<Timestamp>,
+}
+
+/// How far a run came.
+#[derive(Debug)]
+pub struct Came {
+    /// What was done, or would be done first.
+    pub actions: Vec<Action>,
+    /// The ring at the end.
+    pub ring: Option<KeyRing>,
+    /// What is waited for.
+    pub waits: Vec<Wait>,
+    /// Why a person is needed.
+    pub block: Option<Block>,
+    /// Whether the same run may get further soon.
+    pub retryable: bool,
+}
+
+/// A ring as it was loaded, to be saved over.
+struct Held {
+    ring: Option<KeyRing>,
+    expected: Expected,
+}
+
+/// Advances as far as the guards allow.
+pub async fn drive<S: RingStore, W: World>(
+    store: &S,
+    world: &mut W,
+    course: &Course,
+    edit: impl FnOnce(&KeyRing, Timestamp) -> Result<Option<KeyRing>, Failure>,
+) -> Result<Came, Failure> {
+    let mut held = load(store, course).await?;
+    let mut edit = Some(edit);
+    let mut actions = Vec::new();
+    let mut observed = world.observe().await?;
+    for _ in 0..MOST_STEPS {
+        let now = course.at.unwrap_or_else(Timestamp::now);
+        let step = match &held.ring {
+            None => match rebuild(&course.issuer, &observed, now) {
+                Ok(ring) => Step::Save(Box::new(ring)),
+                Err(step) => step,
+            },
+            Some(ring) => {
+                if !store.is_exclusive() {
+                    ring.free_for(&course.holder, now)?;
+                }
+                let asked = match edit.take() {
+                    Some(edit) => edit(ring, now)?,
+                    None => None,
+                };
+                asked.map_or_else(
+                    || next_step(ring, &course.policy, &observed, now),
+                    |ring| Step::Save(Box::new(ring)),
+                )
+            }
+        };
+        match step {
+            Step::Save(ring) => save(store, &mut held, *ring, course).await?,
+            Step::Act(action) if course.dry_run => {
+                actions.push(action);
+                return Ok(came(actions, held.ring, Step::Wait(Vec::new())));
+            }
+            Step::Act(action) => {
+                act(store, world, &mut held, &action, course).await?;
+                actions.push(action);
+                observed = world.observe().await?;
+            }
+            step @ (Step::Wait(_) | Step::Blocked(_)) => {
+                release(store, &mut held, course).await?;
+                return Ok(came(actions, held.ring, step));
+            }
+        }
+    }
+    Ok(came(actions, held.ring, Step::Wait(Vec::new())))
+}
+
+fn came(actions: Vec<Action>, ring: Option<KeyRing>, step: Step) -> Came {
+    let retryable = step.is_retryable();
+    let (waits, block) = match step {
+        Step::Wait(waits) => (waits, None),
+        Step::Blocked(block) => (Vec::new(), Some(block)),
+        Step::Save(_) | Step::Act(_) => (Vec::new(), None),
+    };
+    Came {
+        actions,
+        ring,
+        waits,
+        block,
+        retryable,
+    }
+}
+
+async fn load<S: RingStore>(store: &S, course: &Course) -> Result<Held, Failure> {
+    let Some(stored) = store.load().await? else {
+        return Ok(Held {
+            ring: None,
+            expected: Expected::Absent,
+        });
+    };
+    let ring = KeyRing::parse(&stored.bytes, &course.issuer)?;
+    let mut held = Held {
+        ring: Some(ring),
+        expected: Expected::Unchanged(stored.tag),
+    };
+    if store.is_exclusive() && !course.dry_run {
+        bury_lease(store, &mut held, course).await?;
+    }
+    Ok(held)
+}
+
+/// A run that died left its lease: under the lock of the store nobody else is alive.
+async fn bury_lease<S: RingStore>(
+    store: &S,
+    held: &mut Held,
+    course: &Course,
+) -> Result<(), Failure> {
+    let lease = held.ring.as_ref().and_then(KeyRing::lease);
+    let holder = lease.map(|lease| lease.holder.clone());
+    let freed = holder.and_then(|holder| held.ring.as_ref()?.released(&holder, Timestamp::now()));
+    match freed {
+        Some(ring) => save(store, held, ring, course).await,
+        None => Ok(()),
+    }
+}
+
+async fn release<S: RingStore>(store: &S, held: &mut Held, course: &Course) -> Result<(), Failure> {
+    let ring = held.ring.as_ref();
+    match ring.and_then(|ring| ring.released(&course.holder, Timestamp::now())) {
+        Some(ring) => save(store, held, ring, course).await,
+        None => Ok(()),
+    }
+}
+
+async fn save<S: RingStore>(
+    store: &S,
+    held: &mut Held,
+    ring: KeyRing,
+    course: &Course,
+) -> Result<(), Failure> {
+    let ring = ring.signed_by(&course.holder);
+    if !course.dry_run {
+        let tag = store.save(&ring.to_bytes(), &held.expected).await?;
+        held.expected = Expected::Unchanged(tag);
+    }
+    held.ring = Some(ring);
+    Ok(())
+}
+
+async fn act<S: RingStore, W: World>(
+    store: &S,
+    world: &mut W,
+    held: &mut Held,
+    action: &Action,
+    course: &Course,
+) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    let until = now.saturating_add(LEASE).unwrap_or(Timestamp::MAX);
+    let Some(ring) = &held.ring else {
+        return Ok(());
+    };
+    let mut ring = ring.clone();
+    if store.is_exclusive()
+        && let Some(lease) = ring.lease()
+    {
+        let holder = lease.holder.clone();
+        ring = ring.released(&holder, now).unwrap_or(ring);
+    }
+    let key = match action {
+        Action::Create { .. } => Some(world.new_key()?),
+        Action::Publish { .. }
+        | Action::Trust { .. }
+        | Action::Promote(_)
+        | Action::Withdraw { .. }
+        | Action::Distrust { .. }
+        | Action::Erase { .. } => None,
+    };
+    let intended = match &key {
+        // Its own entry says which key.
+        Some(key) if store.is_exclusive() => {
+            ring.created(key.public_key().kid(), action.why(), now)
+        }
+        Some(key) => {
+            let leased = ring.intend(action.event(&course.holder, now), until)?;
+            leased.created(key.public_key().kid(), action.why(), now)
+        }
+        None => ring.intend(action.event(&course.holder, now), until)?,
+    };
+    save(store, held, intended, course).await?;
+    match key {
+        Some(key) => world.keep(&key),
+        None => world.apply(action).await,
+    }
+}

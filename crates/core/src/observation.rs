@@ -1,0 +1,186 @@
+//! What one run saw of the world: documents, sinks, API servers and private keys at rest.
+//!
+//! An adapter makes it, from the public issuer URL, each sink, each API server addressed directly, and the place where
+//! private keys rest. Nothing in it is remembered or assumed: what a run did is no evidence, only what it saw.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::jwks::JwkSet;
+use crate::kid::Kid;
+
+/// Everything that one run saw.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observation {
+    /// The JWKS as anyone fetches it, through the discovery document at the issuer URL.
+    pub public: Published,
+    /// The same document in each place that it is written to.
+    pub sinks: Vec<Sink>,
+    /// Every API server that the cluster is said to have, answering or not.
+    pub servers: Vec<Server>,
+    /// The keys whose private half lies where keys rest, read back and parsed.
+    pub at_rest: BTreeSet<Kid>,
+    /// What must not happen yet, by key: see [`Hold`].
+    pub holds: BTreeMap<Kid, BTreeSet<Hold>>,
+    /// The longest lives of tokens that are asked for in the cluster now.
+    pub longest: Lifetimes,
+}
+
+/// The key IDs of a JWKS.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Published {
+    /// Those that Kubernetes could have made.
+    pub kids: BTreeSet<Kid>,
+    /// All others: of somebody else, or of no use.
+    pub foreign: BTreeSet<String>,
+}
+
+impl Published {
+    /// The IDs in a set. An entry that cannot verify is foreign: it is not ours to judge.
+    pub fn of(set: &JwkSet) -> Self {
+        let mut published = Self::default();
+        for jwk in set.keys() {
+            match Kid::parse(&jwk.kid).filter(|kid| *kid == jwk.key.kid()) {
+                Some(kid) => published.kids.insert(kid),
+                None => published.foreign.insert(jwk.kid.clone()),
+            };
+        }
+        let ignored = set.ignored().iter();
+        published
+            .foreign
+            .extend(ignored.map(|jwk| jwk.kid.clone().unwrap_or_default()));
+        published
+    }
+}
+
+/// A place that the JWKS is written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sink {
+    /// As the operator named it: `dir:/var/www/oidc`.
+    pub name: String,
+    /// What stands there.
+    pub published: Published,
+}
+
+/// An API server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Its name, unique in the cluster.
+    pub name: String,
+    /// What it answered.
+    pub loaded: Loaded,
+    /// What its files say: only a run on its own node can see them, and only such a run can change them.
+    pub disk: Option<Disk>,
+}
+
+/// What an API server's process works with. Key files are read once, at its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loaded {
+    /// It answers.
+    Serving {
+        /// The kids in its `/openid/v1/jwks`.
+        trusted: BTreeSet<Kid>,
+        /// The kid in the header of a token that it just made (TokenRequest).
+        signing: Kid,
+        /// The other API servers whose fresh token it refuses (TokenReview).
+        refuses: BTreeSet<String>,
+    },
+    /// It does not.
+    Unreachable {
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// What an API server would load if it restarted now, and it may do that at any moment.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Disk {
+    /// The kids in its key files (`--service-account-key-file`).
+    pub trusted: BTreeSet<Kid>,
+    /// The kid of its signing key file (`--service-account-signing-key-file`), and of the controller-manager's.
+    pub signing: Kid,
+}
+
+/// The longest lives of tokens.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Lifetimes {
+    /// For an external audience.
+    #[serde(with = "seconds")]
+    pub public: Duration,
+    /// For the API server.
+    #[serde(with = "seconds")]
+    pub cluster: Duration,
+}
+
+/// Durations as whole seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(value.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_secs)
+    }
+}
+
+impl Lifetimes {
+    /// The longer of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            public: self.public.max(other.public),
+            cluster: self.cluster.max(other.cluster),
+        }
+    }
+}
+
+/// A reason to keep a key that has drained by the clock.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hold {
+    /// A Secret of type `kubernetes.io/service-account-token` holds a token of this key, which never expires.
+    LegacySecret {
+        /// `namespace/name`.
+        name: String,
+    },
+    /// Clients still use tokens after `warnafter` (`serviceaccount_stale_tokens_total` rose): they never read a new
+    /// token, so those that live for a year are in use.
+    StaleTokens {
+        /// Which API server counted them.
+        server: String,
+    },
+    /// Another cluster of this issuer signs with it.
+    OtherCluster {
+        /// Which one.
+        name: String,
+    },
+}
+
+impl std::fmt::Display for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::LegacySecret { name } => {
+                write!(
+                    f,
+                    "Secret \"{name}\" holds a token of it that never expires"
+                )
+            }
+            Self::StaleTokens { server } => {
+                write!(
+                    f,
+                    "API server \"{server}\" still sees clients that do not read new tokens"
+                )
+            }
+            Self::OtherCluster { name } => write!(f, "cluster \"{name}\" signs with it"),
+        }
+    }
+}

@@ -1,0 +1,583 @@
+//! Every order of events in a small world, searched by stateright: the same machine, ring, runs and world as in
+//! [`super::simulation`], with every crash, pause, restart and late write at every point.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use stateright::{Checker as _, HasDiscoveries, Model, Property};
+
+use super::guard::{Guard, Guards};
+use super::simulation::effect::Effect;
+use super::simulation::run::{Fences, Rules, Run, Turned};
+use super::simulation::world::{Nodes, World, kid};
+use crate::kid::Kid;
+use crate::policy::{Assumptions, RotationPolicy, Timers};
+use crate::ring::{KeyRing, after};
+
+/// The unit of time: caches and external tokens last for one, tokens for the API server for two.
+const TICK: Duration = Duration::from_hours(1);
+/// Far above what any rotation in this world needs: what has not come to rest by then never does.
+const MOST_TICKS: u8 = 24;
+
+/// The runs that there can be at once.
+const RUNS: usize = 3;
+
+const RULES: &str = "no rule is broken";
+const NO_PERSON: &str = "no person is needed";
+const NO_SPENT: &str = "no spent key comes back";
+const FRESH: &str = "one fresh key is all that is left";
+
+/// What may go wrong, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Faults {
+    /// A run dies.
+    crashes: u8,
+    /// A run dies, and what it was writing to a sink arrives later.
+    late: u8,
+    /// A run stands still while time passes.
+    stalls: u8,
+    /// A server restarts although nobody asked it to.
+    restarts: u8,
+    /// The public URL shows an old copy.
+    lags: bool,
+    /// The next key is declared compromised.
+    compromises: u8,
+    /// The ring is lost.
+    amnesia: u8,
+}
+
+const CALM: Faults = Faults {
+    crashes: 0,
+    late: 0,
+    stalls: 0,
+    restarts: 0,
+    lags: false,
+    compromises: 0,
+    amnesia: 0,
+};
+
+struct Rotation {
+    servers: usize,
+    faults: Faults,
+    guards: Guards,
+    fences: Fences,
+    holds: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct State {
+    world: World,
+    /// Two runs, one on the first node, one on all others; and a second one on the first node, which that node's lock
+    /// keeps away while the first lives.
+    runs: [Option<Run>; RUNS],
+    /// Which of them have ended since the last tick.
+    ran: [bool; RUNS],
+    under_way: Vec<(Effect, Timestamp)>,
+    faults: Faults,
+    ticks: u8,
+    /// For how many ticks the public URL has shown an old copy.
+    lag: u8,
+    /// A run said that it was done, or needs a person.
+    verdict: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Event {
+    Start(usize),
+    Turn(usize),
+    Crash(usize),
+    CrashLate(usize),
+    Arrive(usize),
+    Restart(usize),
+    Refresh,
+    Compromise,
+    Forget,
+    Tick,
+}
+
+impl Rotation {
+    fn new(servers: usize, faults: Faults) -> Self {
+        Self {
+            servers,
+            faults,
+            guards: Guards::ALL,
+            fences: Fences::ALL,
+            holds: false,
+        }
+    }
+
+    fn rules(&self) -> Rules {
+        let truth = truth();
+        let timers = Timers {
+            period: Some(TICK * 1000),
+            ..Timers::default()
+        };
+        Rules {
+            policy: RotationPolicy::new(truth, timers).unwrap(),
+            guards: self.guards,
+            fences: self.fences,
+            lease: TICK / 2,
+            history: false,
+            looks: 1,
+        }
+    }
+
+    fn nodes(&self, run: usize) -> Nodes {
+        if run == 1 {
+            Nodes::of(1..self.servers)
+        } else {
+            Nodes::of([0])
+        }
+    }
+
+    fn goal(&self, state: &State) -> bool {
+        state.world.is_fresh(1)
+            && state.runs.iter().all(Option::is_none)
+            && state.under_way.is_empty()
+    }
+
+    /// As the calendar does when a rotation has been forgotten.
+    fn request(&self, state: &mut State) {
+        let Some(ring) = &state.world.store else {
+            return;
+        };
+        let old = ring.signing().is_some_and(|key| key.kid == kid(1));
+        if old
+            && !ring.is_rotating()
+            && ring.requested().is_none()
+            && state.runs.iter().all(Option::is_none)
+        {
+            state.world.store = Some(
+                ring.request(String::new(), state.world.now)
+                    .without_history(),
+            );
+        }
+    }
+
+    fn turn(&self, state: &mut State, at: usize) -> Option<()> {
+        let mut run = state.runs[at].take()?;
+        match run.turn(&mut state.world, &self.rules()) {
+            Turned::On | Turned::Decided(..) => state.runs[at] = Some(run),
+            Turned::Lost => state.ran[at] = true,
+            Turned::Rest => state.ran[at] = true,
+            Turned::Blocked(_) => {
+                state.ran[at] = true;
+                state.verdict = Some("blocked");
+            }
+        }
+        Some(())
+    }
+}
+
+/// The key that may turn out to be compromised: the one that signs next, or has just begun to.
+fn newest(ring: &KeyRing) -> Option<Kid> {
+    let key = ring
+        .next()
+        .or_else(|| ring.signing().filter(|key| key.kid != kid(1)))?;
+    key.compromised.is_none().then(|| key.kid.clone())
+}
+
+fn truth() -> Assumptions {
+    Assumptions {
+        caches: TICK,
+        public_token: TICK,
+        cluster_token: TICK * 2,
+        skew: Duration::ZERO,
+    }
+}
+
+impl Model for Rotation {
+    type State = State;
+    type Action = Event;
+
+    fn init_states(&self) -> Vec<State> {
+        let mut world = World::new(truth(), self.servers, 1, Timestamp::UNIX_EPOCH);
+        world.lags = self.faults.lags;
+        world.held = self.holds.then(|| kid(1));
+        // The first runs make the ring and learn what each node has to report; they are alike in every order.
+        for _ in 0..2 {
+            for at in 0..2 {
+                let mut run = Run::start(&world, "first", self.nodes(at), Duration::ZERO);
+                while run.turn(&mut world, &self.rules()) == Turned::On {
+                    // until it rests
+                }
+            }
+        }
+        let ring = world.store.take().unwrap();
+        world.store = Some(ring.request(String::new(), world.now).without_history());
+        vec![State {
+            world,
+            runs: [None, None, None],
+            // Nobody starts a second run before the first one stalls.
+            ran: [false, false, true],
+            under_way: Vec::new(),
+            faults: self.faults,
+            ticks: 0,
+            lag: 0,
+            verdict: None,
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Event>) {
+        if self.goal(state) || state.verdict.is_some() {
+            return;
+        }
+        for at in 0..RUNS {
+            match &state.runs[at] {
+                None if !state.ran[at] => actions.push(Event::Start(at)),
+                None => {}
+                Some(run) => {
+                    actions.push(Event::Turn(at));
+                    if state.faults.crashes > 0 {
+                        actions.push(Event::Crash(at));
+                    }
+                    if state.faults.late > 0 && run.under_way().is_some() {
+                        actions.push(Event::CrashLate(at));
+                    }
+                }
+            }
+        }
+        actions.extend((0..state.under_way.len()).map(Event::Arrive));
+        for (at, server) in state.world.servers.iter().enumerate() {
+            if state.faults.restarts > 0 && server.disk != server.loaded {
+                actions.push(Event::Restart(at));
+            }
+        }
+        if state.world.lags && !state.world.public.keys().eq(state.world.sinks[0].keys()) {
+            actions.push(Event::Refresh);
+        }
+        if let Some(ring) = &state.world.store {
+            if state.faults.compromises > 0
+                && ring.next().is_some_and(|key| key.compromised.is_none())
+            {
+                actions.push(Event::Compromise);
+            }
+            let stored = ring
+                .next()
+                .is_some_and(|key| state.world.at_rest.contains(&key.kid));
+            if state.faults.amnesia > 0 {
+                actions.push(Event::Forget);
+            }
+        }
+        let active = state.runs.iter().filter(|run| run.is_some()).count();
+        let rested = (0..RUNS).all(|at| state.ran[at] || state.runs[at].is_some());
+        if rested
+            && active <= usize::from(state.faults.stalls)
+            && state.ticks < MOST_TICKS
+            && !state.world.is_fresh(1)
+        {
+            actions.push(Event::Tick);
+        }
+    }
+
+    fn next_state(&self, state: &State, event: Event) -> Option<State> {
+        let mut next = state.clone();
+        match event {
+            Event::Start(at) => {
+                // Every process has a name of its own.
+                let holder = format!("{at}.{}.{}", next.faults.crashes, next.faults.late);
+                next.runs[at] = Some(Run::start(
+                    &next.world,
+                    &holder,
+                    self.nodes(at),
+                    Duration::ZERO,
+                ));
+                self.turn(&mut next, at)?;
+            }
+            Event::Turn(at) => self.turn(&mut next, at)?,
+            Event::Crash(at) => {
+                next.runs[at] = None;
+                next.ran[at] = true;
+                next.faults.crashes -= 1;
+            }
+            Event::CrashLate(at) => {
+                let run = next.runs[at].take()?;
+                next.under_way
+                    .push((run.under_way()?.clone(), run.lease_end()?));
+                next.ran[at] = true;
+                next.faults.late -= 1;
+            }
+            Event::Arrive(at) => {
+                let (effect, _) = next.under_way.remove(at);
+                next.world.apply(&effect, self.fences.sink);
+            }
+            Event::Restart(at) => {
+                next.world.restart(at);
+                next.faults.restarts -= 1;
+            }
+            Event::Refresh => next.world.refresh(),
+            Event::Compromise => {
+                let key = newest(next.world.store.as_ref()?)?;
+                next.world.compromise(&key);
+                next.faults.compromises -= 1;
+            }
+            Event::Forget => {
+                next.world.store = None;
+                next.faults.amnesia -= 1;
+            }
+            Event::Tick => {
+                let active = next.runs.iter().filter(|run| run.is_some()).count();
+                next.faults.stalls -= u8::try_from(active).ok()?;
+                let stalled = next.runs[0].is_some();
+                next.ran = [false, false, self.fences.node || !stalled];
+                let to = after(next.world.now, TICK);
+                if self.fences.lease {
+                    next.under_way.retain(|(_, end)| *end > to);
+                }
+                self.request(&mut next);
+                next.world.pass(to);
+                // No copy is older than two ticks.
+                let current = next.world.public.keys().eq(next.world.sinks[0].keys());
+                next.lag = if current { 0 } else { next.lag + 1 };
+                if next.lag > 1 {
+                    next.world.refresh();
+                    next.lag = 0;
+                }
+                next.ticks += 1;
+            }
+        }
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(RULES, |_, state: &State| state.world.violation().is_none()),
+            Property::always(NO_PERSON, |_, state: &State| state.verdict.is_none()),
+            Property::always(NO_SPENT, |_, state: &State| {
+                state.world.leftover().is_none()
+            }),
+            Property::eventually(
+                "one fresh key is all that is left",
+                |model: &Self, state: &State| model.goal(state),
+            ),
+        ]
+    }
+}
+
+/// Searches every state for one of these failures; the events that lead to it, and how many states were looked at.
+fn search(
+    model: Rotation,
+    failures: &[&'static str],
+) -> (Option<(&'static str, Vec<Event>)>, usize) {
+    let failures = HasDiscoveries::AnyOf(failures.iter().copied().collect());
+    let checker = model
+        .checker()
+        .threads(2)
+        .finish_when(failures)
+        .spawn_bfs()
+        .join();
+    let count = checker.unique_state_count();
+    let found = checker.discoveries().into_iter().next();
+    (found.map(|(name, path)| (name, path.into_actions())), count)
+}
+
+fn holds_with(servers: usize, faults: Faults) {
+    let (found, states) = search(
+        Rotation::new(servers, faults),
+        &[RULES, NO_PERSON, NO_SPENT, FRESH],
+    );
+    assert!(found.is_none(), "{faults:?}: {found:?}");
+    assert!(states > 1000, "only {states} states were searched");
+}
+
+#[test]
+fn two_runs_on_three_servers() {
+    holds_with(3, CALM);
+}
+
+#[test]
+fn a_server_restarts_at_any_point() {
+    holds_with(
+        3,
+        Faults {
+            restarts: 1,
+            ..CALM
+        },
+    );
+}
+
+#[test]
+fn a_run_stands_still_at_any_point() {
+    holds_with(2, Faults { stalls: 1, ..CALM });
+}
+
+#[test]
+fn a_write_arrives_after_its_run_has_died() {
+    holds_with(2, Faults { late: 1, ..CALM });
+}
+
+/// The larger searches: minutes.
+#[test]
+#[ignore = "minutes: tests/e2e/rotation runs it"]
+fn larger_searches() {
+    holds_with(3, Faults { crashes: 1, ..CALM });
+    holds_with(3, Faults { stalls: 1, ..CALM });
+    holds_with(
+        2,
+        Faults {
+            late: 1,
+            lags: true,
+            ..CALM
+        },
+    );
+    holds_with(
+        2,
+        Faults {
+            compromises: 1,
+            ..CALM
+        },
+    );
+    holds_with(2, Faults { amnesia: 1, ..CALM });
+    holds_with(
+        3,
+        Faults {
+            crashes: 1,
+            stalls: 1,
+            restarts: 1,
+            ..CALM
+        },
+    );
+    holds_with(
+        2,
+        Faults {
+            crashes: 2,
+            late: 1,
+            lags: true,
+            ..CALM
+        },
+    );
+    holds_with(
+        2,
+        Faults {
+            crashes: 1,
+            compromises: 1,
+            ..CALM
+        },
+    );
+    holds_with(
+        2,
+        Faults {
+            crashes: 1,
+            amnesia: 1,
+            ..CALM
+        },
+    );
+}
+
+/// A guard that nothing depends on is no guard: without each of them something breaks.
+#[test]
+fn every_guard_is_needed() {
+    let moved = Faults {
+        crashes: 1,
+        compromises: 1,
+        ..CALM
+    };
+    let overtaken = Faults {
+        stalls: 1,
+        compromises: 1,
+        ..CALM
+    };
+    for (guard, faults, failure) in [
+        (Guard::PrivateDurable, Faults { crashes: 1, ..CALM }, RULES),
+        (Guard::Published, Faults { lags: true, ..CALM }, RULES),
+        (Guard::Trusted, Faults { stalls: 1, ..CALM }, RULES),
+        (Guard::Disk, moved, RULES),
+        (Guard::Aged, CALM, RULES),
+        (Guard::Quiet, CALM, RULES),
+        (Guard::FreshReport, overtaken, NO_SPENT),
+        (Guard::PublicDrain, CALM, RULES),
+        (Guard::ClusterDrain, CALM, RULES),
+        (Guard::Holds, CALM, RULES),
+        (Guard::GoneFirst, CALM, RULES),
+    ] {
+        let model = Rotation {
+            guards: Guards::without(guard),
+            holds: guard == Guard::Holds,
+            ..Rotation::new(2, faults)
+        };
+        let (found, states) = search(model, &[failure]);
+        assert!(
+            found.is_some(),
+            "{guard:?} is not missed in {states} states"
+        );
+    }
+}
+
+/// The remaining guard is a second line: a spent key that the first line let back in is taken out again.
+#[test]
+#[ignore = "minutes: tests/e2e/rotation runs it"]
+fn a_spent_key_that_comes_back_goes_again() {
+    let late = Faults {
+        late: 1,
+        compromises: 1,
+        ..CALM
+    };
+    let open = Fences {
+        lease: false,
+        ..Fences::ALL
+    };
+    let model = |guards| Rotation {
+        guards,
+        fences: open,
+        ..Rotation::new(2, late)
+    };
+    let (found, _) = search(model(Guards::ALL), &[NO_SPENT]);
+    assert!(found.is_some(), "a late write brings a spent key back");
+    let (found, states) = search(model(Guards::ALL), &[FRESH]);
+    assert!(
+        found.is_none_or(|(name, _)| name == NO_SPENT),
+        "and it goes again: {states}"
+    );
+    let (found, _) = search(model(Guards::without(Guard::Tombstone)), &[FRESH]);
+    assert!(found.is_some(), "unless tombstones are forgotten");
+}
+
+#[test]
+fn every_fence_is_needed() {
+    let overtaken = Faults {
+        stalls: 1,
+        compromises: 1,
+        ..CALM
+    };
+    let all = Fences::ALL;
+    for (fences, faults, failure) in [
+        (
+            Fences { save: false, ..all },
+            Faults { stalls: 1, ..CALM },
+            RULES,
+        ),
+        (Fences { node: false, ..all }, overtaken, NO_SPENT),
+        (
+            Fences {
+                lease: false,
+                ..all
+            },
+            Faults {
+                late: 1,
+                compromises: 1,
+                ..CALM
+            },
+            NO_SPENT,
+        ),
+        // Where the first line is gone, the second keeps the rules.
+        (
+            Fences {
+                lease: false,
+                sink: false,
+                ..all
+            },
+            Faults { late: 1, ..CALM },
+            RULES,
+        ),
+    ] {
+        let model = Rotation {
+            fences,
+            ..Rotation::new(2, faults)
+        };
+        let (found, states) = search(model, &[failure]);
+        assert!(
+            found.is_some(),
+            "{fences:?} is not missed in {states} states"
+        );
+    }
+}

@@ -1,0 +1,503 @@
+//! One question for each kind of step. Each looks at the whole scene and answers for itself; their order is in
+//! [`super::decide`].
+
+use std::collections::BTreeSet;
+
+use super::guard::Guard;
+use super::scene::Scene;
+use super::step::{Action, Block, Reason, Step, Wait};
+use crate::kid::Kid;
+use crate::observation::{Hold, Loaded, Server};
+use crate::policy::{MOST_KEYS, spell};
+use crate::proof::{Promotion, PublishedProof, TrustedProof};
+use crate::ring::{RingKey, Seen, Stage, Track, What, after};
+
+/// Is there anything that this ring cannot explain?
+pub(super) fn stranger(scene: &Scene<'_>) -> Option<Step> {
+    let (ring, observed) = (scene.ring, scene.observed);
+    let places = observed
+        .sinks
+        .iter()
+        .map(|sink| (sink.name.as_str(), &sink.published));
+    let unknown_published =
+        places
+            .chain([(ring.issuer(), &observed.public)])
+            .find_map(|(place, set)| {
+                let ours = set
+                    .kids
+                    .iter()
+                    .find(|kid| !ring.knows(kid))
+                    .map(Kid::to_string);
+                let kid = ours.or_else(|| set.foreign.first().cloned())?;
+                let place = place.to_owned();
+                Some(Block::UnknownPublished { kid, place })
+            });
+    let unknown_on_server = || {
+        observed
+            .servers
+            .iter()
+            .find_map(|server| stranger_on(scene, server))
+    };
+    let left = || {
+        let mut known = ring.servers().keys();
+        let left = known.find(|name| !observed.servers.iter().any(|server| server.name == **name));
+        left.filter(|_| ring.is_rotating())
+            .map(|server| Block::ServerLeft {
+                server: server.clone(),
+            })
+    };
+    let no_servers = || observed.servers.is_empty().then_some(Block::NoServers);
+    let clock = || {
+        let (now, written) = (scene.now, ring.written());
+        (after(now, scene.policy.skew()) < written).then_some(Block::ClockWentBack { now, written })
+    };
+    let block = unknown_published
+        .or_else(unknown_on_server)
+        .or_else(left)
+        .or_else(no_servers)
+        .or_else(clock);
+    block.map(Step::Blocked)
+}
+
+fn stranger_on(scene: &Scene<'_>, server: &Server) -> Option<Block> {
+    let mut trusted: BTreeSet<&Kid> = BTreeSet::new();
+    let mut signing: BTreeSet<&Kid> = BTreeSet::new();
+    if let Loaded::Serving {
+        trusted: loaded,
+        signing: with,
+        refuses: _,
+    } = &server.loaded
+    {
+        trusted.extend(loaded);
+        signing.insert(with);
+    }
+    if let Some(disk) = &server.disk {
+        trusted.extend(&disk.trusted);
+        signing.insert(&disk.signing);
+    }
+    let unknown =
+        |kids: BTreeSet<&Kid>| kids.into_iter().find(|kid| !scene.ring.knows(kid)).cloned();
+    let name = || server.name.clone();
+    let signer = unknown(signing).map(|kid| Block::UnknownSigner {
+        kid,
+        server: name(),
+    });
+    signer.or_else(|| {
+        unknown(trusted).map(|kid| Block::UnknownTrusted {
+            kid,
+            server: name(),
+        })
+    })
+}
+
+/// Is there an API server that cannot be seen?
+pub(super) fn blind(scene: &Scene<'_>) -> Option<Step> {
+    let unreachable = scene
+        .observed
+        .servers
+        .iter()
+        .filter_map(|server| match &server.loaded {
+            Loaded::Serving { .. } => None,
+            Loaded::Unreachable { why } => Some(Wait {
+                until: None,
+                reason: Reason::Unreachable {
+                    server: server.name.clone(),
+                    why: why.clone(),
+                },
+            }),
+        });
+    let waits: Vec<Wait> = unreachable.collect();
+    (!waits.is_empty()).then_some(Step::Wait(waits))
+}
+
+/// Is there a next key that can never sign?
+pub(super) fn give_up(scene: &Scene<'_>) -> Option<Step> {
+    let next = scene.ring.next()?;
+    let durable = scene.observed.at_rest.contains(&next.kid);
+    let why = if next.compromised.is_some() {
+        "it is compromised and has never signed"
+    } else if !scene.holds(Guard::PrivateDurable, durable) {
+        "its private half was never stored, or is lost"
+    } else {
+        return None;
+    };
+    let ring = scene.ring.abandoned(&next.kid, why.into(), scene.now);
+    Some(Step::Save(Box::new(ring)))
+}
+
+/// Is a key missing from the JWKS?
+pub(super) fn publish(scene: &Scene<'_>) -> Option<Step> {
+    let wanted = scene
+        .ring
+        .keys()
+        .iter()
+        .filter(|key| key.is_public() && !is_burnt(key));
+    wanted
+        .flat_map(|key| scene.sinks_without(&key.kid).map(move |sink| (key, sink)))
+        .next()
+        .map(|(key, sink)| {
+            Step::Act(Action::Publish {
+                kid: key.kid.clone(),
+                sink: sink.to_owned(),
+            })
+        })
+}
+
+/// Is a key missing from an API server whose files are here?
+pub(super) fn trust(scene: &Scene<'_>) -> Option<Step> {
+    let (key, server) = untrusted(scene).find(|(_, server)| server.disk.is_some())?;
+    Some(Step::Act(Action::Trust {
+        kid: key.kid.clone(),
+        server: server.name.clone(),
+    }))
+}
+
+fn untrusted<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a RingKey, &'a Server)> {
+    let wanted = scene
+        .ring
+        .keys()
+        .iter()
+        .filter(|key| key.is_trusted() && !is_burnt(key));
+    let (scene, servers) = (*scene, &scene.observed.servers);
+    wanted.flat_map(move |key| {
+        let lacking = servers
+            .iter()
+            .filter(move |server| !scene.trusts(server, &key.kid));
+        lacking.map(move |server| (key, server))
+    })
+}
+
+/// A compromised key that shall sign no more is put back nowhere.
+fn is_burnt(key: &RingKey) -> bool {
+    key.compromised.is_some() && matches!(key.stage, Stage::Draining { .. })
+}
+
+/// Is there an API server here that does not yet sign with the chosen key?
+pub(super) fn promote(scene: &Scene<'_>) -> Option<Step> {
+    let unsaved = scene
+        .ring
+        .next()
+        .filter(|_| scene.holds(Guard::ChosenFirst, false));
+    let key = unsaved.or_else(|| scene.ring.signing())?;
+    let mut servers = scene.observed.servers.iter();
+    let server = servers.find(|server| server.disk.is_some() && !scene.signs(server, &key.kid))?;
+    if !scene.observed.at_rest.contains(&key.kid) {
+        return Some(Step::Blocked(Block::PrivateLost {
+            kid: key.kid.clone(),
+            server: server.name.clone(),
+        }));
+    }
+    let (published, trusted) = proofs(scene, key)?;
+    Promotion::new(&server.name, published, trusted)
+        .map(|promotion| Step::Act(Action::Promote(promotion)))
+}
+
+fn proofs(scene: &Scene<'_>, key: &RingKey) -> Option<(PublishedProof, TrustedProof)> {
+    let seen = match &key.stage {
+        Stage::Next(seen) | Stage::Signing { seen, .. } => seen,
+        Stage::Draining { .. } => return None,
+    };
+    Some((
+        PublishedProof::of(scene, &key.kid, seen)?,
+        TrustedProof::of(scene, &key.kid, seen)?,
+    ))
+}
+
+/// May the next key become the one that signs?
+pub(super) fn choose(scene: &Scene<'_>) -> Option<Step> {
+    let next = scene.ring.next()?;
+    let (published, trusted) = proofs(scene, next)?;
+    if refusals(scene).next().is_some() {
+        return None;
+    }
+    let why = format!(
+        "it has been published since {} and trusted everywhere since {}",
+        published.since(),
+        trusted.since()
+    );
+    Some(Step::Save(Box::new(
+        scene.ring.chosen(&next.kid, why, scene.now),
+    )))
+}
+
+fn refusals(scene: &Scene<'_>) -> impl Iterator<Item = Reason> {
+    scene.observed.servers.iter().flat_map(|server| {
+        let refused: Vec<&String> = match &server.loaded {
+            Loaded::Serving { refuses, .. } => refuses.iter().collect(),
+            Loaded::Unreachable { .. } => Vec::new(),
+        };
+        refused.into_iter().map(|of| Reason::Refuses {
+            server: server.name.clone(),
+            of: of.clone(),
+        })
+    })
+}
+
+/// Is a key in the JWKS that must not be there?
+pub(super) fn withdraw(scene: &Scene<'_>) -> Option<Step> {
+    let unwanted = scene
+        .unwanted(true)
+        .into_iter()
+        .filter(|(kid, intent)| is_quiet(scene, kid, *intent));
+    let (kid, sink) = unwanted
+        .flat_map(|(kid, _)| scene.sinks_with(kid).map(move |sink| (kid, sink)))
+        .next()?;
+    Some(Step::Act(Action::Withdraw {
+        kid: kid.clone(),
+        sink: sink.to_owned(),
+    }))
+}
+
+/// Does an API server here trust a key that it must not trust?
+pub(super) fn distrust(scene: &Scene<'_>) -> Option<Step> {
+    let (kid, server) = unwanted_trust(scene).find(|(_, server)| server.disk.is_some())?;
+    Some(Step::Act(Action::Distrust {
+        kid: kid.clone(),
+        server: server.name.clone(),
+    }))
+}
+
+fn unwanted_trust<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Kid, &'a Server)> {
+    let unwanted = scene.unwanted(false).into_iter();
+    let (scene, servers) = (*scene, &scene.observed.servers);
+    unwanted
+        .filter(move |(kid, intent)| is_quiet(&scene, kid, *intent))
+        .flat_map(move |(kid, intent)| {
+            let trusting = servers
+                .iter()
+                .filter(move |server| scene.may_trust(server, kid, intent));
+            trusting.map(move |server| (kid, server))
+        })
+}
+
+/// Whether no server signs with a key. A backup that was put back may have revived one that had gone.
+fn is_quiet(scene: &Scene<'_>, kid: &Kid, intent: u64) -> bool {
+    let servers = &scene.observed.servers;
+    scene.holds(
+        Guard::Quiet,
+        !servers
+            .iter()
+            .any(|server| scene.may_sign(server, kid, intent)),
+    )
+}
+
+/// Has a draining key done its time? If it has gone, is anything left of it?
+pub(super) fn retire(scene: &Scene<'_>) -> Option<Step> {
+    let draining = scene
+        .ring
+        .keys()
+        .iter()
+        .find_map(|key| retire_one(scene, key));
+    draining.or_else(|| {
+        // Stored by a run that was overtaken, or whose record was lost: it is in no JWKS and on no server, or the run
+        // would have stopped at it.
+        let mut strays = scene
+            .observed
+            .at_rest
+            .iter()
+            .filter(|kid| scene.ring.key(kid).is_none());
+        strays
+            .next()
+            .map(|kid| Step::Act(Action::Erase { kid: kid.clone() }))
+    })
+}
+
+fn retire_one(scene: &Scene<'_>, key: &RingKey) -> Option<Step> {
+    let (public, cluster) = match &key.stage {
+        Stage::Next(_) | Stage::Signing { .. } => return None,
+        Stage::Draining {
+            public, cluster, ..
+        } => (*public, *cluster),
+    };
+    let save = |ring| Some(Step::Save(Box::new(ring)));
+    let over = |at, guard| scene.holds(guard, scene.now >= at);
+    if let Some((public_end, cluster_end)) = scene.drained_at(key)
+        && refusals(scene).next().is_none()
+    {
+        if public == Track::Held
+            && over(public_end, Guard::PublicDrain)
+            && holds(scene, key, true).is_empty()
+        {
+            let why = "no token of it for an external audience is alive";
+            return save(
+                scene
+                    .ring
+                    .leaving(&key.kid, What::Retired, why.into(), scene.now),
+            );
+        }
+        if cluster == Track::Held
+            && over(cluster_end, Guard::ClusterDrain)
+            && holds(scene, key, false).is_empty()
+        {
+            let why = "no token of it for the API server is alive";
+            return save(
+                scene
+                    .ring
+                    .leaving(&key.kid, What::Disowned, why.into(), scene.now),
+            );
+        }
+    }
+    let gone = matches!((public, cluster), (Track::Gone { .. }, Track::Gone { .. }));
+    match (scene.observed.at_rest.contains(&key.kid), gone) {
+        (true, _) if scene.holds(Guard::GoneFirst, gone) => Some(Step::Act(Action::Erase {
+            kid: key.kid.clone(),
+        })),
+        (false, true) => save(scene.ring.buried(&key.kid, scene.now)),
+        (true | false, _) => None,
+    }
+}
+
+/// What keeps a key in the JWKS (`public`) or in the API servers.
+fn holds<'a>(scene: &Scene<'a>, key: &RingKey, public: bool) -> Vec<&'a Hold> {
+    let applies = |hold: &&Hold| match hold {
+        Hold::OtherCluster { .. } => true,
+        Hold::LegacySecret { .. } | Hold::StaleTokens { .. } => !public,
+    };
+    let ignored = key.compromised.is_some() || scene.holds(Guard::Holds, false);
+    let found = scene.observed.holds.get(&key.kid).filter(|_| !ignored);
+    found.into_iter().flatten().filter(applies).collect()
+}
+
+/// Is a rotation due?
+pub(super) fn create(scene: &Scene<'_>) -> Option<Step> {
+    let signing = scene.ring.signing()?;
+    let settled = scene
+        .observed
+        .servers
+        .iter()
+        .all(|server| scene.signs(server, &signing.kid));
+    let compromised = signing.compromised.is_some();
+    if scene.ring.next().is_some() || scene.now < scene.due_at() || !(settled || compromised) {
+        return None;
+    }
+    let count = scene.ring.keys().len();
+    if count >= MOST_KEYS {
+        return Some(Step::Blocked(Block::TooManyKeys {
+            count,
+            limit: MOST_KEYS,
+        }));
+    }
+    let why = if compromised {
+        format!("{} is compromised", signing.kid)
+    } else if scene.ring.requested().is_some() {
+        "a rotation was asked for".to_owned()
+    } else {
+        format!(
+            "{} has signed for {}",
+            signing.kid,
+            spell(scene.policy.period())
+        )
+    };
+    Some(Step::Act(Action::Create { why }))
+}
+
+/// Nothing can be done: until when, and for what?
+pub(super) fn wait(scene: &Scene<'_>) -> Step {
+    Step::Wait(waits(scene))
+}
+
+/// Everything that is waited for, what a clock ends first.
+pub(super) fn waits(scene: &Scene<'_>) -> Vec<Wait> {
+    let timeless = |reason| Wait {
+        until: None,
+        reason,
+    };
+    let mut waits: Vec<Wait> = refusals(scene).map(timeless).collect();
+    let node = |kid: &Kid, server: &Server, what| {
+        timeless(Reason::Node {
+            server: server.name.clone(),
+            kid: kid.clone(),
+            what,
+        })
+    };
+    waits.extend(untrusted(scene).map(|(key, server)| node(&key.kid, server, What::Trusted)));
+    waits.extend(unwanted_trust(scene).map(|(kid, server)| node(kid, server, What::Distrusted)));
+    for key in scene.ring.keys() {
+        match &key.stage {
+            Stage::Next(seen) => waits.extend(age(scene, key, seen)),
+            Stage::Signing { seen, .. } => {
+                let servers = scene.observed.servers.iter();
+                let others: Vec<&Server> = servers
+                    .filter(|server| !scene.signs(server, &key.kid))
+                    .collect();
+                if !others.is_empty() {
+                    waits.extend(age(scene, key, seen));
+                }
+                waits.extend(
+                    others
+                        .into_iter()
+                        .map(|server| node(&key.kid, server, What::Promoted)),
+                );
+            }
+            Stage::Draining { .. } => waits.extend(drain(scene, key)),
+        }
+    }
+    if scene.ring.next().is_none() {
+        waits.push(Wait {
+            until: Some(scene.due_at()),
+            reason: Reason::Calendar,
+        });
+    }
+    waits.sort_by_key(|wait| (wait.until.is_none(), wait.until));
+    waits
+}
+
+fn age(scene: &Scene<'_>, key: &RingKey, seen: &Seen) -> Option<Wait> {
+    if !scene.is_published(&key.kid) {
+        return Some(Wait {
+            until: None,
+            reason: Reason::NotPublic(key.kid.clone()),
+        });
+    }
+    let until = scene.aged_at(seen.everywhere()?);
+    (until > scene.now).then(|| Wait {
+        until: Some(until),
+        reason: Reason::Aging(key.kid.clone()),
+    })
+}
+
+fn drain(scene: &Scene<'_>, key: &RingKey) -> Vec<Wait> {
+    let kid = || key.kid.clone();
+    let Stage::Draining {
+        public, cluster, ..
+    } = &key.stage
+    else {
+        return Vec::new();
+    };
+    let mut waits = Vec::new();
+    let mut push = |until, reason| waits.push(Wait { until, reason });
+    match scene.drained_at(key) {
+        None => {
+            let servers = scene.signers(key).into_iter().map(str::to_owned).collect();
+            push(
+                None,
+                Reason::StillSigns {
+                    kid: kid(),
+                    servers,
+                },
+            );
+        }
+        Some((public_end, cluster_end)) => {
+            if *public == Track::Held {
+                push(Some(public_end), Reason::PublicDrain(kid()));
+            }
+            if *cluster == Track::Held {
+                push(Some(cluster_end), Reason::ClusterDrain(kid()));
+            }
+        }
+    }
+    if matches!(public, Track::Leaving { .. }) {
+        push(None, Reason::StillPublic(kid()));
+    }
+    let is_public = *public == Track::Held;
+    for hold in holds(scene, key, is_public && *cluster != Track::Held) {
+        push(
+            None,
+            Reason::Held {
+                kid: kid(),
+                hold: hold.clone(),
+            },
+        );
+    }
+    waits
+}

@@ -1,0 +1,323 @@
+//! What IAM and STS answer when they do not do what was asked, in terms of what a person can do about it.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_sdk_iam::config::http::HttpResponse;
+use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
+use irsa_core::explain::Explain;
+
+/// Why a call to IAM or STS did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {fault}")]
+pub struct IamError {
+    /// What was tried, like `role "r" cannot be read`.
+    what: String,
+    fault: Fault,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// The kinds of failure that a person meets differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// `NoSuchEntity`.
+    #[error("it does not exist")]
+    Missing,
+    /// `EntityAlreadyExists`.
+    #[error("it exists already")]
+    Exists,
+    /// `LimitExceeded`.
+    #[error("a quota of the account is used up")]
+    Limit,
+    /// `OpenIdIdpCommunicationError`.
+    #[error("AWS could not reach the issuer")]
+    IssuerUnreachable,
+    /// `AccessDenied` by the caller's permissions.
+    #[error("access is denied")]
+    Denied,
+    /// `AccessDenied` by the organisation.
+    #[error("a service control policy of the organisation forbids it")]
+    ServiceControlPolicy,
+    /// `ConcurrentModification`.
+    #[error("it was changed by somebody else")]
+    LostRace,
+    /// `DeleteConflict`.
+    #[error("something is still attached to it")]
+    InUse,
+    /// `MalformedPolicyDocument`.
+    #[error("AWS refuses the policy document")]
+    BadPolicy,
+    /// `ValidationError`, `InvalidInput`.
+    #[error("AWS refuses the input")]
+    BadInput,
+    /// `ExpiredToken`, `InvalidClientTokenId`, `SignatureDoesNotMatch`.
+    #[error("AWS refuses the credentials")]
+    Credentials,
+    /// Throttled, or AWS is not well.
+    #[error("AWS asks to come back later")]
+    Busy,
+    /// A compatible service that lacks the call.
+    #[error("the service does not know this call")]
+    NotImplemented,
+    /// Any other answer.
+    #[error("AWS refuses")]
+    Other,
+    /// No answer, or half of one.
+    #[error("no whole answer came")]
+    Broken,
+    /// No credentials, or a request that cannot be made.
+    #[error("the request could not be made")]
+    Request,
+}
+
+/// The answer of AWS.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    code: String,
+    message: String,
+    request_id: Option<String>,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = if self.code.is_empty() {
+            "without an error code"
+        } else {
+            &self.code
+        };
+        write!(f, "AWS answered {} {code}", self.status)?;
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        match &self.request_id {
+            Some(id) => write!(f, " (request {id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for Answer {}
+
+impl IamError {
+    /// Sorts an error of the SDK. `what` is the sentence for it, like `role "r" cannot be read`.
+    pub(crate) fn of<E>(what: impl Into<String>, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let what = what.into();
+        let fault = match &error {
+            SdkError::ServiceError(answered) => {
+                let (raw, meta) = (answered.raw(), answered.err().meta());
+                let answer = Answer {
+                    status: raw.status().as_u16(),
+                    code: meta.code().unwrap_or_default().to_owned(),
+                    message: meta.message().unwrap_or_default().to_owned(),
+                    request_id: raw.headers().get("x-amzn-requestid").map(str::to_owned),
+                };
+                return Self::answered(what, answer);
+            }
+            SdkError::ConstructionFailure(_) => Fault::Request,
+            SdkError::DispatchFailure(failure) if failure.is_other() || failure.is_user() => {
+                Fault::Request
+            }
+            _ => Fault::Broken,
+        };
+        Self {
+            what,
+            fault,
+            source: Some(Box::new(error)),
+        }
+    }
+
+    /// A request that cannot be made, or an answer without what was asked for.
+    pub(crate) fn request(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            what: what.into(),
+            fault: Fault::Request,
+            source: Some(source.into()),
+        }
+    }
+
+    fn answered(what: String, answer: Answer) -> Self {
+        Self {
+            what,
+            fault: fault(&answer),
+            source: Some(Box::new(answer)),
+        }
+    }
+
+    /// What kind of failure it is.
+    pub fn fault(&self) -> Fault {
+        self.fault
+    }
+}
+
+fn fault(answer: &Answer) -> Fault {
+    let scp = answer.message.contains("service control policy");
+    // The SDK strips namespaces; IAM's query protocol ends some codes in "Exception" and some not.
+    match answer.code.trim_end_matches("Exception") {
+        "NoSuchEntity" => Fault::Missing,
+        "EntityAlreadyExists" => Fault::Exists,
+        "LimitExceeded" => Fault::Limit,
+        "OpenIdIdpCommunicationError" => Fault::IssuerUnreachable,
+        "AccessDenied" | "AccessDeniedException" if scp => Fault::ServiceControlPolicy,
+        "AccessDenied" | "UnauthorizedOperation" => Fault::Denied,
+        "ConcurrentModification" | "EntityTemporarilyUnmodifiable" => Fault::LostRace,
+        "DeleteConflict" => Fault::InUse,
+        "MalformedPolicyDocument" => Fault::BadPolicy,
+        "ValidationError" | "InvalidInput" => Fault::BadInput,
+        "ExpiredToken"
+        | "InvalidClientTokenId"
+        | "SignatureDoesNotMatch"
+        | "InvalidAccessKeyId" => Fault::Credentials,
+        "Throttling"
+        | "ThrottlingException"
+        | "ServiceFailure"
+        | "InternalFailure"
+        | "RequestLimitExceeded" => Fault::Busy,
+        "NotImplemented" | "InvalidAction" => Fault::NotImplemented,
+        _ => match answer.status {
+            403 => Fault::Denied,
+            404 => Fault::Missing,
+            429 | 500 | 502..=504 => Fault::Busy,
+            501 => Fault::NotImplemented,
+            _ => Fault::Other,
+        },
+    }
+}
+
+impl Explain for IamError {
+    fn help(&self) -> Option<String> {
+        Some(match self.fault {
+            Fault::Missing => "check the name, the account and --profile".into(),
+            Fault::Exists => "somebody else made it in between; run it again, and it is compared and mended".into(),
+            Fault::Limit => "the defaults are 100 OIDC providers, 1000 roles and 10 managed policies for each role; ask for more in \
+                Service Quotas, or delete what is not used"
+                .into(),
+            Fault::IssuerUnreachable => "AWS fetches the issuer to find its CA: publish the documents first and check that they are \
+                reachable from the internet, or give --thumbprint (irsa thumbprint HOST prints it)"
+                .into(),
+            Fault::Denied => "irsa iam permissions COMMAND prints the policy that is needed".into(),
+            Fault::ServiceControlPolicy => "ask the organisation's administrator for an exception".into(),
+            Fault::LostRace => "run it again".into(),
+            Fault::InUse => "detach what other tools have attached, then run it again".into(),
+            Fault::BadPolicy => "look at the document: irsa iam role trust-policy prints ours, --policy-file is yours".into(),
+            Fault::BadInput => "the cause below names the value".into(),
+            Fault::Credentials => "log in again, and check the machine's clock: aws sts get-caller-identity".into(),
+            Fault::Busy => "run it again in a minute".into(),
+            Fault::NotImplemented => "this service is not AWS, and lacks the call".into(),
+            Fault::Other => "look the code up in the IAM API reference".into(),
+            Fault::Broken => "check that the endpoint is reachable from here; add --ca-file FILE if its CA is private".into(),
+            Fault::Request => "check --region, --endpoint-url, and that the AWS SDK finds credentials: aws sts get-caller-identity".into(),
+        })
+    }
+
+    fn retryable(&self) -> bool {
+        matches!(
+            self.fault,
+            Fault::Exists | Fault::LostRace | Fault::Busy | Fault::Broken
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_has_its_own_next_step() {
+        for (status, code, message, expected, retry, help) in [
+            (404, "NoSuchEntity", "", Fault::Missing, false, "--profile"),
+            (
+                409,
+                "EntityAlreadyExists",
+                "",
+                Fault::Exists,
+                true,
+                "run it again",
+            ),
+            (
+                409,
+                "LimitExceeded",
+                "",
+                Fault::Limit,
+                false,
+                "Service Quotas",
+            ),
+            (
+                400,
+                "OpenIdIdpCommunicationError",
+                "",
+                Fault::IssuerUnreachable,
+                false,
+                "publish the documents first",
+            ),
+            (
+                403,
+                "AccessDenied",
+                "",
+                Fault::Denied,
+                false,
+                "irsa iam permissions",
+            ),
+            (
+                403,
+                "AccessDenied",
+                "with an explicit deny in a service control policy",
+                Fault::ServiceControlPolicy,
+                false,
+                "administrator",
+            ),
+            (
+                409,
+                "ConcurrentModification",
+                "",
+                Fault::LostRace,
+                true,
+                "run it again",
+            ),
+            (409, "DeleteConflict", "", Fault::InUse, false, "detach"),
+            (
+                400,
+                "MalformedPolicyDocument",
+                "",
+                Fault::BadPolicy,
+                false,
+                "trust-policy",
+            ),
+            (
+                403,
+                "InvalidClientTokenId",
+                "",
+                Fault::Credentials,
+                false,
+                "log in again",
+            ),
+            (400, "Throttling", "", Fault::Busy, true, "in a minute"),
+            (500, "ServiceFailure", "", Fault::Busy, true, "in a minute"),
+            (418, "Odd", "", Fault::Other, false, "API reference"),
+        ] {
+            let answer = Answer {
+                status,
+                code: code.into(),
+                message: message.into(),
+                request_id: Some("R1".into()),
+            };
+            let error = IamError::answered("role \"r\" cannot be read".into(), answer);
+            assert_eq!(
+                (error.fault(), error.retryable()),
+                (expected, retry),
+                "{code}"
+            );
+            assert!(error.help().unwrap().contains(help), "{code}");
+            assert!(
+                error.source().unwrap().to_string().contains("request R1"),
+                "{code}"
+            );
+        }
+    }
+}

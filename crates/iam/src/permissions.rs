@@ -1,0 +1,224 @@
+//! The least IAM policy of each command that talks to AWS.
+
+use serde_json::{Value, json};
+
+/// A command and what it needs.
+#[derive(Debug, Clone, Copy)]
+pub struct CommandPolicy {
+    /// As it is typed, with hyphens for blanks.
+    pub command: &'static str,
+    /// What the policy is for, in words.
+    pub about: &'static str,
+    statements: &'static [(
+        &'static str,
+        &'static [&'static str],
+        &'static [&'static str],
+    )],
+}
+
+/// What stands for the operator's own names.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// `aws`, `aws-cn`, `aws-us-gov`, `aws-eusc`.
+    pub partition: String,
+    /// Twelve digits.
+    pub account: String,
+    /// The bucket.
+    pub bucket: String,
+    /// The prefix in it, like `clusters/prod/`; may be empty.
+    pub prefix: String,
+    /// Host and path of the issuer.
+    pub issuer: String,
+    /// The role, or a pattern.
+    pub role: String,
+}
+
+const DOCUMENTS: &[&str] = &["arn:{partition}:s3:::{bucket}/{prefix}*"];
+const BUCKET: &[&str] = &["arn:{partition}:s3:::{bucket}"];
+const PROVIDER: &[&str] = &["arn:{partition}:iam::{account}:oidc-provider/{issuer}"];
+const PROVIDERS: &[&str] = &["arn:{partition}:iam::{account}:oidc-provider/*"];
+const ROLE: &[&str] = &["arn:{partition}:iam::{account}:role/{role}"];
+
+/// Every command that talks to AWS.
+pub const COMMANDS: &[CommandPolicy] = &[
+    CommandPolicy {
+        command: "publish",
+        about: "write an issuer's documents to a bucket that is set up",
+        statements: &[
+            ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS),
+            // Without it S3 answers 403 instead of 404 for what does not exist.
+            ("TellAbsentFromForbidden", &["s3:ListBucket"], BUCKET),
+        ],
+    },
+    CommandPolicy {
+        command: "publish-create-bucket",
+        about: "the same, and make the bucket or set it up: --create-bucket, --access, --adopt-bucket",
+        statements: &[
+            ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS),
+            (
+                "Bucket",
+                &[
+                    "s3:CreateBucket",
+                    "s3:GetBucketOwnershipControls",
+                    "s3:GetBucketPolicy",
+                    "s3:GetBucketPublicAccessBlock",
+                    "s3:GetBucketTagging",
+                    "s3:GetBucketVersioning",
+                    "s3:ListBucket",
+                    "s3:PutBucketOwnershipControls",
+                    "s3:PutBucketPolicy",
+                    "s3:PutBucketPublicAccessBlock",
+                    "s3:PutBucketTagging",
+                    "s3:PutBucketVersioning",
+                    "s3:TagResource",
+                ],
+                BUCKET,
+            ),
+        ],
+    },
+    CommandPolicy {
+        command: "publish-check",
+        about: "look only: --check, --dry-run",
+        statements: &[
+            ("Documents", &["s3:GetObject"], DOCUMENTS),
+            ("TellAbsentFromForbidden", &["s3:ListBucket"], BUCKET),
+        ],
+    },
+    CommandPolicy {
+        command: "serve",
+        about: "serve --from s3://BUCKET",
+        statements: &[
+            ("Documents", &["s3:GetObject"], DOCUMENTS),
+            ("TellAbsentFromForbidden", &["s3:ListBucket"], BUCKET),
+        ],
+    },
+    CommandPolicy {
+        command: "iam-provider-apply",
+        about: "make the OIDC provider of an issuer and mend it",
+        statements: &[(
+            "Provider",
+            &[
+                "iam:AddClientIDToOpenIDConnectProvider",
+                "iam:CreateOpenIDConnectProvider",
+                "iam:GetOpenIDConnectProvider",
+                "iam:RemoveClientIDFromOpenIDConnectProvider",
+                "iam:TagOpenIDConnectProvider",
+                "iam:UpdateOpenIDConnectProviderThumbprint",
+            ],
+            PROVIDER,
+        )],
+    },
+    CommandPolicy {
+        command: "iam-provider-show",
+        about: "look at the OIDC provider; also provider apply --check and --dry-run",
+        statements: &[("Provider", &["iam:GetOpenIDConnectProvider"], PROVIDER)],
+    },
+    CommandPolicy {
+        command: "iam-provider-delete",
+        about: "delete the OIDC provider",
+        statements: &[(
+            "Provider",
+            &[
+                "iam:DeleteOpenIDConnectProvider",
+                "iam:GetOpenIDConnectProvider",
+            ],
+            PROVIDER,
+        )],
+    },
+    CommandPolicy {
+        command: "iam-role-apply",
+        about: "make roles for service accounts and mend them",
+        statements: &[(
+            "Role",
+            &[
+                "iam:AttachRolePolicy",
+                "iam:CreateRole",
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListAttachedRolePolicies",
+                "iam:PutRolePermissionsBoundary",
+                "iam:PutRolePolicy",
+                "iam:TagRole",
+                "iam:UpdateAssumeRolePolicy",
+                "iam:UpdateRole",
+            ],
+            ROLE,
+        )],
+    },
+    CommandPolicy {
+        command: "iam-role-show",
+        about: "look at a role; also role apply --check and --dry-run",
+        statements: &[(
+            "Role",
+            &[
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListAttachedRolePolicies",
+            ],
+            ROLE,
+        )],
+    },
+    CommandPolicy {
+        command: "iam-role-delete",
+        about: "delete roles",
+        statements: &[(
+            "Role",
+            &[
+                "iam:DeleteRole",
+                "iam:DeleteRolePolicy",
+                "iam:DetachRolePolicy",
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListAttachedRolePolicies",
+            ],
+            ROLE,
+        )],
+    },
+    CommandPolicy {
+        command: "iam-role-lint",
+        about: "look through the trust policies of the account",
+        statements: &[
+            (
+                "Roles",
+                &[
+                    "iam:GetRole",
+                    "iam:GetRolePolicy",
+                    "iam:ListAttachedRolePolicies",
+                ],
+                ROLE,
+            ),
+            ("Providers", &["iam:GetOpenIDConnectProvider"], PROVIDERS),
+            (
+                "Lists",
+                &["iam:ListOpenIDConnectProviders", "iam:ListRoles"],
+                &["*"],
+            ),
+        ],
+    },
+];
+
+impl CommandPolicy {
+    /// The policy with the operator's names in it.
+    pub fn document(&self, names: &Names) -> Value {
+        let fill = |resource: &&str| {
+            resource
+                .replace("{partition}", &names.partition)
+                .replace("{account}", &names.account)
+                .replace("{bucket}", &names.bucket)
+                .replace("{prefix}", &names.prefix)
+                .replace("{issuer}", &names.issuer)
+                .replace("{role}", &names.role)
+        };
+        let statement = |(sid, actions, resources): &(&str, &[&str], &[&str])| {
+            let resources: Vec<String> = resources.iter().map(fill).collect();
+            json!({"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources})
+        };
+        let statements: Vec<Value> = self.statements.iter().map(statement).collect();
+        json!({"Version": "2012-10-17", "Statement": statements})
+    }
+}
+
+/// The policy of a command.
+pub fn of(command: &str) -> Option<&'static CommandPolicy> {
+    COMMANDS.iter().find(|policy| policy.command == command)
+}

@@ -1,0 +1,208 @@
+//! An IAM role: looked at, and changed one call at a time. What is to be changed is decided in [`irsa_core::role`].
+
+use aws_sdk_iam::Client;
+use irsa_core::role::{INLINE_POLICY, RoleChange, RoleState};
+use irsa_core::trust::TrustPolicy;
+
+use crate::error::{Fault, IamError};
+use crate::provider::{sdk_tags, tags_of};
+
+fn what(name: &str, verb: &str) -> String {
+    format!("role \"{name}\" cannot be {verb}")
+}
+
+/// What the role is like; `None` if there is none.
+pub async fn observe(client: &Client, name: &str) -> Result<Option<RoleState>, IamError> {
+    let sent = client.get_role().role_name(name).send().await;
+    let found = match sent.map_err(|error| IamError::of(what(name, "read"), error)) {
+        Ok(found) => found,
+        Err(error) if error.fault() == Fault::Missing => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some(role) = found.role() else {
+        return Err(IamError::request(
+            what(name, "read"),
+            "the answer has no role",
+        ));
+    };
+    let trust = decoded(role.assume_role_policy_document().unwrap_or_default());
+    let trust = TrustPolicy::parse(&trust)
+        .map_err(|error| IamError::request(what(name, "understood"), error))?;
+    Ok(Some(RoleState {
+        arn: role.arn().to_owned(),
+        path: role.path().to_owned(),
+        trust,
+        policy_arns: attached(client, name).await?,
+        inline: inline(client, name).await?,
+        boundary: role
+            .permissions_boundary()
+            .and_then(|boundary| boundary.permissions_boundary_arn())
+            .map(str::to_owned),
+        max_session: role.max_session_duration(),
+        tags: tags_of(role.tags()),
+    }))
+}
+
+/// IAM returns policy documents percent-encoded (RFC 3986).
+fn decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+async fn attached(client: &Client, name: &str) -> Result<Vec<String>, IamError> {
+    let mut arns = Vec::new();
+    let mut marker = None;
+    loop {
+        let page = client
+            .list_attached_role_policies()
+            .role_name(name)
+            .set_marker(marker)
+            .send()
+            .await
+            .map_err(|error| IamError::of(what(name, "asked for its policies"), error))?;
+        let policies = page.attached_policies().iter();
+        arns.extend(policies.filter_map(|policy| policy.policy_arn().map(str::to_owned)));
+        marker = page.marker().map(str::to_owned);
+        if !page.is_truncated() || marker.is_none() {
+            return Ok(arns);
+        }
+    }
+}
+
+async fn inline(client: &Client, name: &str) -> Result<Option<String>, IamError> {
+    let sent = client
+        .get_role_policy()
+        .role_name(name)
+        .policy_name(INLINE_POLICY)
+        .send()
+        .await
+        .map_err(|error| IamError::of(what(name, "asked for its inline policy"), error));
+    match sent {
+        Ok(found) => Ok(Some(decoded(found.policy_document()))),
+        Err(error) if error.fault() == Fault::Missing => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes one change.
+pub async fn apply(client: &Client, name: &str, change: &RoleChange) -> Result<(), IamError> {
+    match change {
+        RoleChange::Create { .. } => create(client, name, change).await,
+        RoleChange::Trust { trust, .. } => client
+            .update_assume_role_policy()
+            .role_name(name)
+            .policy_document(trust)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| IamError::of(what(name, "given another trust policy"), error)),
+        RoleChange::Boundary(arn) => client
+            .put_role_permissions_boundary()
+            .role_name(name)
+            .permissions_boundary(arn)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| IamError::of(what(name, "given a permissions boundary"), error)),
+        RoleChange::MaxSession(seconds) => client
+            .update_role()
+            .role_name(name)
+            .max_session_duration(*seconds)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| IamError::of(what(name, "changed"), error)),
+        RoleChange::Attach(arn) => client
+            .attach_role_policy()
+            .role_name(name)
+            .policy_arn(arn)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| IamError::of(format!("{} {arn}", what(name, "given policy")), error)),
+        RoleChange::Inline(text) => client
+            .put_role_policy()
+            .role_name(name)
+            .policy_name(INLINE_POLICY)
+            .policy_document(text)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| IamError::of(what(name, "given its inline policy"), error)),
+    }
+}
+
+async fn create(client: &Client, name: &str, change: &RoleChange) -> Result<(), IamError> {
+    let RoleChange::Create {
+        path,
+        trust,
+        boundary,
+        max_session,
+        tags,
+        ..
+    } = change
+    else {
+        return Ok(());
+    };
+    client
+        .create_role()
+        .role_name(name)
+        .path(path)
+        .assume_role_policy_document(trust)
+        .set_permissions_boundary(boundary.clone())
+        .set_max_session_duration(*max_session)
+        .set_tags(Some(sdk_tags(tags)?))
+        .send()
+        .await
+        .map(drop)
+        .map_err(|error| IamError::of(what(name, "made"), error))
+}
+
+/// Deletes the role with what is attached to it. Inline policies of others are left, and then IAM refuses.
+pub async fn delete(client: &Client, name: &str, state: &RoleState) -> Result<(), IamError> {
+    for arn in &state.policy_arns {
+        client
+            .detach_role_policy()
+            .role_name(name)
+            .policy_arn(arn)
+            .send()
+            .await
+            .map_err(|error| IamError::of(what(name, "freed of its policies"), error))?;
+    }
+    if state.inline.is_some() {
+        client
+            .delete_role_policy()
+            .role_name(name)
+            .policy_name(INLINE_POLICY)
+            .send()
+            .await
+            .map_err(|error| IamError::of(what(name, "freed of its inline policy"), error))?;
+    }
+    client
+        .delete_role()
+        .role_name(name)
+        .send()
+        .await
+        .map(drop)
+        .map_err(|error| IamError::of(what(name, "deleted"), error))
+}
+
+/// The names of all roles of the account.
+pub async fn names(client: &Client) -> Result<Vec<String>, IamError> {
+    let mut names = Vec::new();
+    let mut marker = None;
+    loop {
+        let page = client
+            .list_roles()
+            .set_marker(marker)
+            .send()
+            .await
+            .map_err(|error| IamError::of("the roles cannot be listed", error))?;
+        names.extend(page.roles().iter().map(|role| role.role_name().to_owned()));
+        marker = page.marker().map(str::to_owned);
+        if !page.is_truncated() || marker.is_none() {
+            return Ok(names);
+        }
+    }
+}
