@@ -5,8 +5,12 @@
 
 use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 /// A JSON string that stays where it was read, unless it has escapes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -27,10 +31,10 @@ pub type TextMap<'a> = BTreeMap<Text<'a>, Option<Text<'a>>>;
 #[serde(default)]
 pub struct Pod<'a> {
     /// Its metadata.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub metadata: Option<Metadata<'a>>,
     /// Its specification.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub spec: Option<Spec<'a>>,
 }
 
@@ -83,10 +87,10 @@ pub struct Spec<'a> {
     #[serde(borrow)]
     pub volumes: Option<Vec<Option<Volume<'a>>>>,
     /// Its containers.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "objects")]
     pub containers: Option<Vec<Container<'a>>>,
     /// Its init containers, native sidecars among them.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "objects")]
     pub init_containers: Option<Vec<Container<'a>>>,
 }
 
@@ -280,4 +284,45 @@ fn entry<'m>(map: &'m TextMap<'_>, key: &str) -> Option<&'m str> {
 
 fn text<'t>(text: Option<&'t Text<'_>>) -> &'t str {
     text.map_or("", |text| text.0.as_ref())
+}
+
+/// A JSON object. serde reads a struct from an array too, and a patch cannot add a member to an array.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
+fn object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let found = Option::<Object<T>>::deserialize(deserializer)?;
+    Ok(found.map(|Object(found)| found))
+}
+
+fn objects<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let found = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
+    Ok(found.map(|all| all.into_iter().map(|Object(found)| found).collect()))
 }

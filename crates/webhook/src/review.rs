@@ -11,7 +11,7 @@ use crate::decision::{self, Injection, Known};
 use crate::identity;
 use crate::injection::{self, Patch};
 use crate::note::Note;
-use crate::pod::{Pod, Text};
+use crate::pod::{Object, Pod, Text};
 use crate::settings::Settings;
 use reply::{Empty, Reply, Response, Status, encode, plain};
 use wire::Wire;
@@ -108,13 +108,15 @@ impl<'a> Review<'a> {
         let creates = request.creates_a_pod();
         let uid = request.uid.unwrap_or_else(none);
         let read = |object: &'a RawValue| {
-            serde_json::from_str(object.get()).map_err(|source| Malformed::Pod {
-                uid: uid.0.clone().into_owned(),
-                source,
+            serde_json::from_str::<Option<Object<Pod<'a>>>>(object.get()).map_err(|source| {
+                Malformed::Pod {
+                    uid: uid.0.clone().into_owned(),
+                    source,
+                }
             })
         };
         let pod = match request.object.filter(|_| creates) {
-            Some(object) => read(object)?,
+            Some(object) => read(object)?.map(|Object(pod)| pod),
             None => None,
         };
         Ok(Self {

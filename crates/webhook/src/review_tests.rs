@@ -87,8 +87,14 @@ fn h5_an_object_that_is_no_pod() {
         "918ef1dc-928f-4525-99ef-988389f263c3"
     );
     assert!(!body.to_string().contains("hunter2"), "{body}");
-    let review = request(&json!({"request": {"object": {"spec": {"containers": [null]}}}}));
-    assert!(Review::parse(review.to_string().as_bytes()).is_err());
+    for spec in [
+        json!([]),
+        json!({"containers": [null]}),
+        json!({"containers": [[]]}),
+    ] {
+        let review = request(&json!({"request": {"object": {"spec": spec}}}));
+        assert!(Review::parse(review.to_string().as_bytes()).is_err());
+    }
 }
 
 #[test]

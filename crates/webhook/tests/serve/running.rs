@@ -68,9 +68,9 @@ impl Running {
             cert: folder.join("tls.crt"),
             key: folder.join("tls.key"),
         };
-        let served = Arc::new(Served::default());
+        let chain = Arc::new(Served::default());
         let every = Duration::from_millis(20);
-        let following = follow_files(files, every, Arc::clone(&served), metrics.clone());
+        let following = follow_files(files, every, Arc::clone(&chain), metrics.clone());
         tokio::spawn(following.await.unwrap());
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(ListenConfig {
@@ -93,7 +93,7 @@ impl Running {
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            server.run(webhook, &served, stopped).await.unwrap()
+            server.run(webhook, &chain, stopped).await.unwrap()
         });
         Self {
             address,
@@ -165,12 +165,12 @@ impl Running {
             return (status, Value::Null, vec![text]);
         };
         let response = &answer["response"];
-        let patch = response["patch"].as_str().map_or(Value::Null, |patch| {
-            serde_json::from_slice(&STANDARD.decode(patch).unwrap()).unwrap()
+        let operations = response["patch"].as_str().map_or(Value::Null, |text| {
+            serde_json::from_slice(&STANDARD.decode(text).unwrap()).unwrap()
         });
         let warnings = response["warnings"].as_array().cloned().unwrap_or_default();
         let warnings = warnings.iter().map(|one| one.as_str().unwrap().to_owned());
-        (status, patch, warnings.collect())
+        (status, operations, warnings.collect())
     }
 
     /// The role that a pod of this service account gets.
