@@ -79,7 +79,7 @@ impl Explain for CallError {
             CallKind::Refused { code, .. } if code == "ResourceLimitExceededException" => {
                 "an account has ten connected clusters in a Region; deregister one, or have the quota raised".into()
             }
-            CallKind::Refused { code, .. } if code.contains("ExpiredToken") || code == "UnrecognizedClientException" || code == "InvalidClientTokenId" => {
+            CallKind::Refused { code, .. } if is_logged_out(code) => {
                 "log in to AWS again; aws sts get-caller-identity shows who you are".into()
             }
             CallKind::Refused { .. } if self.retryable() => "run the same command again".into(),
@@ -175,10 +175,7 @@ impl CallError {
             status,
         } = &self.kind
         else {
-            return match self.kind {
-                CallKind::Unclear | CallKind::Incomplete(_) => Verdict::Unclear,
-                CallKind::NotSent | CallKind::Refused { .. } => Verdict::Permanent,
-            };
+            return Verdict::Unclear;
         };
         let message = message.to_ascii_lowercase();
         if message.contains("awsserviceroleforamazoneksconnector")
@@ -194,6 +191,7 @@ impl CallError {
         }
         match code.as_str() {
             "ResourceInUseException" => Verdict::InUse,
+            code if is_logged_out(code) => Verdict::Unclear,
             _ if *status >= 500 => Verdict::Unclear,
             _ => Verdict::Permanent,
         }
@@ -207,6 +205,17 @@ fn what(kind: &CallKind) -> String {
         CallKind::NotSent => "could not be sent".into(),
         CallKind::Incomplete(part) => format!("came back without {part}"),
     }
+}
+
+/// Whether the credentials are no longer good: a person logs in again, and the run goes on.
+fn is_logged_out(code: &str) -> bool {
+    code.contains("ExpiredToken")
+        || [
+            "UnrecognizedClientException",
+            "InvalidClientTokenId",
+            "RequestExpired",
+        ]
+        .contains(&code)
 }
 
 fn is_throttling(code: &str, status: u16) -> bool {
@@ -296,6 +305,7 @@ mod tests {
             ),
             ("ThrottlingException", "Rate exceeded", 400, Verdict::Wait),
             ("ResourceInUseException", "", 409, Verdict::InUse),
+            ("ExpiredTokenException", "", 403, Verdict::Unclear),
             ("ServerException", "", 500, Verdict::Unclear),
             ("ServiceUnavailableException", "", 503, Verdict::Unclear),
             ("AccessDeniedException", "", 403, Verdict::Permanent),

@@ -189,13 +189,14 @@ impl Connection {
                 .into());
             }
         };
-        let files = self
-            .install(&record)
-            .await
-            .map_err(|source| ConnectError::NotInstalled {
+        let seen = observed.cluster.as_ref();
+        let connected = seen.is_some_and(|cluster| cluster.status == "ACTIVE");
+        let files = self.install(&record, connected).await.map_err(|source| {
+            ConnectError::NotInstalled {
                 name: self.request.registration.name.to_string(),
                 source: Box::new(source),
-            })?;
+            }
+        })?;
         let mut status = observed
             .cluster
             .map_or_else(|| "PENDING".to_owned(), |cluster| cluster.status);
@@ -223,7 +224,11 @@ impl Connection {
         })
     }
 
-    async fn install(&self, record: &Record) -> Result<Vec<PathBuf>, ConnectError> {
+    async fn install(
+        &self,
+        record: &Record,
+        connected: bool,
+    ) -> Result<Vec<PathBuf>, ConnectError> {
         let agent = match &record.phase {
             Phase::Registered(activation) => self.agent(&activation.id, Some(&activation.code)),
             Phase::Connected { activation_id } => self.agent(activation_id, None),
@@ -232,6 +237,10 @@ impl Connection {
         match &self.target {
             Target::Cluster { cluster, force } => {
                 install::apply(cluster, &agent, &self.grants, *force).await?;
+                Ok(Vec::new())
+            }
+            // The code has done its work, and is not written once more.
+            Target::Files(_) if connected && matches!(record.phase, Phase::Registered(_)) => {
                 Ok(Vec::new())
             }
             Target::Files(directory) => Ok(export::write(

@@ -321,7 +321,8 @@ impl Pause {
 }
 
 fn stop(error: CallError) -> Stop {
-    if error.retryable() {
+    // Whether it ends the registration is the same question for every call.
+    if error.retryable() || error.verdict() != Verdict::Permanent {
         Stop::Unclear(error)
     } else {
         Stop::Refused(error)

@@ -292,7 +292,7 @@ fn result(connection: &Connection, connected: Connected) -> Registered {
     let next = match (&connection.target, status.as_str()) {
         (_, "ACTIVE") => None,
         (Target::Files(directory), _) => Some(format!(
-            "kubectl apply --server-side -f {}, then delete that folder: it holds the activation code",
+            "kubectl apply --server-side -f {}, then this command again with --wait: it erases the activation code; then delete that folder",
             directory.display()
         )),
         _ => Some(format!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use irsa_core::explain::Explain;
 
-use crate::call::{CallError, Verdict};
+use crate::call::{CallError, CallKind, Verdict};
 use crate::journal::JournalError;
 use crate::plan::PlanError;
 
@@ -98,8 +98,10 @@ impl Explain for RegisterError {
                 "irsa connector deregister --name {name} deletes the role"
             )),
             Self::Refused { source, .. } => source.help(),
-            Self::Interrupted { .. } => {
-                Some("run the same command again: it goes on from here".into())
+            Self::Interrupted { source, .. } => {
+                let again = "run the same command again: it goes on from here";
+                let first = source.help().filter(|_| !source.retryable());
+                Some(first.map_or_else(|| again.to_owned(), |help| format!("{help}; then {again}")))
             }
             Self::Plan(error) => error.help(),
             Self::Journal(error) => error.help(),
@@ -115,7 +117,13 @@ impl Explain for RegisterError {
             Self::Observe(error) => error.retryable(),
             Self::Refused { .. } => false,
             Self::Interrupted { source, .. } => {
-                source.retryable() || source.verdict() != Verdict::Permanent
+                let later = [
+                    Verdict::Wait,
+                    Verdict::MakeServiceLinkedRole,
+                    Verdict::InUse,
+                ];
+                let cut_off = matches!(source.kind, CallKind::Incomplete(_));
+                cut_off || source.retryable() || later.contains(&source.verdict())
             }
             Self::Plan(error) => error.retryable(),
             Self::Journal(error) => error.retryable(),

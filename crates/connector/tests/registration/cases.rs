@@ -551,3 +551,26 @@ impl aws_sdk_iam::config::ProvideCredentials for NoCredentials {
         aws_credential_types::provider::future::ProvideCredentials::ready(Err(error))
     }
 }
+
+#[tokio::test]
+async fn a_session_that_ends_in_between_undoes_nothing() {
+    for (call, code) in [
+        ("eks:RegisterCluster", "ExpiredTokenException"),
+        ("iam:PutRolePolicy", "ExpiredToken"),
+    ] {
+        let site = Site::new().await;
+        site.server
+            .world()
+            .fault(call, &[Refuse(403, code, "expired")]);
+        let error = site.register().await.unwrap_err();
+        assert!(!error.retryable(), "a person logs in first: {error:?}");
+        let help = error.help().unwrap();
+        assert!(
+            help.contains("log in") && help.contains("run the same command again"),
+            "{help}"
+        );
+        assert_eq!(site.server.world().roles.len(), 1);
+        assert_eq!(site.register().await.unwrap().status, "ACTIVE");
+        assert_eq!(site.server.world().roles.len(), 1);
+    }
+}
