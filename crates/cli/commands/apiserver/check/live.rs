@@ -71,7 +71,7 @@ pub(super) fn run(
             match first.legacy_tokens().await {
                 Ok(tokens) => findings.extend(matrix::judge_legacy(&rows, &tokens)),
                 Err(error) => {
-                    report::warning(&format!("tokens in Secrets were not looked at: {error}"))
+                    report::warning(&format!("tokens in Secrets were not looked at: {error}"));
                 }
             }
         }
