@@ -30,6 +30,10 @@ use crate::report::{self, Failure};
 /// What a rotation works with, and what is asked of it now.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub struct Args {
     /// The issuer and its documents.
     #[command(flatten)]
