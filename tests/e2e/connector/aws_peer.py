@@ -28,6 +28,8 @@ class World:
         # agents(cluster) says whether the agents of this registration run.
         self.agents = agents
         self.lock = threading.RLock()
+        # Over all runs, for the check of the printed policy.
+        self.asked = set()
         self.reset()
 
     def reset(self):
@@ -120,6 +122,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         world = self.world
         name = f"{service}:{operation.name}"
         world.calls.append((name, parameters))
+        world.asked.add(name)
         faults = world.faults.get(name)
         if faults:
             refused = faults.pop(0)

@@ -18,10 +18,12 @@ mod kubernetes;
 mod server;
 mod site;
 
-/// Every case of a registration: order, retries, refusals.
+/// Every case of a registration: order, retries, lost answers.
 mod cases;
 /// Taking back: what is ours, what is not, what is gone.
 mod deregistration;
+/// What AWS refuses, and names that are taken.
+mod refusals;
 /// The activation code is nowhere but where it must be.
 mod secrecy;
 /// Killed at every outside effect, and run again.
