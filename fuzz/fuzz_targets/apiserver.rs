@@ -19,9 +19,13 @@ static DISTROS: LazyLock<Vec<Distro>> = LazyLock::new(|| match std::env::var("IR
 
 fn wanted(keys: bool) -> Wanted {
     Wanted {
-        issuer: IssuerUrl::parse("https://oidc.example.com/prod", TrailingSlash::Refuse).expect("an issuer"),
+        issuer: IssuerUrl::parse("https://oidc.example.com/prod", TrailingSlash::Refuse)
+            .expect("an issuer"),
         jwks_uri: None,
-        key_files: keys.then(|| "/etc/kubernetes/irsa/new.pub".to_owned()).into_iter().collect(),
+        key_files: keys
+            .then(|| "/etc/kubernetes/irsa/new.pub".to_owned())
+            .into_iter()
+            .collect(),
         signing_key_file: keys.then(|| "/etc/kubernetes/irsa/new.key".to_owned()),
         api_audiences: Vec::new(),
         remove_issuers: Vec::new(),
@@ -41,18 +45,28 @@ fuzz_target!(|text: &str| {
                 let _ = flags.audiences();
             }
         }
-        for (phase, keys) in [(Phase::Accept, false), (Phase::Accept, true), (Phase::New, true)] {
+        for (phase, keys) in [
+            (Phase::Accept, false),
+            (Phase::Accept, true),
+            (Phase::New, true),
+        ] {
             let Ok(patched) = manifest.patch(&wanted(keys), phase) else {
                 continue;
             };
-            let again = Manifest::read(&patched.text, path, Some(*distro)).expect("what we wrote can be read");
-            let again = again.patch(&wanted(keys), phase).expect("what we wrote can be patched");
+            let again = Manifest::read(&patched.text, path, Some(*distro))
+                .expect("what we wrote can be read");
+            let again = again
+                .patch(&wanted(keys), phase)
+                .expect("what we wrote can be patched");
             assert_eq!(again.text, patched.text, "a second run changes nothing");
             assert!(again.changes.is_empty());
             let before = yaml::parse(text).expect("it was read");
             let after = yaml::parse(&patched.text).expect("it was written");
             assert_eq!(before.len(), after.len(), "as many documents as before");
-            assert_eq!(patched.text == text, patched.changes.is_empty() && patched.mounts == 0);
+            assert_eq!(
+                patched.text == text,
+                patched.changes.is_empty() && patched.mounts == 0
+            );
         }
     }
 });
