@@ -97,8 +97,12 @@ def binary(name):
     return pathlib.Path(built.stdout.strip(), name)
 
 
+# Ports that were handed out: whoever got one may not listen on it yet.
+_given = set()
+
+
 def free_ports(count):
-    """Ports of 127.0.0.1 that nothing listens on; all different."""
+    """Ports of 127.0.0.1 that nothing listens on; no port is given twice."""
     found = []
     while len(found) < count:
         # Those that the system itself gives away begin at 32768: a client may get one of them before the server does.
@@ -109,7 +113,8 @@ def free_ports(count):
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in found:
+        if port not in _given:
+            _given.add(port)
             found.append(port)
     return found
 
