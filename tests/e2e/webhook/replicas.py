@@ -1,7 +1,7 @@
 """Replicas of the webhook as processes, and the objects that register them."""
 
+import contextlib
 import itertools
-import json
 import os
 import socket
 import threading
@@ -113,10 +113,8 @@ class Balancer:
         except OSError:
             pass
         for each in (source, sink):
-            try:
+            with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 def manifest(kinds=None):

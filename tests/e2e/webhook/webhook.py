@@ -11,7 +11,6 @@ import threading
 import time
 
 import yaml
-from harness import Checks, ControlPlane, irsa, working_folder
 from replicas import (
     NAME,
     NAMESPACE,
@@ -25,6 +24,8 @@ from replicas import (
     registration,
     role_of,
 )
+
+from harness import Checks, ControlPlane, irsa, working_folder
 
 MOUNT = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 CONFIGURATION = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{NAME}"
@@ -56,9 +57,7 @@ def main():
 
 
 # Short lives, so that a certificate is renewed and a CA changed while the test looks on.
-CERTIFICATES = (
-    "--shutdown-delay=1s",
-    "--certificate-life=9s", "--ca-life=40s", "--ca-overlap=4s", "--certificate-interval=500ms")
+CERTIFICATES = ("--shutdown-delay=1s", "--certificate-life=9s", "--ca-life=40s", "--ca-overlap=4s", "--certificate-interval=500ms")
 
 
 def not_registered(checks, replica):
@@ -121,7 +120,10 @@ def refusals(checks, client, replica):
     checks.contains("another warning", str(answer.headers.get_all("Warning")), "aws-iam-token")
 
     events = "/apis/events.k8s.io/v1/namespaces/default/events"
-    reasons = lambda: {each["reason"] for each in client.get(events)["items"] if each["regarding"].get("name") == "reader"}
+
+    def reasons():
+        return {each["reason"] for each in client.get(events)["items"] if each["regarding"].get("name") == "reader"}
+
     eventually("Events", lambda: {"MountPathTaken", "TokenVolumeTaken"} <= reasons(), 10)
     checks.true("Events on the service account", {"MountPathTaken", "TokenVolumeTaken"} <= reasons(), reasons())
     before = len(client.get(events)["items"])
@@ -160,22 +162,23 @@ def config_map(checks, client, plane, work):
     """A replica with the ConfigMap and the file, asked without an API server in between."""
     file = work / "identities.json"
     file.write_text(json.dumps({"identities": [{"namespace": "default", "serviceAccount": "agent"}]}))
-    replica = Replica(
-        plane, work, "mapped", ("--watch-config-map", f"--watch-container-credentials-config={file}", *CERTIFICATES)
-    )
+    replica = Replica(plane, work, "mapped", ("--watch-config-map", f"--watch-container-credentials-config={file}", *CERTIFICATES))
     try:
         client.apply(account("agent"))
         client.apply(account("mapped-1"))
-        config = lambda entries: client.apply({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": NAME, "namespace": NAMESPACE},
-            "data": {"config": json.dumps(entries) if isinstance(entries, dict) else entries},
-        })
+
+        def config(entries):
+            text = json.dumps(entries) if isinstance(entries, dict) else entries
+            place = {"name": NAME, "namespace": NAMESPACE}
+            client.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": {"config": text}})
+
         config({"def*/mapped-*": {"RoleARN": ROLE, "TokenExpiration": 300}})
         eventually("the mapped replica", replica.ready)
+
         # Certificates of a replica that is not in the configuration are checked by nobody but us.
-        ask = lambda name: reviewed(replica, pod("p", name))
+        def ask(name):
+            return reviewed(replica, pod("p", name))
+
         eventually("the entry", lambda: ask("mapped-1"), 10)
         volume = ask("mapped-1")[0]["value"][0]["projected"]["sources"][0]["serviceAccountToken"]
         checks.equal("a pattern matches and its expiration is raised", 600, volume["expirationSeconds"])
