@@ -41,7 +41,7 @@ pub struct Args {
     #[command(flatten)]
     pub document: DocumentArgs,
     /// Where to: dir:PATH, the directory that is served at the issuer URL, or s3://BUCKET[/PREFIX]; in S3 the issuer
-    /// URL need not be given: it is then https://BUCKET.s3.REGION.amazonaws.com/PREFIX
+    /// URL need not be given: it is then that of the bucket in its Region, BUCKET.s3.REGION.amazonaws.com/PREFIX
     #[arg(long, value_name = "TARGET", value_parser = Target::parse)]
     pub to: Target,
     /// Key files and certificates in PEM, and directories of *.pub files: all keys to be published

@@ -3,7 +3,7 @@
 //! **Guarantee.** With a grace period, a pod whose service account was annotated before the pod was created gets its
 //! role, however late the watch is: an account that the watch has not seen, or has seen without a role, is read past
 //! every cache after the request came in. **Caveat.** A role that was *changed* a moment ago may be the old one, and
-//! an account without role is read only while few others are: the watch answers beyond [`CONFIRMATIONS`].
+//! an account without role is read only while few others are: the watch answers beyond `CONFIRMATIONS`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
