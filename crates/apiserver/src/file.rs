@@ -188,7 +188,9 @@ impl Backups {
             source,
         };
         fs::create_dir_all(&directory).map_err(fail)?;
-        let number = self.numbers(&file)?.last().map_or(1, |last| last + 1);
+        // A run that was killed may have left one half of a pair: its number is not free.
+        let taken = self.numbers(&file, &["json", "yaml"])?;
+        let number = taken.last().map_or(1, |last| last + 1);
         let record = Record {
             schema: 1,
             file,
@@ -211,7 +213,11 @@ impl Backups {
             file: file.clone(),
             directory: self.directory.clone(),
         };
-        let number = self.numbers(&file)?.last().copied().ok_or_else(none)?;
+        let number = self
+            .numbers(&file, &["json"])?
+            .last()
+            .copied()
+            .ok_or_else(none)?;
         let path = directory.join(format!("{number:04}.json"));
         let text = read(&path)?;
         let record: Record = serde_json::from_str(&text).map_err(|source| FileError::Record {
@@ -239,7 +245,7 @@ impl Backups {
     }
 
     /// The changes of a file that are on record, oldest first.
-    fn numbers(&self, file: &Path) -> Result<Vec<u32>, FileError> {
+    fn numbers(&self, file: &Path, suffixes: &[&str]) -> Result<Vec<u32>, FileError> {
         let directory = self.of(file);
         let entries = match fs::read_dir(&directory) {
             Ok(entries) => entries,
@@ -254,13 +260,9 @@ impl Backups {
         };
         let mut numbers: Vec<u32> = entries
             .filter_map(|entry| {
-                entry
-                    .ok()?
-                    .file_name()
-                    .to_str()?
-                    .strip_suffix(".json")?
-                    .parse()
-                    .ok()
+                let name = entry.ok()?.file_name();
+                let (number, suffix) = name.to_str()?.split_once('.')?;
+                suffixes.contains(&suffix).then(|| number.parse().ok())?
             })
             .collect();
         numbers.sort_unstable();
@@ -349,6 +351,14 @@ mod tests {
             saved.forget().unwrap();
             assert_eq!(read(&file).unwrap(), expected);
         }
+        // Killed between the copy and its record.
+        fs::write(
+            backups.of(&absolute(&file).unwrap()).join("0001.yaml"),
+            "half",
+        )
+        .unwrap();
+        backups.save(&file, "one\r\n", "two", "test").unwrap();
+        backups.last(&file, "two").unwrap().forget().unwrap();
         assert!(matches!(
             backups.last(&file, "one\r\n"),
             Err(FileError::NoBackup { .. })

@@ -155,6 +155,16 @@ pub enum BucketError {
         /// Which.
         sid: &'static str,
     },
+    /// A statement that Block Public Access holds back now would open more than the documents.
+    #[error(
+        "the policy of bucket \"{bucket}\" has the statement \"{sid}\", which would make more than the documents public"
+    )]
+    OpensMore {
+        /// Whose.
+        bucket: BucketName,
+        /// Which.
+        sid: String,
+    },
     /// Too many issuers in one bucket.
     #[error(
         "the policy of bucket \"{bucket}\" would have {bytes} bytes, expected at most {MAX_POLICY_BYTES}"
@@ -174,6 +184,9 @@ impl Explain for BucketError {
             Self::Foreign(_) => "nothing was changed; if it is yours and may be made readable as the plan says, add --adopt-bucket".into(),
             Self::PolicyText { bucket, .. } | Self::PolicyShape(bucket) => {
                 format!("look at it: aws s3api get-bucket-policy --bucket {bucket}")
+            }
+            Self::OpensMore { .. } => {
+                "Block Public Access was not changed: remove that statement first, or use a bucket of its own for the documents".into()
             }
             Self::StatementTaken { sid, .. } => format!("give that statement another Sid than {sid:?}"),
             Self::PolicyTooLarge { .. } => {
@@ -223,6 +236,9 @@ pub fn plan(
     }
     let block = block(&wanted.access, state.block);
     if block != state.block {
+        if wanted.access == Access::Policy {
+            policy::nothing_else_becomes_public(wanted, state.policy.as_deref())?;
+        }
         changes.push(BucketChange::Block(block));
     }
     changes.extend(policy::plan(wanted, state.policy.as_deref())?);

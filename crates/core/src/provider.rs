@@ -235,6 +235,8 @@ pub fn plan(
     let tags: BTreeMap<_, _> = wanted
         .tags
         .iter()
+        // What somebody else made stays theirs: the tag that lets us delete it is given at its creation only.
+        .filter(|(key, _)| *key != crate::bucket::OWNER_TAG.0)
         .filter(|(key, value)| state.tags.get(*key) != Some(value))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();

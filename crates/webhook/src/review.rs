@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use irsa_core::token::claims::ServiceAccount;
 use serde_json::value::RawValue;
 
 use crate::decision::{self, Injection, Known};
@@ -146,7 +147,10 @@ impl<'a> Review<'a> {
     /// The namespace is that of the request: what the object says was written by whoever made it.
     pub fn service_account(&self) -> Option<(&str, &str)> {
         let name = self.pod.as_ref()?.service_account();
-        (!name.is_empty()).then_some((self.namespace.0.as_ref(), name))
+        let namespace = self.namespace.0.as_ref();
+        // Both go into the path of a request: what Kubernetes would not accept as a name is looked up nowhere.
+        let named = ServiceAccount::parse(&format!("{namespace}/{name}")).is_ok();
+        named.then_some((namespace, name))
     }
 
     /// The pod, if the request creates one.

@@ -134,6 +134,13 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             "irsa apiserver patch --phase new FILE",
         ));
     }
+    let removing = !args.remove_issuer.is_empty() || !args.remove_key_file.is_empty();
+    if removing != (args.phase == PhaseArg::Retire) {
+        return Err(Failure::usage(
+            "what is named for removal and phase retire belong together",
+            "use --phase retire with --remove-issuer URL or --remove-key-file PATH, when no token of it is alive",
+        ));
+    }
     context.block_on(async {
         let report = roll_out(args, context).await?;
         context.print(&report)?;

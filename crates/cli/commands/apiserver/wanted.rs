@@ -24,6 +24,9 @@ pub struct WantedArgs {
     /// Audience for kube-apiserver to accept besides those in force (several: repeat it)
     #[arg(long, value_name = "AUDIENCE", value_parser = audience)]
     pub api_audience: Vec<String>,
+    /// Whether the section of the configuration file is passed over: a rotation names every key itself.
+    #[arg(skip)]
+    pub alone: bool,
 }
 
 impl WantedArgs {
@@ -40,8 +43,13 @@ impl WantedArgs {
             key_file,
             signing_key_file,
             api_audience,
+            alone,
         } = self;
-        let section = context.config.apiserver.clone();
+        let section = if alone {
+            ApiserverSection::default()
+        } else {
+            context.config.apiserver.clone()
+        };
         let file_issuer = section
             .issuer
             .or_else(|| match context.config.issuers.as_slice() {

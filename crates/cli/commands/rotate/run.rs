@@ -321,6 +321,7 @@ fn on_node<'a>(
         key_file: Vec::new(),
         signing_key_file: None,
         api_audience: Vec::new(),
+        alone: true,
     };
     Ok(Some(Node {
         server: here,

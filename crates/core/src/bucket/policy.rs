@@ -61,6 +61,48 @@ pub(super) fn plan(
     Ok(Some(BucketChange::Policy { json, readable }))
 }
 
+/// Refuses when opening the bucket to our statement would open it to another one too.
+pub(super) fn nothing_else_becomes_public(
+    wanted: &BucketWanted,
+    policy: Option<&str>,
+) -> Result<(), BucketError> {
+    let Some(Ok(mut document)) = policy.map(|text| strict_json::parse(text.as_bytes())) else {
+        return Ok(());
+    };
+    let text = |statement: &Value, key| {
+        statement
+            .get(key)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    for statement in statements(&mut document).into_iter().flatten() {
+        let sid = text(statement, "Sid").unwrap_or_default();
+        let wide = statement
+            .get("Resource")
+            .is_none_or(|resource| resource.to_string().contains('*'));
+        let ours = sid == READ_SID && !wide;
+        let allows = text(statement, "Effect").as_deref() == Some("Allow");
+        if allows && !ours && is_public(statement.get("Principal")) {
+            return Err(BucketError::OpensMore {
+                bucket: wanted.bucket.clone(),
+                sid,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a principal is everybody; one that excludes somebody (`NotPrincipal`) is too.
+fn is_public(principal: Option<&Value>) -> bool {
+    match principal {
+        None => true,
+        Some(Value::String(one)) => one == "*",
+        Some(Value::Array(many)) => many.iter().any(|one| one == "*"),
+        Some(Value::Object(kinds)) => is_public(kinds.get("AWS").or(Some(&Value::Null))),
+        Some(_) => false,
+    }
+}
+
 fn read_statement(wanted: &BucketWanted) -> (&'static str, Value) {
     match &wanted.access {
         Access::CloudFront { distribution } => (

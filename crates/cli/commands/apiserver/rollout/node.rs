@@ -15,6 +15,7 @@ use irsa_apiserver::plan::{Phase, Wanted};
 use irsa_apiserver::rollout::{self, Goal, Hold};
 use irsa_core::block::KeyFile;
 use irsa_core::kid::Kid;
+use irsa_core::private::PrivateKeyPem;
 use irsa_core::token::claims::{ServiceAccount, TokenRequest};
 use irsa_issuer::keyfile;
 use irsa_issuer::sign::{Signer, random_uuid};
@@ -37,6 +38,8 @@ pub(super) struct Node {
     peers: Vec<ApiServer>,
     api_server: File,
     manager: Option<File>,
+    /// The key that kube-controller-manager signs with now.
+    manager_kid: Option<Kid>,
     goal: Goal,
     account: ServiceAccount,
     allow_single: bool,
@@ -167,13 +170,19 @@ impl Node {
             .with_file_name("kube-controller-manager.yaml");
         let manager = controller_manager_manifest.or_else(|| beside.exists().then_some(beside));
         let manager = if let Some(path) = manager {
-            Some(File::read(path, Role::ControllerManager, &wanted, phase)?.0)
+            Some(File::read(path, Role::ControllerManager, &wanted, phase)?)
         } else {
             report::warning(
                 "no manifest of kube-controller-manager: it goes on signing tokens of legacy Secrets with its own key",
             );
             None
         };
+        let manager_kid = manager.as_ref().and_then(|(_, flags, mounted)| {
+            let path = mounted.on_host(&root, flags.value(Flag::PrivateKeyFile)?)?;
+            let key = PrivateKeyPem::parse(&keyfile::read(&path).ok()?).ok()?;
+            Some(key.public_key().kid())
+        });
+        let manager = manager.map(|(file, _, _)| file);
         let read = |file: &str| sources.find(file).or_else(|| mounted.on_host(&root, file));
         let current = flags
             .value(Flag::SigningKeyFile)
@@ -203,6 +212,7 @@ impl Node {
             peers,
             api_server,
             manager,
+            manager_kid,
             goal,
             account: cluster.service_account,
             allow_single,
@@ -232,6 +242,17 @@ impl Node {
                 }
             }
             Phase::Retire => {
+                if let Some(kid) = self
+                    .manager_kid
+                    .as_ref()
+                    .filter(|kid| self.goal.gone.contains(kid))
+                {
+                    return Err(Hold::StillSigns {
+                        server: "kube-controller-manager of this node".to_owned(),
+                        what: format!("key {kid}"),
+                    }
+                    .into());
+                }
                 for server in all {
                     let token = server.mint(&self.account, &[]).await?;
                     rollout::has_stopped_signing(
@@ -306,7 +327,14 @@ impl Node {
                 ));
                 continue;
             };
-            rollout::accepts(peer.url(), &review)?;
+            if let Err(hold) = rollout::accepts(peer.url(), &review) {
+                return Err(wait::WaitError::Refused {
+                    server: self.server.url().to_owned(),
+                    manifest: self.api_server.path.clone(),
+                    hold,
+                }
+                .into());
+            }
             proved.push(format!(
                 "{} accepts what {} signs",
                 peer.url(),
@@ -450,7 +478,7 @@ fn canary(signing: Option<&Path>, flags: &TokenFlags) -> Result<Option<Canary>, 
         return Ok(None);
     };
     // kube-apiserver's own file: its mode is its owner's business here.
-    let key = irsa_core::private::PrivateKeyPem::parse(&keyfile::read(path)?)?;
+    let key = PrivateKeyPem::parse(&keyfile::read(path)?)?;
     Ok(Some(Canary {
         signer: Signer::new(&key)?,
         audience: flags.audiences().first().cloned().unwrap_or_default(),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use irsa_apiserver::file::Backups;
-use irsa_apiserver::live::ApiServer;
+use irsa_apiserver::live::{ApiServer, Review};
 use irsa_apiserver::plan::Phase;
 use irsa_apiserver::rollout::{self, Missing, Seen};
 use irsa_core::explain::Explain;
@@ -45,6 +45,16 @@ pub(super) enum WaitError {
         /// What is missing.
         missing: Missing,
     },
+    /// Another server refuses what this one signs now.
+    #[error("{server} has its new flags, and {hold}")]
+    Refused {
+        /// Which server.
+        server: String,
+        /// Its manifest.
+        manifest: std::path::PathBuf,
+        /// Who refuses it, and why.
+        hold: rollout::Hold,
+    },
     /// kube-controller-manager was not seen to restart.
     #[error(
         "kube-controller-manager at {address} was not seen to restart and be healthy in time; its manifest was put back"
@@ -64,6 +74,9 @@ impl Explain for WaitError {
             Self::PutBack { .. } => "see the log of the API server's last container (crictl logs), mend the cause and run it again".into(),
             Self::StillIll { .. } => "see the kubelet's and the API server's logs on this node at once; the manifest is as it was before".into(),
             Self::NotShown { .. } => "see the log of the API server; does the kubelet read this manifest directory?".into(),
+            Self::Refused { manifest, .. } => {
+                format!("tokens of this node are refused there: go back at once with irsa apiserver revert {}", manifest.display())
+            }
             Self::Manager { .. } => {
                 "the API server has its new state and stays there; see the kubelet's log, then run it again for kube-controller-manager".into()
             }
@@ -110,10 +123,22 @@ async fn observe(node: &Node, server: &ApiServer) -> Seen {
     if node.goal().phase == Phase::Sign {
         seen.token = server.mint(node.account(), &[]).await.ok();
     }
-    if node.goal().phase != Phase::Retire
-        && let Ok(Some(token)) = node.canary(server).await
-    {
-        seen.canary = server.review(&token).await.ok();
+    if node.goal().phase != Phase::Retire {
+        let no = |error: String| Review {
+            authenticated: false,
+            error: Some(error),
+        };
+        seen.canary = match node.canary(server).await {
+            Ok(None) => None,
+            Ok(Some(token)) => Some(
+                server
+                    .review(&token)
+                    .await
+                    .unwrap_or_else(|error| no(error.to_string())),
+            ),
+            // What could not be asked was not seen.
+            Err(error) => Some(no(error.message())),
+        };
     }
     seen
 }
