@@ -129,15 +129,13 @@ fn token_volume(
 
 /// The label of the container credentials mode, if it is missing.
 fn label(pod: &Pod<'_>) -> Option<Operation> {
-    let labels = pod
-        .metadata
-        .as_ref()
-        .and_then(|metadata| metadata.labels.as_ref());
-    if labels.is_none() {
-        return Some(add(
-            "/metadata/labels",
-            json!({CONTAINER_CREDENTIALS_LABEL: ENABLED}),
-        ));
+    let labels = json!({CONTAINER_CREDENTIALS_LABEL: ENABLED});
+    // No API server sends a pod without metadata; a patch must not name a place below what is not there all the same.
+    let Some(metadata) = &pod.metadata else {
+        return Some(add("/metadata", json!({"labels": labels})));
+    };
+    if metadata.labels.is_none() {
+        return Some(add("/metadata/labels", labels));
     }
     let key = CONTAINER_CREDENTIALS_LABEL.replace('/', "~1");
     (pod.label(CONTAINER_CREDENTIALS_LABEL) != Some(ENABLED))

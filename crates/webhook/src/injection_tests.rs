@@ -509,6 +509,14 @@ fn d1_d2_empty_lists_and_maps() {
         applied["metadata"]["labels"],
         json!({"eks.amazonaws.com/pod-identity": "enabled"})
     );
+    // Found by the fuzzer: no metadata at all.
+    given.as_object_mut().unwrap().remove("metadata");
+    let (applied, paths, _) = Setup::agent(&[]).apply(&given);
+    assert_eq!(paths[0], "/metadata");
+    assert_eq!(
+        applied["metadata"],
+        json!({"labels": {"eks.amazonaws.com/pod-identity": "enabled"}})
+    );
     let given = pod(json!({"containers": [container(json!({"env": [], "volumeMounts": []}))]}));
     let (applied, paths, _) = Setup::role(R).apply(&given);
     assert_eq!(paths[3], "/spec/containers/0/volumeMounts/-");
