@@ -17,7 +17,7 @@ use std::str::FromStr;
 use irsa_core::explain::Explain;
 use serde_json::Value;
 
-use crate::component::{Component, ComponentError};
+use crate::component::{Component, ComponentError, Role};
 
 /// A way in which clusters are set up, each with a file format of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,6 +183,22 @@ fn type_of(document: &Value) -> Option<(&str, &str)> {
         document.get("apiVersion")?.as_str()?,
         document.get("kind")?.as_str()?,
     ))
+}
+
+/// The one document of a file that is of a distribution. Two would leave it open which one is meant.
+fn the_only(
+    documents: &[Value],
+    recognise: fn(&Value, &FilePath) -> Option<String>,
+) -> Result<(usize, &Value), ComponentError> {
+    let mut found = documents
+        .iter()
+        .enumerate()
+        .filter(|(_, document)| recognise(document, FilePath::new("")).is_some());
+    let one = found.next().ok_or(ComponentError::None)?;
+    match found.next() {
+        None => Ok(one),
+        Some(_) => Err(ComponentError::Twice(Role::ApiServer)),
+    }
 }
 
 /// Evidence of the usual kind: a document of this group and kind.

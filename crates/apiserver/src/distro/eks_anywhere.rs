@@ -40,14 +40,7 @@ fn recognise(document: &Value, _: &FilePath) -> Option<String> {
 }
 
 fn components(documents: &[Value]) -> Result<Vec<Component>, ComponentError> {
-    let mut clusters = documents
-        .iter()
-        .enumerate()
-        .filter(|(_, document)| recognise(document, FilePath::new("")).is_some());
-    let (index, document) = clusters.next().ok_or(ComponentError::None)?;
-    if clusters.next().is_some() {
-        return Err(ComponentError::Twice(Role::ApiServer));
-    }
+    let (index, document) = super::the_only(documents, recognise)?;
     let extra = Path::keys(["spec", "controlPlaneConfiguration", "apiServerExtraArgs"]);
     let pod_iam = Path::keys(["spec", "podIamConfig"]);
     let fields = Shape::Fields {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::kubeadm_config::{Form, MOUNTED, cluster_configuration};
 use super::{Distro, Knowledge};
-use crate::component::{Component, ComponentError, InnerPath, Place, Role};
+use crate::component::{Component, ComponentError, InnerPath, Place};
 use crate::edit::Path;
 use crate::mounts::Mounts;
 use crate::yaml;
@@ -31,14 +31,7 @@ fn recognise(document: &Value, _: &FilePath) -> Option<String> {
 }
 
 fn components(documents: &[Value]) -> Result<Vec<Component>, ComponentError> {
-    let mut clusters = documents
-        .iter()
-        .enumerate()
-        .filter(|(_, document)| recognise(document, FilePath::new("")).is_some());
-    let (index, document) = clusters.next().ok_or(ComponentError::None)?;
-    if clusters.next().is_some() {
-        return Err(ComponentError::Twice(Role::ApiServer));
-    }
+    let (index, document) = super::the_only(documents, recognise)?;
     let patches = Path::keys(["kubeadmConfigPatches"]);
     let mut found = texts(document, index, &patches)?;
     if found.is_empty() {

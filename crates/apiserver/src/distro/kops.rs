@@ -53,14 +53,7 @@ fn recognise(document: &Value, _: &FilePath) -> Option<String> {
 }
 
 fn components(documents: &[Value]) -> Result<Vec<Component>, ComponentError> {
-    let mut clusters = documents
-        .iter()
-        .enumerate()
-        .filter(|(_, document)| recognise(document, FilePath::new("")).is_some());
-    let (index, _) = clusters.next().ok_or(ComponentError::None)?;
-    if clusters.next().is_some() {
-        return Err(ComponentError::Twice(Role::ApiServer));
-    }
+    let (index, _) = super::the_only(documents, recognise)?;
     Ok(vec![Component {
         role: Role::ApiServer,
         place: Place::Document(index),

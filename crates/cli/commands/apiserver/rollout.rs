@@ -1,5 +1,6 @@
 //! `irsa apiserver rollout`.
 
+mod keys;
 mod node;
 mod wait;
 

@@ -1,6 +1,5 @@
 //! One control-plane node: what its manifests say, what they shall say, and who else is there.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,10 +9,8 @@ use irsa_apiserver::file::{self, Backups};
 use irsa_apiserver::flags::{Flag, TokenFlags};
 use irsa_apiserver::live::ApiServer;
 use irsa_apiserver::patch::{Manifest, Patched};
-use irsa_apiserver::place::Access;
 use irsa_apiserver::plan::{Phase, Wanted};
 use irsa_apiserver::rollout::{self, Goal, Hold};
-use irsa_core::block::KeyFile;
 use irsa_core::kid::Kid;
 use irsa_core::private::PrivateKeyPem;
 use irsa_core::token::claims::{ServiceAccount, TokenRequest};
@@ -24,6 +21,7 @@ use serde_json::Value;
 
 use super::super::about;
 use super::super::servers::below;
+use super::keys::{Key, Sources, kids};
 use super::{Args, diff, wait};
 use crate::context::Context;
 use crate::report::{self, Failure};
@@ -55,14 +53,6 @@ struct File {
     /// Where its component answers.
     port: u16,
     host: String,
-}
-
-/// A key to place.
-pub(super) struct Key {
-    pub(super) source: PathBuf,
-    pub(super) directory: PathBuf,
-    pub(super) private: bool,
-    pub(super) access: Access,
 }
 
 /// A key that makes tokens as this node is going to sign them.
@@ -397,80 +387,6 @@ impl Node {
         };
         Ok(Some(signer.token(&request.to_bytes())?))
     }
-}
-
-/// The keys that are to be placed, and what kube-apiserver will call them.
-struct Sources {
-    public: Vec<PathBuf>,
-    private: Option<PathBuf>,
-    directory: String,
-}
-
-impl Sources {
-    /// Adds the keys to what is wanted, by the paths at which they are going to be seen.
-    fn name(&self, wanted: &mut Wanted) -> Result<(), Failure> {
-        for file in &self.public {
-            wanted.key_files.push(self.placed(file)?);
-        }
-        if let Some(file) = &self.private {
-            wanted.signing_key_file = Some(self.placed(file)?);
-        }
-        Ok(())
-    }
-
-    fn placed(&self, file: &Path) -> Result<String, Failure> {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let path = format!("{}/{name}", self.directory.trim_end_matches('/'));
-        super::super::wanted::path(&path)
-            .map_err(|reason| Failure::usage(format!("\"{path}\" cannot be a key file"), reason))
-    }
-
-    /// The source of a file that is not placed yet.
-    fn find(&self, file: &str) -> Option<PathBuf> {
-        let all = self.public.iter().chain(&self.private);
-        let placed = |source: &&PathBuf| self.placed(source).is_ok_and(|path| path == file);
-        all.clone().find(placed).cloned()
-    }
-
-    fn keys(&self, root: &Path, like: &Path) -> Vec<Key> {
-        let directory = below(root, &self.directory);
-        let key = |source: &PathBuf, private| Key {
-            source: source.clone(),
-            directory: directory.clone(),
-            private,
-            access: Access::like(like),
-        };
-        let public = self.public.iter().map(|source| key(source, false));
-        public
-            .chain(self.private.iter().map(|source| key(source, true)))
-            .collect()
-    }
-}
-
-/// The kids in some of kube-apiserver's files.
-fn kids(
-    files: &[String],
-    read: impl Fn(&str) -> Option<PathBuf>,
-) -> Result<BTreeSet<Kid>, Failure> {
-    let mut found = BTreeSet::new();
-    for file in files {
-        let Some(path) = read(file) else {
-            return Err(Failure::usage(
-                format!("\"{file}\" is not visible to kube-apiserver"),
-                "place it with --place-key FILE, or name a file below a directory that the manifest mounts",
-            ));
-        };
-        let keys = KeyFile::parse(&keyfile::read(&path)?)
-            .apiserver_keys()
-            .map_err(|error| {
-                Failure::usage(
-                    format!("{}: {error}", path.display()),
-                    "irsa keys inspect FILE shows what each block of the file is",
-                )
-            })?;
-        found.extend(keys.into_iter().map(|(_, key)| key.kid()));
-    }
-    Ok(found)
 }
 
 fn canary(signing: Option<&Path>, flags: &TokenFlags) -> Result<Option<Canary>, Failure> {
