@@ -148,8 +148,9 @@ fn listen_config(
                 .unwrap_or_else(|| everywhere(serving.metrics_port)),
         ),
         policy: policy(certificate)?,
+        client_ca: certificate.client_ca.clone(),
+        limits: serve::limits(),
         shutdown_delay: serving.shutdown_delay,
-        drain: DRAIN,
     })
 }
 
@@ -361,8 +362,6 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-/// As upstream drains.
-const DRAIN: Duration = Duration::from_secs(10);
 const FILE_INTERVAL: Duration = Duration::from_secs(2);
 /// Reviews are short; more threads only cost memory.
 const MAX_THREADS: usize = 4;

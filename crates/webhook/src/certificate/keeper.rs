@@ -17,7 +17,7 @@ use super::plan::{self, Policy, Step, next_step};
 use super::record::{Authority, Record, Trusted};
 use super::secret::{self, SecretStore};
 use crate::metrics::Metrics;
-use crate::serve::{Served, State};
+use crate::serve::{self, Served, State};
 
 /// What the keeper keeps.
 #[derive(Debug, Clone)]
@@ -274,7 +274,8 @@ impl Keeper {
             made,
             expires,
         } = make::leaf(authority, &self.names(), &self.config.policy, now)?;
-        self.served.take(
+        serve::take(
+            &self.served,
             "the webhook's own certificate",
             chain.as_bytes(),
             key.as_bytes(),
