@@ -55,7 +55,7 @@ impl<R: Responder> Side<R> {
         }
         let mut sweeping = JoinSet::new();
         sweeping.spawn(sweep(Arc::clone(&registry)));
-        // these tasks never return: one that does has panicked
+        // these tasks never return: one that does has panicked, or the runtime ends
         let stopped = tokio::select! {
             _ = stop => None,
             Some(ended) = accepting.join_next() => ended.err(),
@@ -65,7 +65,7 @@ impl<R: Responder> Side<R> {
         while accepting.join_next().await.is_some() {}
         let in_time = drain(&registry, self.limits.drain_timeout).await;
         sweeping.shutdown().await;
-        stopped.map_or(Ok(in_time), Err)
+        stopped.filter(JoinError::is_panic).map_or(Ok(in_time), Err)
     }
 }
 

@@ -101,7 +101,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         return crate::commands::version::run(crate::commands::version::Args {}, context);
     }
     start_logging(&klog, context)?;
-    let settings = injection.settings()?;
+    let (serving, certificate) = (serving.over(context), certificate.over(context));
+    let settings = injection.settings(context)?;
     let config = listen_config(&serving, &certificate)?;
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = Builder::new_multi_thread()

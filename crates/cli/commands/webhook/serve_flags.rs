@@ -169,7 +169,7 @@ pub struct KlogArgs {
 }
 
 /// Go's durations: `100ms`, `1m0s`, `1.5h`, and a bare `0`.
-fn go_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn go_duration(text: &str) -> Result<Duration, String> {
     let fail = || "write it like 100ms, 30s or 1m30s".to_owned();
     if text == "0" {
         return Ok(Duration::ZERO);
