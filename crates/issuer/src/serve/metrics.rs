@@ -10,13 +10,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use irsa_core::documents::DocumentName;
+use irsa_endpoint::CloseReason;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::registry::CloseReason;
 use super::site::{Issuer, STATUSES, SiteHandle};
 use latency::Latency;
 use source::SourceLooks;
