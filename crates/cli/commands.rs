@@ -5,6 +5,7 @@ pub mod completions;
 pub mod config_show;
 pub mod connector;
 pub mod discovery;
+pub mod doctor;
 pub mod iam;
 pub mod jwks;
 pub mod keys;
@@ -39,6 +40,7 @@ pub enum Command {
     Keys(keys::Command),
     Jwks(jwks::Args),
     Discovery(discovery::Args),
+    Doctor(Box<doctor::Args>),
     Publish(Box<publish::Args>),
     Rotate(Box<rotate::Args>),
     Serve(Box<serve::Args>),
@@ -75,6 +77,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Keys(keys::Command::Inspect(args)) => keys::inspect::run(args, context),
         Command::Jwks(args) => jwks::run(args),
         Command::Discovery(args) => discovery::run(args, context),
+        Command::Doctor(args) => doctor::run(*args, context),
         Command::Publish(args) => publish::run(*args, context),
         Command::Rotate(args) => rotate::run(*args, context),
         Command::Serve(args) => serve::run(*args, context),
