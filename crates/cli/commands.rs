@@ -5,6 +5,7 @@ pub mod completions;
 pub mod config_show;
 pub mod connector;
 pub mod discovery;
+pub mod doctor;
 pub mod iam;
 pub mod jwks;
 pub mod keys;
@@ -39,6 +40,8 @@ pub enum Command {
     Jwks(Deferred<jwks::Args>),
     /// Print the discovery document of an issuer, on one line
     Discovery(Deferred<discovery::Args>),
+    /// Find out why AWS STS refuses a token, or whether it would
+    Doctor(Deferred<Box<doctor::Args>>),
     /// Put an issuer's documents where relying parties fetch them: into a directory, or into S3
     Publish(Deferred<Box<publish::Args>>),
     /// Rotate the signing key, one safe step at a time: for a cron job
@@ -85,6 +88,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Keys(Deferred(keys::Command::Inspect(args))) => keys::inspect::run(args, context),
         Command::Jwks(Deferred(args)) => jwks::run(args),
         Command::Discovery(Deferred(args)) => discovery::run(args, context),
+        Command::Doctor(Deferred(args)) => doctor::run(*args, context),
         Command::Publish(Deferred(args)) => publish::run(*args, context),
         Command::Rotate(Deferred(args)) => rotate::run(*args, context),
         Command::Serve(Deferred(args)) => serve::run(*args, context),
