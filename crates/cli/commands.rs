@@ -24,6 +24,7 @@ use irsa_issuer::keyset::LoadedKeys;
 
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::output::Format;
 use crate::report::{self, Failure};
 
 /// The commands: adding one is a file, a line here and a line in [`run`].
@@ -69,6 +70,13 @@ pub enum Command {
 
 /// Runs a command.
 pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    if context.output.value == Format::Svg && !draws(&command) {
+        // Before anything is done.
+        return Err(Failure::usage(
+            "this command draws no picture",
+            "use -o text or -o json; irsa rotate status draws one",
+        ));
+    }
     match command {
         Command::Quickstart(args) => quickstart::run(args, context),
         Command::Keys(keys::Command::Generate(args)) => keys::generate::run(args, context),
@@ -92,6 +100,14 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Version(args) => version::run(args, context),
         Command::Webhook(command) => webhook::run(command, context),
     }
+}
+
+/// Whether a command has a result to draw.
+fn draws(command: &Command) -> bool {
+    let Command::Rotate(args) = command else {
+        return false;
+    };
+    matches!(args.command, Some(rotate::Command::Status(_)))
 }
 
 /// Says where kube-apiserver would see fewer keys than we publish.
