@@ -18,6 +18,8 @@ mod canary;
 mod config;
 /// EKS Connector: what is refused without AWS, and the policies.
 mod connector;
+/// What a user installs: images, charts, units, rules, and the pages about them.
+mod deploy;
 /// The documentation agrees with the binary.
 mod docs;
 /// JWKS and discovery documents on standard output.

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use clap::ValueHint;
 use irsa_core::documents::DocumentName;
-use irsa_core::explain::Explain;
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::jwks::{Jwk, JwkSet};
 use irsa_issuer::relying_party::{RelyingParty, TIMEOUT};
