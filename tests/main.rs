@@ -38,6 +38,8 @@ mod quickstart;
 mod rotate;
 /// The long-running endpoint: reload, last-known-good, drain.
 mod serve;
+/// The status page: what is compared, shown, and kept from the public.
+mod status;
 /// CA thumbprints of files and servers.
 mod thumbprint;
 /// Tokens: minted, verified, explained.

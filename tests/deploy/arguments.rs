@@ -1,15 +1,13 @@
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 use irsa_cli::config::Config;
 use serde_json::Value;
 
-use super::{files, text, yaml};
+use super::{files, is_yet_to_come, text, yaml};
 use crate::util::{Home, repository};
 
 /// Demands that irsa takes a command line.
 fn taken(place: &str, words: &[String]) {
-    let first = words.first().map_or("", String::as_str);
-    if first == "bootstrap" && irsa_cli::Cli::command().find_subcommand(first).is_none() {
-        // The chart's part for it is off by default, and comes before the command.
+    if is_yet_to_come(words) {
         return;
     }
     let all = std::iter::once("irsa".to_owned()).chain(words.iter().cloned());

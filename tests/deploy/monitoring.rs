@@ -76,6 +76,13 @@ fn of_the_endpoint() -> String {
 fn of_the_webhook() -> String {
     let metrics = irsa_webhook::metrics::Metrics::default();
     metrics.request("POST", "/mutate", 200, Duration::from_millis(1));
+    // One of each label, so that the list has its name.
+    metrics.pod("web-identity");
+    metrics.note("reason");
+    metrics.live_read("result");
+    metrics.source_failed("source");
+    metrics.event("result");
+    metrics.certificate("result");
     let identities = Identities::new(
         None,
         "eks.amazonaws.com".into(),

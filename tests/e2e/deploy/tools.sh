@@ -28,7 +28,7 @@ build_helm() {
 
 # The program alone: the package would start a server.
 unpack_promtool() {
-    (cd "$1" && apt-get -qq download prometheus > /dev/null && dpkg -x prometheus_*.deb . && mv usr/bin/promtool . &&
+    (cd "$1" && apt-get -qq -o APT::Sandbox::User=root download prometheus > /dev/null && dpkg -x prometheus_*.deb . && mv usr/bin/promtool . &&
         rm -rf usr etc lib var ./*.deb)
 }
 
