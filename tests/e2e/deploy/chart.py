@@ -101,6 +101,8 @@ def refusals(checks):
         ("a flag that is no flag", [*alone, "--set", "issuer.enabled=false,webhook.flags[0]=nonsense"], "flags"),
         ("a rotation without nodes", [*alone, "--set", "issuer.enabled=false,rotation.enabled=true,rotation.issuer=https://h"],
          "rotation.nodes is empty"),
+        ("a key ring that each node has for itself", ["--values", CHART / "ci/rotation-values.yaml", "--set", "rotation.state=/var/lib/irsa/keys"],
+         "all nodes need the same key ring"),
         ("an unknown timer", [*alone, "--set", "issuer.enabled=false,rotation.timers.hours=3"], "timers"),
         ("bootstrap without configuration", [*alone, "--set", "issuer.enabled=false,bootstrap.enabled=true"],
          "bootstrap.config is empty"),
