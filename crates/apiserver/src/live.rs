@@ -4,6 +4,7 @@
 
 mod addresses;
 mod legacy;
+mod metrics;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use serde_json::{Value, json};
 
 use self::addresses::addresses;
 pub use self::legacy::LegacyToken;
+use self::metrics::stale_tokens;
+pub use self::metrics::start_instant;
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -181,6 +184,13 @@ impl ApiServer {
         Ok(start_instant(&self.get("/metrics").await?))
     }
 
+    /// Since when its process counts, in seconds since 1970, and how often it has met a client that never reads a new
+    /// token (`serviceaccount_stale_tokens_total`). A counter that is not there has not counted yet.
+    pub async fn stale_tokens(&self) -> Result<Option<(i64, u64)>, LiveError> {
+        let text = self.get("/metrics").await?;
+        Ok(stale_tokens(&text))
+    }
+
     /// A token signed by this server (`TokenRequest`), for its own audiences when none is given.
     pub async fn mint(
         &self,
@@ -332,12 +342,4 @@ impl ApiServer {
         let request = request.map_err(|error| fail(kube::Error::HttpError(error)))?;
         self.client.request_text(request).await.map_err(fail)
     }
-}
-
-/// When a process started, in seconds since 1970, from its metrics in Prometheus' text format.
-pub fn start_instant(metrics: &str) -> Option<f64> {
-    let mut values = metrics
-        .lines()
-        .filter_map(|line| line.strip_prefix("process_start_time_seconds "));
-    values.next()?.trim().parse().ok()
 }
