@@ -184,6 +184,11 @@ impl ApiServer {
         Ok(start_instant(&self.get("/metrics").await?))
     }
 
+    /// When its process started, in seconds since 1970, and how much CPU time it has used, in seconds.
+    pub async fn process(&self) -> Result<Option<(f64, f64)>, LiveError> {
+        Ok(metrics::process(&self.get("/metrics").await?))
+    }
+
     /// Since when its process counts, in seconds since 1970, and how often it has met a client that never reads a new
     /// token (`serviceaccount_stale_tokens_total`). A counter that is not there has not counted yet.
     pub async fn stale_tokens(&self) -> Result<Option<(i64, u64)>, LiveError> {

@@ -7,6 +7,14 @@ pub fn start_instant(metrics: &str) -> Option<f64> {
     value(metrics, "process_start_time_seconds")
 }
 
+/// When a process started, in seconds since 1970, and how much CPU time it has used, in seconds.
+pub(super) fn process(metrics: &str) -> Option<(f64, f64)> {
+    Some((
+        start_instant(metrics)?,
+        value(metrics, "process_cpu_seconds_total")?,
+    ))
+}
+
 /// When a process started, in seconds since 1970, and how many stale tokens it has met.
 pub(super) fn stale_tokens(metrics: &str) -> Option<(i64, u64)> {
     let whole = |name| Duration::try_from_secs_f64(value(metrics, name)?).ok();

@@ -1,8 +1,9 @@
 //! Which process answers: an address is only a name, and one API server may have several.
 //!
-//! Every kube-apiserver says in its metrics when its process started, to a hundredth of a second. Answers with the same
-//! instant are taken for one process. If two servers ever started in the same hundredth they are counted once, which
-//! only makes a rollout more careful.
+//! Every kube-apiserver says in its metrics when its process started, to a hundredth of a second, and how much CPU time
+//! it has used, which only grows. Two names are of one process only if the instants are the same and the CPU times of
+//! both, asked twice in turn, grow in the order of asking. Servers that were started at the same moment are told apart
+//! by the second.
 
 /// An API server that was asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,8 +12,25 @@ pub struct Asked {
     pub url: String,
     /// Whether it is ready, or why not.
     pub ready: Result<(), String>,
-    /// When its process started, in seconds since 1970.
-    pub started: Option<f64>,
+    /// Its process, if it says so.
+    pub process: Option<Process>,
+}
+
+/// A process by its metrics.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Process {
+    /// When it started, in seconds since 1970.
+    pub started: f64,
+    /// The CPU time that it had used when it was asked first and then once more, in seconds.
+    pub cpu: [f64; 2],
+}
+
+impl Process {
+    /// Whether another answer, asked for after this one both times, can be of the same process.
+    fn is(&self, later: &Self) -> bool {
+        let ([first, third], [second, fourth]) = (self.cpu, later.cpu);
+        same(self.started, later.started) && first <= second && second <= third && third <= fourth
+    }
 }
 
 /// What runs after a manifest was put back.
@@ -27,29 +45,29 @@ pub enum Back {
 }
 
 /// Of these servers, those that are healthy and certainly other processes than this node's and than each other; the
-/// rest with the reason why they do not count.
-pub fn distinct(own: f64, asked: &[Asked]) -> Vec<(String, Result<(), String>)> {
-    let mut known: Vec<(&str, f64)> = Vec::new();
+/// rest with the reason why they do not count. This node's own was asked first.
+pub fn distinct(own: &Process, asked: &[Asked]) -> Vec<(String, Result<(), String>)> {
+    let mut known: Vec<(&str, Process)> = Vec::new();
     let mut all = Vec::new();
     for Asked {
         url,
         ready,
-        started,
+        process,
     } in asked
     {
-        let verdict = match (ready, started) {
+        let verdict = match (ready, process) {
             (Err(why), _) => Err(why.clone()),
             (Ok(()), None) => Err(
                 "it does not say when it started, so it cannot be told from this node's own"
                     .to_owned(),
             ),
-            (Ok(()), Some(at)) if same(own, *at) => {
+            (Ok(()), Some(process)) if own.is(process) => {
                 Err("it is this node's own API server under another name".to_owned())
             }
-            (Ok(()), Some(at)) => {
-                let twin = known.iter().find(|(_, other)| same(*other, *at));
+            (Ok(()), Some(process)) => {
+                let twin = known.iter().find(|(_, other)| other.is(process));
                 let twin = twin.map(|(other, _)| format!("it is the same API server as {other}"));
-                known.push((url, *at));
+                known.push((url, *process));
                 twin.map_or(Ok(()), Err)
             }
         };
@@ -77,11 +95,15 @@ pub(super) fn same(one: f64, other: f64) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(url: &str, started: Option<f64>) -> Asked {
+    fn process(started: f64, cpu: [f64; 2]) -> Process {
+        Process { started, cpu }
+    }
+
+    fn asked(url: &str, process: Option<Process>) -> Asked {
         Asked {
             url: url.to_owned(),
             ready: Ok(()),
-            started,
+            process,
         }
     }
 
@@ -91,15 +113,23 @@ mod tests {
             ready: Err("no answer".into()),
             ..asked("https://d", None)
         };
+        let own = process(1000.25, [50.0, 50.2]);
         let all = [
-            asked("https://own-by-another-name", Some(1000.25)),
-            asked("https://a", Some(1000.26)),
-            asked("https://a-by-another-name", Some(1000.26)),
-            asked("https://b", Some(900.0)),
+            asked(
+                "https://own-by-another-name",
+                Some(process(1000.25, [50.0, 50.3])),
+            ),
+            asked("https://a", Some(process(1000.26, [70.0, 70.1]))),
+            asked(
+                "https://a-by-another-name",
+                Some(process(1000.26, [70.0, 70.1])),
+            ),
+            // Started in the same hundredth as this node's own, and another process.
+            asked("https://b", Some(process(1000.25, [42.0, 42.1]))),
             asked("https://silent", None),
             ill,
         ];
-        let found = distinct(1000.25, &all);
+        let found = distinct(&own, &all);
         let healthy: Vec<_> = found.iter().filter(|(_, end)| end.is_ok()).collect();
         let names: Vec<_> = healthy.iter().map(|(url, _)| url.as_str()).collect();
         assert_eq!(names, ["https://a", "https://b"]);

@@ -6,7 +6,7 @@ use irsa_apiserver::component::Role;
 use irsa_apiserver::flags::Flag;
 use irsa_apiserver::live::ApiServer;
 use irsa_apiserver::plan::{Phase, Wanted};
-use irsa_apiserver::rollout::{self, Asked, Goal, Hold};
+use irsa_apiserver::rollout::{self, Asked, Goal, Hold, Process};
 use irsa_core::kid::Kid;
 use irsa_core::private::PrivateKeyPem;
 use irsa_core::token::claims::ServiceAccount;
@@ -106,16 +106,14 @@ impl Node {
         self.server.ready().await?;
         let mut elsewhere = Vec::new();
         if self.api_server.changes() {
-            let own = self.server.started().await?;
-            let own = own.ok_or_else(|| silent(&self.server))?;
-            let asked = self.ask_peers().await;
-            let counted = rollout::distinct(own, &asked);
+            let (own, asked) = self.ask_all().await?;
+            let counted = rollout::distinct(&own, &asked);
             rollout::may_begin(&counted, self.allow_single)?;
             let others = asked
                 .iter()
                 .zip(&counted)
                 .filter(|(_, (_, end))| end.is_ok());
-            elsewhere.extend(others.filter_map(|(asked, _)| asked.started));
+            elsewhere.extend(others.filter_map(|(asked, _)| Some(asked.process?.started)));
         }
         if let Some((file, manager)) = &self.manager
             && file.changes()
@@ -127,16 +125,27 @@ impl Node {
         Ok(elsewhere)
     }
 
-    async fn ask_peers(&self) -> Vec<Asked> {
-        let mut asked = Vec::new();
+    /// This node's process and those of the others, all asked twice in one order.
+    async fn ask_all(&self) -> Result<(Process, Vec<Asked>), Failure> {
+        let silent = || silent(&self.server);
+        let own = self.server.process().await?.ok_or_else(silent)?;
+        let mut first = Vec::new();
         for peer in &self.peers {
+            let ready = peer.ready().await.map_err(|error| error.to_string());
+            first.push((peer, ready, peer.process().await.ok().flatten()));
+        }
+        let again = self.server.process().await?.ok_or_else(silent)?;
+        let mut asked = Vec::new();
+        for (peer, ready, before) in first {
+            let after = peer.process().await.ok().flatten();
+            let process = before.zip(after).map(between);
             asked.push(Asked {
                 url: peer.url().to_owned(),
-                ready: peer.ready().await.map_err(|error| error.to_string()),
-                started: peer.started().await.ok().flatten(),
+                ready,
+                process,
             });
         }
-        asked
+        Ok((between((own, again)), asked))
     }
 
     /// Whether every server accepts what is going to be signed, or has stopped signing with what is to go.
@@ -187,6 +196,13 @@ impl Node {
             account: &self.account,
             canary: self.canary.as_ref(),
         }
+    }
+}
+
+fn between(((started, before), (_, after)): ((f64, f64), (f64, f64))) -> Process {
+    Process {
+        started,
+        cpu: [before, after],
     }
 }
 
