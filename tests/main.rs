@@ -20,6 +20,8 @@ mod config;
 mod connector;
 /// The documentation agrees with the binary.
 mod docs;
+/// The doctor, on doubles of IAM, STS and S3.
+mod doctor;
 /// JWKS and discovery documents on standard output.
 mod documents;
 /// IAM without IAM: policies, lint, other tools' forms.
