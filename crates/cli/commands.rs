@@ -5,6 +5,7 @@ pub mod completions;
 pub mod config_show;
 pub mod connector;
 pub mod discovery;
+pub mod doctor;
 pub mod iam;
 pub mod jwks;
 pub mod keys;
@@ -25,6 +26,7 @@ use irsa_issuer::keyset::LoadedKeys;
 use crate::context::Context;
 use crate::deferred::Deferred;
 use crate::exit::Exit;
+use crate::output::Format;
 use crate::report::{self, Failure};
 
 /// The commands: adding one is a file, a line here with what the list of commands says of it, and a line in [`run`].
@@ -39,6 +41,8 @@ pub enum Command {
     Jwks(Deferred<jwks::Args>),
     /// Print the discovery document of an issuer, on one line
     Discovery(Deferred<discovery::Args>),
+    /// Find out why AWS STS refuses a token, or whether it would
+    Doctor(Deferred<Box<doctor::Args>>),
     /// Put an issuer's documents where relying parties fetch them: into a directory, or into S3
     Publish(Deferred<Box<publish::Args>>),
     /// Rotate the signing key, one safe step at a time: for a cron job
@@ -77,6 +81,13 @@ pub enum Command {
 
 /// Runs a command.
 pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    if context.output.value == Format::Svg && !draws(&command) {
+        // Before anything is done.
+        return Err(Failure::usage(
+            "this command draws no picture",
+            "use -o text or -o json; irsa rotate status draws one",
+        ));
+    }
     match command {
         Command::Quickstart(Deferred(args)) => quickstart::run(args, context),
         Command::Keys(Deferred(keys::Command::Generate(args))) => {
@@ -85,6 +96,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Keys(Deferred(keys::Command::Inspect(args))) => keys::inspect::run(args, context),
         Command::Jwks(Deferred(args)) => jwks::run(args),
         Command::Discovery(Deferred(args)) => discovery::run(args, context),
+        Command::Doctor(Deferred(args)) => doctor::run(*args, context),
         Command::Publish(Deferred(args)) => publish::run(*args, context),
         Command::Rotate(Deferred(args)) => rotate::run(*args, context),
         Command::Serve(Deferred(args)) => serve::run(*args, context),
@@ -106,6 +118,14 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Version(Deferred(args)) => version::run(args, context),
         Command::Webhook(Deferred(command)) => webhook::run(command, context),
     }
+}
+
+/// Whether a command has a result to draw.
+fn draws(command: &Command) -> bool {
+    let Command::Rotate(Deferred(args)) = command else {
+        return false;
+    };
+    matches!(args.command, Some(rotate::Command::Status(_)))
 }
 
 /// Says where kube-apiserver would see fewer keys than we publish.

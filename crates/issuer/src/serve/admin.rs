@@ -17,8 +17,8 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use irsa_endpoint::{Asker, Responder};
 
-use super::connection::Responder;
 use super::routes::Answer;
 use super::status::{self, POLICY, View};
 use super::{Metrics, SiteHandle};
@@ -33,7 +33,7 @@ pub(super) struct Admin {
 impl Responder for Admin {
     type Answer = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
-    fn respond(&self, request: &Request<Incoming>, _last: bool) -> Self::Answer {
+    fn respond(&self, request: Request<Incoming>, _asker: Asker) -> Self::Answer {
         let admin = self.clone();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         Box::pin(async move {

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use irsa_core::documents::DocumentName;
+use irsa_endpoint::CloseReason;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -17,7 +18,6 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncod
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::registry::CloseReason;
 use super::site::{Issuer, STATUSES, SiteHandle};
 use super::status::Board;
 use latency::Latency;

@@ -10,6 +10,9 @@ pub struct Limits {
     /// Connections at once; at the cap the longest silent one is ended for the newcomer. Clamped to the file
     /// descriptors that the process may have.
     pub max_connections: usize,
+    /// Connections of one [`Peer`](crate::Peer) at once; at the cap its own longest silent one makes room. Not for
+    /// endpoints whose clients share addresses.
+    pub max_connections_per_peer: usize,
     /// From the connection, or from the first byte of a later request, to the end of the request's header.
     /// An HTTP/2 connection must make its first request within it.
     pub header_timeout: Duration,
@@ -17,15 +20,16 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// From the connection to the end of the TLS handshake.
     pub handshake_timeout: Duration,
-    /// From a request to its response taken by the kernel: bounds a client that does not read.
+    /// From a request, or from another one's response on the same connection, to the response taken by the kernel:
+    /// bounds a client that does not read, or does not send what it announced.
     pub write_timeout: Duration,
-    /// Bytes of a request's header, at least 8192.
+    /// Bytes of a request's header; at least 8192 over HTTP/1.1.
     pub max_header_bytes: usize,
     /// How long a shutdown waits for requests in flight.
     pub drain_timeout: Duration,
     /// Concurrent streams of one HTTP/2 connection.
     pub max_h2_streams: u32,
-    /// How often certificate files are looked at.
+    /// How often certificate files are looked at, where the endpoint has some.
     pub certificate_poll: Duration,
 }
 
@@ -34,6 +38,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 8_192,
+            max_connections_per_peer: usize::MAX,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),
             handshake_timeout: Duration::from_secs(10),
@@ -47,8 +52,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Raises the soft limit of file descriptors to the hard one and fits `max_connections` under it.
-    pub(super) fn fit_file_descriptors(mut self) -> Self {
+    /// Raises the process's soft limit of file descriptors to the hard one and fits `max_connections` under it.
+    #[must_use]
+    pub fn fit_file_descriptors(mut self) -> Self {
         let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
         // raising within the hard limit is always allowed; if a sandbox forbids it, the soft limit stands
         let _ = setrlimit(

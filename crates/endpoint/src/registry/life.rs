@@ -10,12 +10,13 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::super::Metrics;
+use crate::observer::Observer;
+use crate::peer::Peer;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(in super::super) enum Phase {
+pub(crate) enum Phase {
     /// TLS is being agreed.
     Handshake,
     /// No byte of a first request was seen.
@@ -31,7 +32,7 @@ pub(in super::super) enum Phase {
 /// What a connection is told to do. Orders only grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(in super::super) enum Order {
+pub(crate) enum Order {
     /// Go on.
     Run,
     /// Finish what was asked for, take nothing new.
@@ -42,28 +43,33 @@ pub(in super::super) enum Order {
 
 /// The shared state of one connection.
 #[derive(Debug)]
-pub(in super::super) struct Life {
+pub(crate) struct Life {
     id: u64,
+    peer: Peer,
     clock: Arc<Clock>,
-    metrics: Metrics,
+    observer: Arc<dyn Observer>,
     /// The phase in the top byte, the clock's microseconds below.
     phase: AtomicU64,
     order: AtomicU8,
     /// Of the task that runs the connection: one task for its whole life, so set once.
     waker: OnceLock<Waker>,
-    /// Requests since the last flush.
+    /// Requests whose response is being made, perhaps by tasks of their own.
+    in_flight: AtomicU32,
+    /// Responses made since the last flush.
     unflushed: AtomicU32,
 }
 
 impl Life {
-    pub(super) fn new(id: u64, clock: Arc<Clock>, metrics: Metrics) -> Self {
+    pub(super) fn new(id: u64, peer: Peer, clock: Arc<Clock>, observer: Arc<dyn Observer>) -> Self {
         let life = Self {
             id,
+            peer,
             clock,
-            metrics,
+            observer,
             phase: AtomicU64::new(0),
             order: AtomicU8::new(Order::Run as u8),
             waker: OnceLock::new(),
+            in_flight: AtomicU32::new(0),
             unflushed: AtomicU32::new(0),
         };
         life.enter_at(Phase::Opening, life.clock.now());
@@ -74,18 +80,22 @@ impl Life {
         self.id
     }
 
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+
     /// The phase, and the clock's time when it began.
     pub(super) fn phase(&self) -> (Phase, u64) {
         let packed = self.phase.load(Ordering::Relaxed);
         (unpack(packed), packed & TIME_MASK)
     }
 
-    pub(in super::super) fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         self.enter_at(phase, self.clock.last_sweep());
     }
 
     /// Bytes arrived: a request has begun if none had. The time allowed for a first request runs from the accept.
-    pub(in super::super) fn bytes_read(&self) {
+    pub(crate) fn bytes_read(&self) {
         match self.phase() {
             (Phase::Idle, _) => self.enter(Phase::Head),
             (Phase::Opening, since) => self.enter_at(Phase::Head, since),
@@ -93,42 +103,61 @@ impl Life {
         }
     }
 
-    /// A request's header is complete.
-    pub(in super::super) fn request_began(&self) {
-        let unflushed = self.unflushed.load(Ordering::Relaxed);
-        if unflushed == 0 {
+    /// A request's header is complete. Whoever makes the response keeps the flight until it is made.
+    pub(crate) fn request_began(self: &Arc<Self>) -> Flight {
+        let others = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if others == 0 && self.unflushed.load(Ordering::Relaxed) == 0 {
             self.enter_at(Phase::Busy, self.clock.now());
         }
-        self.unflushed.store(unflushed + 1, Ordering::Relaxed);
+        Flight {
+            life: Arc::clone(self),
+            answered: false,
+        }
     }
 
     /// Everything written so far is with the kernel. On HTTP/2, where responses of several streams share a
-    /// flush, this may be the flush before the response: latencies there are a lower bound.
-    pub(in super::super) fn flushed(&self) {
-        let unflushed = self.unflushed.load(Ordering::Relaxed);
-        if unflushed == 0 {
+    /// flush, this may be the flush before the response: latencies there are a lower bound. What is still being
+    /// answered has its time from here on.
+    pub(crate) fn flushed(&self) {
+        if self.unflushed.load(Ordering::Relaxed) == 0 {
             return;
         }
-        self.unflushed.store(0, Ordering::Relaxed);
+        let unflushed = self.unflushed.swap(0, Ordering::Relaxed);
         let (_, began) = self.phase();
         let now = self.clock.now();
-        self.metrics
-            .observe(Duration::from_micros(now.saturating_sub(began)), unflushed);
-        self.enter_at(Phase::Idle, now);
+        let took = Duration::from_micros(now.saturating_sub(began));
+        self.observer.answered(took, unflushed);
+        let more = self.in_flight.load(Ordering::Relaxed) > 0;
+        self.enter_at(if more { Phase::Busy } else { Phase::Idle }, now);
+    }
+
+    fn request_ended(&self, answered: bool) {
+        if answered {
+            // before the other, so that a flush in between does not call the connection idle
+            self.unflushed.fetch_add(1, Ordering::Relaxed);
+        }
+        let before = self.phase.load(Ordering::Relaxed);
+        let last = self.in_flight.fetch_sub(1, Ordering::Relaxed) == 1;
+        if last && !answered && unpack(before) == Phase::Busy {
+            // The client took its request back: no flush will follow. Unless another request has just begun.
+            let idle = pack(Phase::Idle, self.clock.last_sweep());
+            let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+            let _ = self.phase.compare_exchange(before, idle, success, failure);
+        }
     }
 
     /// Whether to finish now. A request that is half sent is awaited; the next sweep asks again.
-    pub(in super::super) fn should_finish(&self) -> bool {
+    pub(crate) fn should_finish(&self) -> bool {
         self.order() >= Order::Finish && self.phase().0 != Phase::Head
     }
 
     /// Whether the answer to this request may be followed by another.
-    pub(in super::super) fn may_go_on(&self) -> bool {
+    pub(crate) fn may_go_on(&self) -> bool {
         self.order() == Order::Run
     }
 
     /// Runs the connection's future until it ends or is ordered to.
-    pub(in super::super) async fn run(&self, connection: impl Future<Output = ()>) {
+    pub(crate) async fn run(&self, connection: impl Future<Output = ()>) {
         let mut connection = pin!(connection);
         poll_fn(|cx: &mut Context<'_>| {
             self.be_reachable(cx);
@@ -171,9 +200,32 @@ impl Life {
     }
 
     fn enter_at(&self, phase: Phase, micros: u64) {
-        let packed = (u64::from(phase as u8) << PHASE_SHIFT) | (micros & TIME_MASK);
-        self.phase.store(packed, Ordering::Relaxed);
+        self.phase.store(pack(phase, micros), Ordering::Relaxed);
     }
+}
+
+/// A request on its way to a response; over when dropped, also when its client takes it back.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    life: Arc<Life>,
+    answered: bool,
+}
+
+impl Flight {
+    /// The response is made.
+    pub(crate) fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.life.request_ended(self.answered);
+    }
+}
+
+const fn pack(phase: Phase, micros: u64) -> u64 {
+    ((phase as u64) << PHASE_SHIFT) | (micros & TIME_MASK)
 }
 
 const fn unpack(packed: u64) -> Phase {
@@ -227,8 +279,9 @@ const TIME_MASK: u64 = (1 << PHASE_SHIFT) - 1;
 mod tests {
     use super::*;
 
-    fn life() -> Life {
-        Life::new(7, Arc::default(), Metrics::new())
+    fn life() -> Arc<Life> {
+        let peer = Peer::from(std::net::IpAddr::from([192, 0, 2, 1]));
+        Arc::new(Life::new(7, peer, Arc::default(), Arc::new(())))
     }
 
     #[test]
@@ -243,14 +296,42 @@ mod tests {
         );
         life.bytes_read();
         assert_eq!(life.phase().0, Phase::Head);
-        life.request_began();
+        let flight = life.request_began();
         assert_eq!(life.phase().0, Phase::Busy);
         life.bytes_read();
+        life.flushed();
+        assert_eq!(
+            life.phase().0,
+            Phase::Busy,
+            "a flush before the response is not its end"
+        );
+        flight.answered();
         assert_eq!(life.phase().0, Phase::Busy);
         life.flushed();
         assert_eq!(life.phase().0, Phase::Idle);
         life.bytes_read();
         assert_eq!(life.phase().0, Phase::Head);
+    }
+
+    #[test]
+    fn a_connection_is_busy_until_its_last_request_is_over() {
+        let life = life();
+        let (first, second, third) = (
+            life.request_began(),
+            life.request_began(),
+            life.request_began(),
+        );
+        first.answered();
+        life.flushed();
+        assert_eq!(life.phase().0, Phase::Busy);
+        drop(second);
+        assert_eq!(life.phase().0, Phase::Busy);
+        drop(third);
+        assert_eq!(
+            life.phase().0,
+            Phase::Idle,
+            "nothing follows a request that was taken back"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::registry::Life;
+use crate::registry::Life;
 
 /// A stream with bytes that were read ahead in front of it.
 pub(super) struct Watched<T> {

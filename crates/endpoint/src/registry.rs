@@ -3,9 +3,9 @@
 //! One sweep per tick compares every connection's phase with its limit, so a request sets no timer and takes no
 //! lock. The registry is locked to connect, to disconnect, to sweep and to evict.
 //!
-//! **At the cap the longest silent connection goes, not the newcomer.** A flood of silent connections then pushes
-//! out its own oldest members, while an honest client, which asks at once, is the youngest of all. Whoever refuses
-//! newcomers instead hands the server to the first N sockets that say nothing.
+//! **At the cap the longest silent connection goes, not the newcomer,** and of the peer that has most. A flood of silent
+//! connections then pushes out its own oldest members, while an honest client, which asks at once, is the youngest of
+//! all. Whoever refuses newcomers instead hands the server to the first N sockets that say nothing.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,25 +14,34 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{Limits, Metrics};
+use crate::limits::Limits;
+use crate::observer::Observer;
+use crate::peer::Peer;
 use life::{Clock, Order};
-pub(super) use life::{Life, Phase};
+pub(crate) use life::{Flight, Life, Phase};
 
 mod life;
 
 /// Why the server ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CloseReason {
+pub enum CloseReason {
+    /// Another one needed the place.
     Evicted,
+    /// No TLS handshake in time.
     HandshakeTimeout,
+    /// No whole header in time.
     HeaderTimeout,
+    /// A request was not sent, or its response not read, in time.
     WriteTimeout,
+    /// No further request in time.
     IdleTimeout,
+    /// The endpoint stops.
     Drained,
 }
 
 impl CloseReason {
-    pub(super) const ALL: [Self; 6] = [
+    /// All of them.
+    pub const ALL: [Self; 6] = [
         Self::Evicted,
         Self::HandshakeTimeout,
         Self::HeaderTimeout,
@@ -41,7 +50,8 @@ impl CloseReason {
         Self::Drained,
     ];
 
-    pub(super) const fn label(self) -> &'static str {
+    /// As metrics name it.
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Evicted => "evicted",
             Self::HandshakeTimeout => "handshake_timeout",
@@ -59,7 +69,7 @@ pub(super) struct Registry {
     open: Mutex<Open>,
     clock: Arc<Clock>,
     limits: Limits,
-    metrics: Metrics,
+    observer: Arc<dyn Observer>,
     /// Clock time at which the drain began; [`NEVER`] before.
     drain_began: AtomicU64,
     emptied: Notify,
@@ -69,15 +79,16 @@ pub(super) struct Registry {
 struct Open {
     next: u64,
     lives: HashMap<u64, Arc<Life>>,
+    peers: HashMap<Peer, usize>,
 }
 
 impl Registry {
-    pub(super) fn new(limits: Limits, metrics: Metrics) -> Arc<Self> {
+    pub(super) fn new(limits: Limits, observer: Arc<dyn Observer>) -> Arc<Self> {
         Arc::new(Self {
             open: Mutex::default(),
             clock: Arc::default(),
             limits,
-            metrics,
+            observer,
             drain_began: AtomicU64::new(NEVER),
             emptied: Notify::new(),
         })
@@ -85,18 +96,25 @@ impl Registry {
 
     /// Enters a new connection, making room first if there is none. Also says whether somebody had to go: then the
     /// caller should let the others' tasks run before it accepts more.
-    pub(super) fn admit(self: &Arc<Self>) -> (Slot, bool) {
+    pub(super) fn admit(self: &Arc<Self>, peer: Peer) -> (Slot, bool) {
         let mut open = self.lock();
-        let full = open.lives.len() >= self.limits.max_connections;
-        if full {
-            self.evict_from(&mut open);
-        }
+        let of_peer = open.peers.get(&peer).copied().unwrap_or_default();
+        let full = if of_peer >= self.limits.max_connections_per_peer {
+            self.evict_from(&mut open, peer, of_peer);
+            true
+        } else if open.lives.len() >= self.limits.max_connections {
+            self.evict_from_heaviest(&mut open);
+            true
+        } else {
+            false
+        };
         let id = open.next;
         open.next += 1;
-        let life = Arc::new(Life::new(id, Arc::clone(&self.clock), self.metrics.clone()));
-        open.lives.insert(id, Arc::clone(&life));
+        let observer = Arc::clone(&self.observer);
+        let life = Arc::new(Life::new(id, peer, Arc::clone(&self.clock), observer));
+        open.insert(&life);
         drop(open);
-        self.metrics.connection_opened();
+        self.observer.connection_opened();
         (
             Slot {
                 life,
@@ -108,7 +126,7 @@ impl Registry {
 
     /// Ends some of the longest silent connections, as when file descriptors run out.
     pub(super) fn evict(&self) {
-        self.evict_from(&mut self.lock());
+        self.evict_from_heaviest(&mut self.lock());
     }
 
     /// Advances the clock and ends what is over its time.
@@ -206,20 +224,31 @@ impl Registry {
         let forced = before == Order::Finish && order == Order::Close;
         let counts = first || (forced && reason == Some(CloseReason::Drained));
         if let Some(reason) = reason.filter(|_| counts) {
-            self.metrics.connection_ended_by_us(reason);
+            self.observer.connection_ended_by_us(reason);
         }
     }
 
-    /// Ends the longest silent connections: one for small caps, a few dozen at once for large ones, so that a flood
-    /// costs one scan per batch and not per connection. Those with a response under way go only if there are no others.
-    fn evict_from(&self, open: &mut Open) {
-        let batch = (self.limits.max_connections / 64).clamp(1, MAX_BATCH);
+    fn evict_from_heaviest(&self, open: &mut Open) {
+        let heaviest = open.peers.iter().max_by_key(|(_, count)| **count);
+        if let Some((peer, count)) = heaviest.map(|(peer, count)| (*peer, *count)) {
+            self.evict_from(open, peer, count);
+        }
+    }
+
+    /// Ends the longest silent of a peer's connections: one for small numbers, a few dozen at once for large ones, so
+    /// that a flood costs one scan per batch and not per connection. Those with a response under way go only if there
+    /// are no others, or if it has been under way for longer than any honest one.
+    fn evict_from(&self, open: &mut Open, peer: Peer, count: usize) {
+        let batch = (count / 64).clamp(1, MAX_BATCH);
+        let now = self.clock.advance();
         let mut silent: Vec<_> = open
             .lives
             .values()
+            .filter(|life| life.peer() == peer)
             .map(|life| {
                 let (phase, since) = life.phase();
-                (phase == Phase::Busy, since, life.id())
+                let is_young = now.saturating_sub(since) < HONEST_MICROS;
+                (phase == Phase::Busy && is_young, since, life.id())
             })
             .collect();
         if silent.len() > batch {
@@ -230,10 +259,28 @@ impl Registry {
             }
         }
         for (_, _, id) in silent {
-            if let Some(life) = open.lives.remove(&id) {
+            if let Some(life) = open.remove(id) {
                 self.command(&life, Order::Close, Some(CloseReason::Evicted));
             }
         }
+    }
+}
+
+impl Open {
+    fn insert(&mut self, life: &Arc<Life>) {
+        self.lives.insert(life.id(), Arc::clone(life));
+        *self.peers.entry(life.peer()).or_default() += 1;
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Arc<Life>> {
+        let life = self.lives.remove(&id)?;
+        if let Some(count) = self.peers.get_mut(&life.peer()) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.peers.remove(&life.peer());
+            }
+        }
+        Some(life)
     }
 }
 
@@ -253,10 +300,10 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.registry.lock();
-        open.lives.remove(&self.life.id());
+        open.remove(self.life.id());
         let empty = open.lives.is_empty();
         drop(open);
-        self.registry.metrics.connection_closed();
+        self.registry.observer.connection_closed();
         if empty {
             self.registry.emptied.notify_waiters();
         }
@@ -271,6 +318,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How long a connection that asks for nothing may delay a shutdown.
 const SILENT_DRAIN_MICROS: u64 = 1_000_000;
 const MAX_BATCH: usize = 64;
+/// Requests of honest clients arrive within milliseconds.
+const HONEST_MICROS: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -282,12 +331,20 @@ mod tests {
                 max_connections,
                 ..Limits::default()
             },
-            Metrics::new(),
+            Arc::new(()),
         )
     }
 
+    fn peer(number: u8) -> Peer {
+        Peer::from(std::net::IpAddr::from([192, 0, 2, number]))
+    }
+
     fn admit(registry: &Arc<Registry>, phase: Phase) -> Slot {
-        let (slot, _) = registry.admit();
+        admit_from(registry, 1, phase)
+    }
+
+    fn admit_from(registry: &Arc<Registry>, number: u8, phase: Phase) -> Slot {
+        let (slot, _) = registry.admit(peer(number));
         slot.life().enter(phase);
         slot
     }
@@ -298,13 +355,13 @@ mod tests {
         let busy = admit(&registry, Phase::Busy);
         let idle = admit(&registry, Phase::Idle);
         let opening = admit(&registry, Phase::Opening);
-        let (newcomer, full) = registry.admit();
+        let (newcomer, full) = registry.admit(peer(1));
         assert!(full);
         let gone = |slot: &Slot| slot.life().order() == Order::Close;
         assert!(gone(&idle) && !gone(&busy) && !gone(&opening) && !gone(&newcomer));
         newcomer.life().enter(Phase::Busy);
         opening.life().enter(Phase::Busy);
-        let (last, _) = registry.admit();
+        let (last, _) = registry.admit(peer(1));
         assert!(
             gone(&busy) && !gone(&last),
             "with only busy ones the oldest goes"
@@ -315,7 +372,7 @@ mod tests {
     fn a_flood_costs_one_scan_per_batch() {
         let registry = registry(640);
         let slots: Vec<_> = (0..640).map(|_| admit(&registry, Phase::Opening)).collect();
-        let (_new, full) = registry.admit();
+        let (_new, full) = registry.admit(peer(1));
         assert!(full);
         let gone = slots
             .iter()
@@ -328,7 +385,7 @@ mod tests {
                 .take(10)
                 .all(|slot| slot.life().order() == Order::Close)
         );
-        assert!(!registry.admit().1);
+        assert!(!registry.admit(peer(1)).1);
     }
 
     #[test]
@@ -337,12 +394,48 @@ mod tests {
         let slots: Vec<_> = (0..640)
             .map(|at| admit(&registry, if at == 300 { Phase::Idle } else { Phase::Busy }))
             .collect();
-        let (_new, _) = registry.admit();
+        let (_new, _) = registry.admit(peer(1));
         let gone = slots
             .iter()
             .filter(|slot| slot.life().order() == Order::Close)
             .count();
         assert_eq!(gone, 1);
+    }
+
+    #[test]
+    fn whoever_has_most_makes_room_for_the_others() {
+        let registry = registry(6);
+        let gone = |slot: &Slot| slot.life().order() == Order::Close;
+        let honest = admit_from(&registry, 1, Phase::Idle);
+        let flood: Vec<_> = (0..5)
+            .map(|_| admit_from(&registry, 2, Phase::Opening))
+            .collect();
+        let _third = admit_from(&registry, 3, Phase::Opening);
+        assert!(!gone(&honest), "the oldest of all, and its peer's only one");
+        assert_eq!(flood.iter().filter(|slot| gone(slot)).count(), 1);
+    }
+
+    #[test]
+    fn a_peer_at_its_own_cap_makes_room_for_itself() {
+        let limits = Limits {
+            max_connections_per_peer: 2,
+            ..Limits::default()
+        };
+        let registry = Registry::new(limits, Arc::new(()));
+        let gone = |slot: &Slot| slot.life().order() == Order::Close;
+        let other = admit_from(&registry, 1, Phase::Idle);
+        let flood: Vec<_> = (0..10)
+            .map(|_| admit_from(&registry, 2, Phase::Idle))
+            .collect();
+        assert!(!gone(&other));
+        assert_eq!(flood.iter().filter(|slot| gone(slot)).count(), 8);
+        drop(flood);
+        assert!(
+            !registry.admit(peer(2)).1,
+            "those that left are not counted"
+        );
+        drop(other);
+        assert!(registry.lock().peers.is_empty());
     }
 
     #[test]
