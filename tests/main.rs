@@ -18,6 +18,8 @@ mod canary;
 mod config;
 /// EKS Connector: what is refused without AWS, and the policies.
 mod connector;
+/// What a user installs: images, charts, units, rules, and the pages about them.
+mod deploy;
 /// The documentation agrees with the binary.
 mod docs;
 /// JWKS and discovery documents on standard output.
@@ -36,6 +38,8 @@ mod quickstart;
 mod rotate;
 /// The long-running endpoint: reload, last-known-good, drain.
 mod serve;
+/// The status page: what is compared, shown, and kept from the public.
+mod status;
 /// CA thumbprints of files and servers.
 mod thumbprint;
 /// Tokens: minted, verified, explained.

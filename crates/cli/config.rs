@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_saphyr::DeserializeError;
 
 use crate::args;
+use crate::commands::webhook::WebhookSection;
 use crate::logging::LogFormat;
 use crate::output::Format;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub serve: ServeSection,
     /// kube-apiserver's flags.
     pub apiserver: ApiserverSection,
+    /// The pod identity webhook.
+    pub webhook: WebhookSection,
 }
 
 /// kube-apiserver's flags: what `irsa apiserver` brings them to. Paths are as kube-apiserver sees them.
@@ -204,6 +207,7 @@ impl Config {
         for path in keys.chain(tls.into_iter().flatten()) {
             *path = directory.join(&*path);
         }
+        self.webhook.resolve_paths(directory);
     }
 }
 

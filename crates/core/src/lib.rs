@@ -31,6 +31,7 @@ pub mod algorithm;
 pub mod block;
 pub mod bucket;
 pub mod change;
+pub mod diagnosis;
 pub mod discovery;
 pub mod documents;
 pub mod explain;
