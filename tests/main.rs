@@ -11,8 +11,13 @@
 
 mod util;
 
-/// No command ever shows a private key.
+/// kube-apiserver's flags: both passes and back, what is wrong, what is wanted.
 mod apiserver;
+/// Manifests that are not as kubeadm writes them.
+mod apiserver_manifests;
+/// The README's command lines, run for each distribution.
+mod apiserver_readme;
+/// No command ever shows a private key.
 mod canary;
 /// Precedence of flags, environment and file; `irsa config show`.
 mod config;
