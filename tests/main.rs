@@ -11,15 +11,24 @@
 
 mod util;
 
-/// No command ever shows a private key.
+/// kube-apiserver's flags: both passes and back, what is wrong, what is wanted.
 mod apiserver;
+/// Manifests that are not as kubeadm writes them.
+mod apiserver_manifests;
+/// The README's command lines, run for each distribution.
+mod apiserver_readme;
+/// No command ever shows a private key.
 mod canary;
 /// Precedence of flags, environment and file; `irsa config show`.
 mod config;
 /// EKS Connector: what is refused without AWS, and the policies.
 mod connector;
+/// What a user installs: images, charts, units, rules, and the pages about them.
+mod deploy;
 /// The documentation agrees with the binary.
 mod docs;
+/// The doctor, on doubles of IAM, STS and S3.
+mod doctor;
 /// JWKS and discovery documents on standard output.
 mod documents;
 /// IAM without IAM: policies, lint, other tools' forms.
@@ -36,6 +45,8 @@ mod quickstart;
 mod rotate;
 /// The long-running endpoint: reload, last-known-good, drain.
 mod serve;
+/// The status page: what is compared, shown, and kept from the public.
+mod status;
 /// CA thumbprints of files and servers.
 mod thumbprint;
 /// Tokens: minted, verified, explained.

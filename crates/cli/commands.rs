@@ -26,6 +26,7 @@ use irsa_issuer::keyset::LoadedKeys;
 use crate::context::Context;
 use crate::deferred::Deferred;
 use crate::exit::Exit;
+use crate::output::Format;
 use crate::report::{self, Failure};
 
 /// The commands: adding one is a file, a line here with what the list of commands says of it, and a line in [`run`].
@@ -80,6 +81,13 @@ pub enum Command {
 
 /// Runs a command.
 pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    if context.output.value == Format::Svg && !draws(&command) {
+        // Before anything is done.
+        return Err(Failure::usage(
+            "this command draws no picture",
+            "use -o text or -o json; irsa rotate status draws one",
+        ));
+    }
     match command {
         Command::Quickstart(Deferred(args)) => quickstart::run(args, context),
         Command::Keys(Deferred(keys::Command::Generate(args))) => {
@@ -110,6 +118,14 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Version(Deferred(args)) => version::run(args, context),
         Command::Webhook(Deferred(command)) => webhook::run(command, context),
     }
+}
+
+/// Whether a command has a result to draw.
+fn draws(command: &Command) -> bool {
+    let Command::Rotate(Deferred(args)) = command else {
+        return false;
+    };
+    matches!(args.command, Some(rotate::Command::Status(_)))
 }
 
 /// Says where kube-apiserver would see fewer keys than we publish.

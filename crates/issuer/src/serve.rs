@@ -8,6 +8,8 @@
 //! irsa-endpoint: accept, TLS, HTTP, four timeouts, eviction at the cap -> route (routes) -> document (site)
 //! ```
 //!
+//! [`status`] is what people see of it.
+//!
 //! **Guarantees.** A client sees whole documents of one [`Site`]. A bad certificate or an issuer without documents
 //! disturbs no other. Every connection is under exactly one timeout at any time, and no number of silent connections
 //! keeps a client out that asks. Nothing in a response comes from the request.
@@ -22,6 +24,7 @@ mod observer;
 mod routes;
 mod server;
 mod site;
+pub mod status;
 mod tls;
 
 pub use document::Document;
