@@ -122,7 +122,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
 
 /// Whether a command has a result to draw.
 fn draws(command: &Command) -> bool {
-    let Command::Rotate(args) = command else {
+    let Command::Rotate(Deferred(args)) = command else {
         return false;
     };
     matches!(args.command, Some(rotate::Command::Status(_)))

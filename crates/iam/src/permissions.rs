@@ -195,6 +195,24 @@ pub const COMMANDS: &[CommandPolicy] = &[
             ),
         ],
     },
+    CommandPolicy {
+        command: "doctor",
+        about: "look at everything; with less it sees less, and says so",
+        statements: &[
+            ("Provider", &["iam:GetOpenIDConnectProvider"], PROVIDER),
+            ("NearMisses", &["iam:ListOpenIDConnectProviders"], &["*"]),
+            ("Role", &["iam:GetRole"], ROLE),
+            (
+                "Bucket",
+                &[
+                    "s3:GetBucketPolicy",
+                    "s3:GetBucketPublicAccessBlock",
+                    "s3:ListBucket",
+                ],
+                BUCKET,
+            ),
+        ],
+    },
 ];
 
 impl CommandPolicy {
