@@ -13,6 +13,8 @@ mod util;
 
 /// No command ever shows a private key.
 mod apiserver;
+/// The whole chain set up and taken down.
+mod bootstrap;
 mod canary;
 /// Precedence of flags, environment and file; `irsa config show`.
 mod config;

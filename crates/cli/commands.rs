@@ -1,6 +1,7 @@
 //! One file for each subcommand: its arguments, and what it does with them.
 
 pub mod apiserver;
+pub mod bootstrap;
 pub mod completions;
 pub mod config_show;
 pub mod connector;
@@ -13,6 +14,7 @@ pub mod publish;
 pub mod quickstart;
 pub mod rotate;
 pub mod serve;
+pub mod teardown;
 pub mod thumbprint;
 pub mod token;
 pub mod verify;
@@ -34,6 +36,8 @@ use crate::report::{self, Failure};
 )]
 pub enum Command {
     Quickstart(quickstart::Args),
+    Bootstrap(Box<bootstrap::Args>),
+    Teardown(Box<teardown::Args>),
     /// Make signing keys, and see what kube-apiserver does with a key file
     #[command(subcommand)]
     Keys(keys::Command),
@@ -71,6 +75,8 @@ pub enum Command {
 pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Quickstart(args) => quickstart::run(args, context),
+        Command::Bootstrap(args) => bootstrap::run(*args, context),
+        Command::Teardown(args) => teardown::run(*args, context),
         Command::Keys(keys::Command::Generate(args)) => keys::generate::run(args, context),
         Command::Keys(keys::Command::Inspect(args)) => keys::inspect::run(args, context),
         Command::Jwks(args) => jwks::run(args),

@@ -1,5 +1,7 @@
 //! The configuration file: one YAML document, unknown keys refused.
 
+pub mod cluster;
+
 use std::fmt;
 use std::fs;
 use std::io::{self, Read as _};
@@ -11,6 +13,7 @@ use irsa_core::explain::Explain;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_saphyr::DeserializeError;
 
+pub use self::cluster::ClusterSection;
 use crate::args;
 use crate::logging::LogFormat;
 use crate::output::Format;
@@ -37,6 +40,8 @@ pub struct Config {
     pub serve: ServeSection,
     /// kube-apiserver's flags.
     pub apiserver: ApiserverSection,
+    /// What `irsa bootstrap` sets up.
+    pub cluster: Option<ClusterSection>,
 }
 
 /// kube-apiserver's flags: what `irsa apiserver` brings them to. Paths are as kube-apiserver sees them.
@@ -203,6 +208,9 @@ impl Config {
         let tls = [&mut self.serve.tls_cert, &mut self.serve.tls_key];
         for path in keys.chain(tls.into_iter().flatten()) {
             *path = directory.join(&*path);
+        }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.resolve_paths(directory);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `irsa publish`.
 
 pub mod directory;
+pub mod front;
 pub mod result;
 pub mod s3;
 pub mod sync;
@@ -15,6 +16,7 @@ use irsa_core::issuer::IssuerUrl;
 use irsa_core::store_url::S3Location;
 use irsa_issuer::source::IssuerSpec;
 
+use self::front::Front;
 use self::result::{Run, Single};
 use self::s3::{Access, Reach, Work};
 use self::sync::SyncError;
@@ -83,6 +85,9 @@ pub struct S3Args {
     /// Set up who reads the bucket [default: its settings are not looked at]
     #[arg(long, value_enum)]
     pub access: Option<Access>,
+    /// The ACM certificate (us-east-1) for an issuer at a host name of your own, with --access cloudfront
+    #[arg(long, value_name = "ARN")]
+    pub certificate_arn: Option<String>,
     /// Set up a bucket although nothing proves that it is for these issuers: neither tag nor documents, and not empty
     #[arg(long)]
     pub adopt_bucket: bool,
@@ -155,25 +160,100 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
                 finish(run, error, mode, one, context)
             })
         }
-        Target::S3(root) => context.block_on(async {
+        Target::S3(root) => context.block_on(Box::pin(async {
             let reach = Reach::new(aws.load(fetch.ca_file.as_deref()).await?)?;
-            let issuers = if one {
-                let spec = one_in_s3(&document, keys, &root, &reach, context)?;
-                vec![(render(&spec)?, root.clone())]
-            } else {
-                let specs = configured(&document, context)?;
-                placed(&specs, |issuer| reach.place(&root, issuer))?
-            };
-            let work = Work {
+            let plan = Plan {
+                document: &document,
+                keys,
                 root,
-                issuers: &issuers,
                 withdraw: &withdraw,
                 mode,
             };
-            let (run, error) = s3::run(&reach, &work, &s3, &fetch).await?;
-            finish(run, error, mode, one, context)
-        }),
+            into_s3(plan, &reach, &s3, &fetch, context).await
+        })),
     }
+}
+
+/// What is to be put into S3.
+struct Plan<'a> {
+    document: &'a DocumentArgs,
+    keys: Vec<PathBuf>,
+    root: S3Location,
+    withdraw: &'a [String],
+    mode: Mode,
+}
+
+async fn into_s3(
+    plan: Plan<'_>,
+    reach: &Reach,
+    s3: &S3Args,
+    fetch: &FetchArgs,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let Plan {
+        document,
+        keys,
+        root,
+        withdraw,
+        mode,
+    } = plan;
+    let one = !keys.is_empty();
+    let cdn = s3.access == Some(Access::CloudFront);
+    if s3.certificate_arn.is_some() && !cdn {
+        let help = "add --access cloudfront, or leave --certificate-arn out";
+        return Err(Failure::usage(
+            "a certificate is for a CloudFront distribution",
+            help,
+        ));
+    }
+    let specs = if one {
+        Vec::new()
+    } else {
+        configured(document, context)?
+    };
+    let front = if cdn {
+        let named = if one && document.issuer.issuer.is_some() {
+            Some(document.require(context)?.0)
+        } else {
+            specs.first().map(|spec| spec.issuer.clone())
+        };
+        let alias = named.as_ref().and_then(front::alias);
+        let store = s3::store(reach, &root, s3).await?;
+        Some(front::ensure(reach, &store, s3, alias, mode).await?)
+    } else {
+        None
+    };
+    let issuers = if one {
+        let Some(spec) = one_in_s3(document, keys, &root, reach, front.as_ref(), context)? else {
+            let mut run = Run::new(&[], Vec::new(), true);
+            run.bucket = front.map(|front| front.changes).unwrap_or_default();
+            run.bucket
+                .push("then the documents, at the domain of the distribution".to_owned());
+            context.print(&run)?;
+            return Ok(if mode == Mode::Compare {
+                Exit::Differences
+            } else {
+                Exit::Done
+            });
+        };
+        vec![(render(&spec)?, root.clone())]
+    } else {
+        placed(&specs, |issuer| reach.place(&root, issuer))?
+    };
+    if cdn {
+        for (documents, location) in &issuers {
+            front::check_place(documents.issuer(), location)?;
+        }
+    }
+    let work = Work {
+        root,
+        issuers: &issuers,
+        withdraw,
+        mode,
+        front: front.as_ref(),
+    };
+    let (run, error) = s3::run(reach, &work, s3, fetch).await?;
+    finish(run, error, mode, one, context)
 }
 
 /// Prints what happened, and says how it ended.
@@ -214,27 +294,35 @@ fn finish(
     })
 }
 
-/// The issuer of a command line: as it was given, or derived from its place.
+/// The issuer of a command line: as it was given, or derived from its place; none while that is a distribution which is
+/// not there.
 fn one_in_s3(
     document: &DocumentArgs,
     keys: Vec<PathBuf>,
     root: &S3Location,
     reach: &Reach,
+    front: Option<&Front>,
     context: &Context,
-) -> Result<IssuerSpec, Failure> {
+) -> Result<Option<IssuerSpec>, Failure> {
     let (issuer, jwks_uri) = if document.issuer.issuer.is_some() {
         document.require(context)?
     } else {
         let jwks_uri = settings::parse_jwks_uri(document.jwks_uri.as_deref())?;
-        let issuer = reach.issuer(root)?;
-        tracing::info!(%issuer, "issuer URL derived from bucket and Region: it can never be changed");
+        let derived = match front {
+            Some(front) => front.issuer(root)?,
+            None => Some(reach.issuer(root)?),
+        };
+        let Some(issuer) = derived else {
+            return Ok(None);
+        };
+        tracing::info!(%issuer, "issuer URL derived from where the documents stand: it can never be changed");
         (issuer, jwks_uri)
     };
-    Ok(IssuerSpec {
+    Ok(Some(IssuerSpec {
         issuer,
         jwks_uri,
         keys,
-    })
+    }))
 }
 
 /// The issuers of the configuration file, or the one of them that was named.
@@ -301,6 +389,7 @@ fn refuse_s3_options(args: &S3Args) -> Result<(), Failure> {
     let S3Args {
         create_bucket,
         access,
+        certificate_arn,
         adopt_bucket,
         bucket_owner,
         allow_unconditional_writes,
@@ -311,6 +400,7 @@ fn refuse_s3_options(args: &S3Args) -> Result<(), Failure> {
     let given = *create_bucket
         || access.is_some()
         || *adopt_bucket
+        || certificate_arn.is_some()
         || bucket_owner.is_some()
         || *allow_unconditional_writes;
     if given {

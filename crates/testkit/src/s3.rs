@@ -50,8 +50,9 @@ struct Object {
     cache_control: String,
 }
 
+/// What the double remembers.
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     buckets: BTreeMap<String, Bucket>,
     requests: Vec<String>,
     quirks: Quirks,
@@ -137,7 +138,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl State {
-    fn answer(&mut self, request: &Request) -> Answer {
+    pub(crate) fn answer(&mut self, request: &Request) -> Answer {
         let path = request.uri.path().trim_start_matches('/');
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
         let query = request.uri.query().unwrap_or_default();
@@ -229,6 +230,13 @@ impl State {
         if request.method == Method::HEAD {
             return Answer::new(200, "");
         }
+        if request.method == Method::DELETE {
+            if !found.objects.is_empty() {
+                return error(409, "BucketNotEmpty", "");
+            }
+            self.buckets.remove(bucket);
+            return Answer::new(204, "");
+        }
         if request.method == Method::PUT {
             let closed = !self.quirks.no_access_block
                 && found.is_set("publicAccessBlock", "<BlockPublicPolicy>true");
@@ -244,8 +252,22 @@ impl State {
         match (setting, found.settings.get(setting)) {
             (_, Some(body)) => Answer::new(200, body.clone()),
             ("versioning", None) => Answer::new(200, "<VersioningConfiguration/>"),
+            ("versions", _) => {
+                let key = |key: &String| {
+                    format!("<Version><Key>{key}</Key><VersionId>null</VersionId></Version>")
+                };
+                let keys = found.objects.keys().map(key).collect::<Vec<_>>().concat();
+                Answer::new(
+                    200,
+                    format!("<ListVersionsResult>{keys}</ListVersionsResult>"),
+                )
+            }
             ("list-type" | "max-keys", _) => {
-                let key = |key: &String| format!("<Contents><Key>{key}</Key></Contents>");
+                let key = |key: &String| {
+                    format!(
+                        "<Contents><Key>{key}</Key><LastModified>2020-01-01T00:00:00Z</LastModified></Contents>"
+                    )
+                };
                 let keys = found.objects.keys().map(key).collect::<Vec<_>>().concat();
                 Answer::new(200, format!("<ListBucketResult>{keys}</ListBucketResult>"))
             }
@@ -344,6 +366,42 @@ impl State {
             bucket.objects.insert(key.to_owned(), object);
         }
         tag
+    }
+
+    /// Every object with its bucket.
+    pub(crate) fn everything(&self) -> Vec<(String, String, Vec<u8>)> {
+        let rows = self.buckets.iter().flat_map(|(name, bucket)| {
+            let object = |(key, object): (&String, &Object)| {
+                (name.clone(), key.clone(), object.bytes.clone())
+            };
+            bucket.objects.iter().map(object)
+        });
+        rows.collect()
+    }
+
+    /// Whether a bucket is there.
+    pub(crate) fn has_bucket(&self, name: &str) -> bool {
+        self.buckets.contains_key(name)
+    }
+
+    /// A setting of a bucket as it was put.
+    pub(crate) fn setting(&self, bucket: &str, name: &str) -> Option<String> {
+        let bytes = self.buckets.get(bucket)?.settings.get(name)?;
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// Whether everybody can read an object that is there.
+    pub(crate) fn serves(&self, name: &str, key: &str) -> bool {
+        let there = self
+            .buckets
+            .get(name)
+            .is_some_and(|bucket| bucket.objects.contains_key(key));
+        there && self.is_public(name, key)
+    }
+
+    /// Puts an object in place, past all conditions.
+    pub(crate) fn put(&mut self, bucket: &str, key: &str, bytes: &[u8]) {
+        self.store(bucket, key, bytes.to_vec(), "", "");
     }
 
     /// Whether the bucket policy lets everybody read the object, and no switch is against it.
