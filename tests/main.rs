@@ -13,13 +13,15 @@ mod util;
 
 /// No command ever shows a private key.
 mod apiserver;
-/// The whole chain set up and taken down.
+/// The whole chain set up.
 mod bootstrap;
 mod canary;
 /// Precedence of flags, environment and file; `irsa config show`.
 mod config;
 /// EKS Connector: what is refused without AWS, and the policies.
 mod connector;
+/// What a user installs: images, charts, units, rules, and the pages about them.
+mod deploy;
 /// The documentation agrees with the binary.
 mod docs;
 /// JWKS and discovery documents on standard output.
@@ -38,6 +40,10 @@ mod quickstart;
 mod rotate;
 /// The long-running endpoint: reload, last-known-good, drain.
 mod serve;
+/// The status page: what is compared, shown, and kept from the public.
+mod status;
+/// The whole chain taken down.
+mod teardown;
 /// CA thumbprints of files and servers.
 mod thumbprint;
 /// Tokens: minted, verified, explained.

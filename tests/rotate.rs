@@ -96,14 +96,132 @@ fn a_rotation_says_what_it_lacks() {
         "{}",
         ran.stderr
     );
-    let stolen = [
+    let served = ["--state", "www/keys", "--to", "dir:www"];
+    let ran = home.irsa(&[&issuer[..], &served].concat()).code(2);
+    assert!(ran.stderr.contains("which is served"), "{}", ran.stderr);
+    let bucket = ["--state", "s3://bucket/state", "--to", "dir:www"];
+    let ran = home.irsa(&[&issuer[..], &bucket].concat()).code(2);
+    assert!(ran.stderr.contains("--private-keys"), "{}", ran.stderr);
+    let yes = ["--state", "keys", "--to", "dir:www", "--yes"];
+    let ran = home.irsa(&[&issuer[..], &yes].concat()).code(2);
+    assert!(ran.stderr.contains("--compromised"), "{}", ran.stderr);
+}
+
+/// The kubeconfig of a cluster that is not there.
+fn nobody(home: &Home) -> String {
+    home.write(
+        "kubeconfig",
+        "apiVersion: v1\nkind: Config\ncurrent-context: a\n\
+         clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\n\
+         users: [{name: a, user: {}}]\n\
+         contexts: [{name: a, context: {cluster: a, user: a}}]\n",
+    )
+}
+
+#[test]
+fn a_dry_run_makes_nothing() {
+    let home = Home::new();
+    let kubeconfig = nobody(&home);
+    let words = [
+        "rotate",
+        "--issuer",
+        "https://h/a",
         "--state",
         "keys",
-        "--compromised",
-        "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE",
+        "--to",
+        "dir:www",
+        "--kubeconfig",
+        &kubeconfig,
+        "--server",
+        "https://127.0.0.1:1",
+        "--timeout",
+        "1s",
     ];
-    let ran = home.irsa(&[&issuer[..], &stolen].concat()).code(2);
-    assert!(ran.stderr.contains("--yes"), "{}", ran.stderr);
+    for more in ["--dry-run", "--check"] {
+        home.irsa(&[&words[..], &[more]].concat()).any();
+        assert!(
+            !home.path("keys").exists() && !home.path("www").exists(),
+            "{more}"
+        );
+    }
+}
+
+#[test]
+fn only_what_has_a_picture_is_drawn() {
+    let home = Home::new();
+    let ran = home
+        .irsa(&[
+            "keys", "generate", "--out", "made", "--name", "a", "-o", "svg",
+        ])
+        .code(2);
+    assert!(ran.stderr.contains("draws no picture"), "{}", ran.stderr);
+    assert!(!home.path("made").exists());
+}
+
+#[test]
+fn the_ring_is_told_as_a_table_a_timeline_and_a_picture() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    let (new, old) = ("B".repeat(42) + "A", "C".repeat(42) + "A");
+    let seen = r#"{"published": "2026-01-02T00:00:00Z", "trusted": "2026-01-02T00:00:00Z"}"#;
+    let longest = r#"{"public": 86400, "cluster": 3607}"#;
+    let ring = format!(
+        r#"{{"format": 1, "issuer": "https://h/a", "generation": 7, "written": "2026-01-03T00:00:00Z", "keys": [
+        {{"kid": "{new}", "created": "2026-01-02T00:00:00Z", "stage": {{"signing": {{"since": "2026-01-03T00:10:00Z", "seen": {seen}, "longest": {longest}}}}}}},
+        {{"kid": "{old}", "created": "2026-01-01T00:00:00Z", "stage": {{"draining": {{"intent": 5, "quiet_since": "2026-01-03T00:20:00Z",
+            "longest": {longest}, "public": "held", "cluster": "held"}}}}}}],
+        "tombstones": [], "servers": {{}}, "history": []}}"#
+    );
+    home.write("keys/ring.json", ring);
+    std::fs::set_permissions(home.path("keys"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let status = [
+        "rotate",
+        "status",
+        "--issuer",
+        "https://h/a",
+        "--state",
+        "keys",
+    ];
+    let text = home.irsa(&status).ok().stdout;
+    for words in [
+        "previous",
+        "leaves the JWKS",
+        "2026-01-04T00:30:00Z",
+        "2027-01-03T00:30:00Z",
+        "####",
+        "====",
+        "now",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let json = home
+        .irsa(&[&status[..], &["-o", "json"]].concat())
+        .ok()
+        .stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let gates: Vec<&str> = json["gates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|gate| gate["opens"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        gates,
+        ["leaves the JWKS", "is replaced", "leaves the API servers"]
+    );
+    let svg = home
+        .irsa(&[&status[..], &["-o", "svg"]].concat())
+        .ok()
+        .stdout;
+    assert!(
+        svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"),
+        "{svg}"
+    );
+    assert!(
+        svg.contains("leaves the API servers") && svg.contains(&old[..8]),
+        "{svg}"
+    );
+    assert!(!home.path("keys/lock").exists(), "looking locks nothing");
 }
 
 #[test]

@@ -106,7 +106,7 @@ pub struct ServeArgs {
     /// Serve plain HTTP on an address that is not loopback: only behind a proxy that ends TLS
     #[arg(long, env = "IRSA_BEHIND_PROXY", hide_env_values = true)]
     pub behind_proxy: bool,
-    /// Address of /livez, /readyz and /metrics, plain HTTP [default: none]
+    /// Address of the status page, /livez, /readyz and /metrics, plain HTTP [default: none]
     #[arg(
         long,
         env = "IRSA_ADMIN_LISTEN",

@@ -15,6 +15,7 @@ use serde_saphyr::DeserializeError;
 
 pub use self::cluster::ClusterSection;
 use crate::args;
+use crate::commands::webhook::WebhookSection;
 use crate::logging::LogFormat;
 use crate::output::Format;
 
@@ -42,6 +43,8 @@ pub struct Config {
     pub apiserver: ApiserverSection,
     /// What `irsa bootstrap` sets up.
     pub cluster: Option<ClusterSection>,
+    /// The pod identity webhook.
+    pub webhook: WebhookSection,
 }
 
 /// kube-apiserver's flags: what `irsa apiserver` brings them to. Paths are as kube-apiserver sees them.
@@ -212,6 +215,7 @@ impl Config {
         if let Some(cluster) = &mut self.cluster {
             cluster.resolve_paths(directory);
         }
+        self.webhook.resolve_paths(directory);
     }
 }
 

@@ -102,11 +102,15 @@ impl Context {
 
     /// The value in force of a switch, which a variable can also set to `false`.
     pub fn flag(&self, id: &str, value: bool, file: Option<bool>) -> Setting<bool> {
-        let given = matches!(
+        self.setting(id, self.is_typed(id).then_some(value), file, false)
+    }
+
+    /// Whether an option was given by flag or variable.
+    pub fn is_typed(&self, id: &str) -> bool {
+        matches!(
             self.sources.get(id),
             Some(ValueSource::CommandLine | ValueSource::EnvVariable)
-        );
-        self.setting(id, given.then_some(value), file, false)
+        )
     }
 
     /// Prints a result.

@@ -7,7 +7,7 @@ use irsa_core::issuer::IssuerUrl;
 use irsa_core::observation::Observation;
 use irsa_core::policy::RotationPolicy;
 use irsa_core::private::PrivateKeyPem;
-use irsa_core::ring::KeyRing;
+use irsa_core::ring::{Event, KeyRing, What};
 use irsa_core::rotation::rebuild::rebuild;
 use irsa_core::rotation::{Action, Block, Step, Wait, next_step};
 use irsa_issuer::state::RingStore;
@@ -15,8 +15,8 @@ use jiff::Timestamp;
 
 use crate::report::Failure;
 
-/// How long nobody else acts after a run has said what it is about to do.
-const LEASE: Duration = Duration::from_mins(30);
+/// How the names of sinks begin that a write reaches through a network: it may arrive when its run is dead.
+const REMOTE: &str = "s3://";
 /// More than the steps of any rotation: a world that never comes to rest must not keep a run busy for ever.
 const MOST_STEPS: usize = 1000;
 
@@ -30,7 +30,7 @@ pub trait World {
     fn new_key(&mut self) -> Result<PrivateKeyPem, Failure>;
 
     /// Keeps a new key.
-    fn keep(&mut self, key: &PrivateKeyPem) -> Result<(), Failure>;
+    async fn keep(&mut self, key: &PrivateKeyPem) -> Result<(), Failure>;
 
     /// Makes one change, and returns when it has been made.
     async fn apply(&mut self, action: &Action) -> Result<(), Failure>;
@@ -45,6 +45,8 @@ pub struct Course {
     pub policy: RotationPolicy,
     /// Who acts: host and process.
     pub holder: String,
+    /// How long nobody else acts after this run has said what it is about to do.
+    pub lease: Duration,
     /// Change nothing, and stop before the first deed.
     pub dry_run: bool,
     /// What time it is, if not now: for dry runs.
@@ -91,7 +93,7 @@ pub async fn drive<S: RingStore, W: World>(
                 Err(step) => step,
             },
             Some(ring) => {
-                if !store.is_exclusive() {
+                if !course.dry_run {
                     ring.free_for(&course.holder, now)?;
                 }
                 let asked = match edit.take() {
@@ -111,7 +113,10 @@ pub async fn drive<S: RingStore, W: World>(
                 return Ok(came(actions, held.ring, Step::Wait(Vec::new())));
             }
             Step::Act(action) => {
-                act(store, world, &mut held, &action, course).await?;
+                if let Err(failure) = act(store, world, &mut held, &action, course).await {
+                    give_up(store, &mut held, &action, course).await;
+                    return Err(failure);
+                }
                 actions.push(action);
                 observed = world.observe().await?;
             }
@@ -121,7 +126,24 @@ pub async fn drive<S: RingStore, W: World>(
             }
         }
     }
-    Ok(came(actions, held.ring, Step::Wait(Vec::new())))
+    release(store, &mut held, course).await?;
+    Err(Failure::failed(
+        format!("after {MOST_STEPS} steps there was still something to do"),
+        "two runs may undo each other's work, or this is a bug in irsa: report it with irsa rotate history",
+    ))
+}
+
+/// A deed failed, and the run ends: others need not wait for it, unless it may still arrive.
+async fn give_up<S: RingStore>(store: &S, held: &mut Held, action: &Action, course: &Course) {
+    let remote = action
+        .place()
+        .is_some_and(|place| place.starts_with(REMOTE));
+    if !remote && let Err(failure) = release(store, held, course).await {
+        tracing::warn!(
+            "the lease is not given back and runs out by itself: {}",
+            failure.message()
+        );
+    }
 }
 
 fn came(actions: Vec<Action>, ring: Option<KeyRing>, step: Step) -> Came {
@@ -158,7 +180,8 @@ async fn load<S: RingStore>(store: &S, course: &Course) -> Result<Held, Failure>
     Ok(held)
 }
 
-/// A run that died left its lease: under the lock of the store nobody else is alive.
+/// A run that died left its lease: under the lock of the store nobody else is alive. What it was writing into a bucket
+/// may still arrive, until its lease ends.
 async fn bury_lease<S: RingStore>(
     store: &S,
     held: &mut Held,
@@ -166,6 +189,17 @@ async fn bury_lease<S: RingStore>(
 ) -> Result<(), Failure> {
     let lease = held.ring.as_ref().and_then(KeyRing::lease);
     let holder = lease.map(|lease| lease.holder.clone());
+    let last = held.ring.as_ref().and_then(|ring| ring.history().last());
+    let was_publishing = |event: &&Event| {
+        let remote = event
+            .place
+            .as_deref()
+            .is_some_and(|place| place.starts_with(REMOTE));
+        event.what == What::Published && remote
+    };
+    if last.is_some_and(|event| was_publishing(&event)) {
+        return Ok(());
+    }
     let freed = holder.and_then(|holder| held.ring.as_ref()?.released(&holder, Timestamp::now()));
     match freed {
         Some(ring) => save(store, held, ring, course).await,
@@ -204,17 +238,10 @@ async fn act<S: RingStore, W: World>(
     course: &Course,
 ) -> Result<(), Failure> {
     let now = Timestamp::now();
-    let until = now.saturating_add(LEASE).unwrap_or(Timestamp::MAX);
+    let until = now.saturating_add(course.lease).unwrap_or(Timestamp::MAX);
     let Some(ring) = &held.ring else {
         return Ok(());
     };
-    let mut ring = ring.clone();
-    if store.is_exclusive()
-        && let Some(lease) = ring.lease()
-    {
-        let holder = lease.holder.clone();
-        ring = ring.released(&holder, now).unwrap_or(ring);
-    }
     let key = match action {
         Action::Create { .. } => Some(world.new_key()?),
         Action::Publish { .. }
@@ -226,18 +253,15 @@ async fn act<S: RingStore, W: World>(
     };
     let intended = match &key {
         // Its own entry says which key.
-        Some(key) if store.is_exclusive() => {
-            ring.created(key.public_key().kid(), action.why(), now)
-        }
         Some(key) => {
-            let leased = ring.intend(action.event(&course.holder, now), until)?;
+            let leased = ring.leased(&course.holder, now, until)?;
             leased.created(key.public_key().kid(), action.why(), now)
         }
         None => ring.intend(action.event(&course.holder, now), until)?,
     };
     save(store, held, intended, course).await?;
     match key {
-        Some(key) => world.keep(&key),
+        Some(key) => world.keep(&key).await,
         None => world.apply(action).await,
     }
 }

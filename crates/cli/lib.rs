@@ -14,6 +14,7 @@ pub mod aws;
 pub mod commands;
 pub mod config;
 pub mod context;
+pub mod deferred;
 pub mod drive;
 pub mod exit;
 pub mod kubernetes;
@@ -75,5 +76,23 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_list_of_commands_says_what_each_says_of_itself() {
+        let list = Cli::command();
+        let mut built = Cli::command();
+        built.build();
+        for command in list.get_subcommands() {
+            let named = built
+                .find_subcommand(command.get_name())
+                .expect("a built command has all subcommands");
+            assert_eq!(
+                command.get_about().map(ToString::to_string),
+                named.get_about().map(ToString::to_string),
+                "{}",
+                command.get_name()
+            );
+        }
     }
 }

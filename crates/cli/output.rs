@@ -16,12 +16,19 @@ pub enum Format {
     Text,
     /// One JSON value.
     Json,
+    /// A picture, where a command draws one.
+    Svg,
 }
 
 /// A result in both forms.
 pub trait Render: Serialize {
     /// For people, without a final newline.
     fn text(&self) -> String;
+
+    /// A picture; most results have none.
+    fn svg(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Writes a result.
@@ -33,6 +40,13 @@ pub fn print(result: &impl Render, format: Format) -> Result<(), Failure> {
                 .map_err(|error| Failure::output(&io::Error::other(error)))?;
             line(json.as_bytes())
         }
+        Format::Svg => match result.svg() {
+            Some(svg) => line(svg.as_bytes()),
+            None => Err(Failure::usage(
+                "this command draws no picture",
+                "use -o text or -o json",
+            )),
+        },
     }
 }
 

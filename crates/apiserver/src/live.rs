@@ -194,6 +194,13 @@ impl ApiServer {
         Ok(line.and_then(|value| value.trim().parse().ok()))
     }
 
+    /// Since when its process counts, in seconds since 1970, and how often it has met a client that never reads a new
+    /// token (`serviceaccount_stale_tokens_total`). A counter that is not there has not counted yet.
+    pub async fn stale_tokens(&self) -> Result<Option<(i64, u64)>, LiveError> {
+        let text = self.get("/metrics").await?;
+        Ok(stale_tokens(&text))
+    }
+
     /// A token signed by this server (`TokenRequest`), for its own audiences when none is given.
     pub async fn mint(
         &self,
@@ -395,6 +402,17 @@ fn legacy_token(secret: &Value) -> Option<LegacyToken> {
     })
 }
 
+fn stale_tokens(metrics: &str) -> Option<(i64, u64)> {
+    let value = |name: &str| {
+        let mut lines = metrics.lines();
+        let number = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        number.and_then(|number| Duration::try_from_secs_f64(number.trim().parse().ok()?).ok())
+    };
+    let started = value("process_start_time_seconds")?.as_secs();
+    let count = value("serviceaccount_stale_tokens_total").unwrap_or_default();
+    Some((i64::try_from(started).ok()?, count.as_secs()))
+}
+
 fn addresses(slices: &Value) -> Vec<String> {
     let items = slices
         .get("items")
@@ -454,6 +472,15 @@ mod tests {
             ]
         );
         assert_eq!(addresses(&json!({})), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_counter_of_stale_tokens() {
+        let text = "# TYPE x counter\nserviceaccount_stale_tokens_total 1.2e+01\nprocess_start_time_seconds 1.79e+09\n";
+        assert_eq!(stale_tokens(text), Some((1_790_000_000, 12)));
+        let fresh = "process_start_time_seconds 5\n";
+        assert_eq!(stale_tokens(fresh), Some((5, 0)));
+        assert_eq!(stale_tokens(""), None);
     }
 
     #[test]

@@ -101,6 +101,12 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         name,
         value,
     }));
+    let webhook = context.config.webhook.rows().into_iter();
+    settings.extend(webhook.map(|(name, value)| Row {
+        name,
+        value,
+        origin: Origin::File,
+    }));
     if !serve.issuers.value.is_empty() {
         // What `irsa serve` would refuse is refused here too.
         serve.specs()?;

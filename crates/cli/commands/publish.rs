@@ -2,6 +2,7 @@
 
 pub mod directory;
 pub mod front;
+mod into;
 pub mod result;
 pub mod s3;
 pub mod sync;
@@ -13,12 +14,11 @@ use std::time::Duration;
 use clap::ValueHint;
 use irsa_core::documents::IssuerDocuments;
 use irsa_core::issuer::IssuerUrl;
-use irsa_core::store_url::S3Location;
 use irsa_issuer::source::IssuerSpec;
 
-use self::front::Front;
+use self::into::Plan;
 use self::result::{Run, Single};
-use self::s3::{Access, Reach, Work};
+use self::s3::{Access, Reach};
 use self::sync::SyncError;
 pub use self::target::Target;
 use crate::args::{self, DocumentArgs, FetchArgs};
@@ -169,91 +169,9 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
                 withdraw: &withdraw,
                 mode,
             };
-            into_s3(plan, &reach, &s3, &fetch, context).await
+            into::s3(plan, &reach, &s3, &fetch, context).await
         })),
     }
-}
-
-/// What is to be put into S3.
-struct Plan<'a> {
-    document: &'a DocumentArgs,
-    keys: Vec<PathBuf>,
-    root: S3Location,
-    withdraw: &'a [String],
-    mode: Mode,
-}
-
-async fn into_s3(
-    plan: Plan<'_>,
-    reach: &Reach,
-    s3: &S3Args,
-    fetch: &FetchArgs,
-    context: &Context,
-) -> Result<Exit, Failure> {
-    let Plan {
-        document,
-        keys,
-        root,
-        withdraw,
-        mode,
-    } = plan;
-    let one = !keys.is_empty();
-    let cdn = s3.access == Some(Access::CloudFront);
-    if s3.certificate_arn.is_some() && !cdn {
-        let help = "add --access cloudfront, or leave --certificate-arn out";
-        return Err(Failure::usage(
-            "a certificate is for a CloudFront distribution",
-            help,
-        ));
-    }
-    let specs = if one {
-        Vec::new()
-    } else {
-        configured(document, context)?
-    };
-    let front = if cdn {
-        let named = if one && document.issuer.issuer.is_some() {
-            Some(document.require(context)?.0)
-        } else {
-            specs.first().map(|spec| spec.issuer.clone())
-        };
-        let alias = named.as_ref().and_then(front::alias);
-        let store = s3::store(reach, &root, s3).await?;
-        Some(front::ensure(reach, &store, s3, alias, mode).await?)
-    } else {
-        None
-    };
-    let issuers = if one {
-        let Some(spec) = one_in_s3(document, keys, &root, reach, front.as_ref(), context)? else {
-            let mut run = Run::new(&[], Vec::new(), true);
-            run.bucket = front.map(|front| front.changes).unwrap_or_default();
-            run.bucket
-                .push("then the documents, at the domain of the distribution".to_owned());
-            context.print(&run)?;
-            return Ok(if mode == Mode::Compare {
-                Exit::Differences
-            } else {
-                Exit::Done
-            });
-        };
-        vec![(render(&spec)?, root.clone())]
-    } else {
-        placed(&specs, |issuer| reach.place(&root, issuer))?
-    };
-    if cdn {
-        for (documents, location) in &issuers {
-            front::check_place(documents.issuer(), location)?;
-        }
-    }
-    let work = Work {
-        root,
-        issuers: &issuers,
-        withdraw,
-        mode,
-        front: front.as_ref(),
-    };
-    let (run, error) = s3::run(reach, &work, s3, fetch).await?;
-    finish(run, error, mode, one, context)
 }
 
 /// Prints what happened, and says how it ended.
@@ -292,37 +210,6 @@ fn finish(
     } else {
         Exit::Done
     })
-}
-
-/// The issuer of a command line: as it was given, or derived from its place; none while that is a distribution which is
-/// not there.
-fn one_in_s3(
-    document: &DocumentArgs,
-    keys: Vec<PathBuf>,
-    root: &S3Location,
-    reach: &Reach,
-    front: Option<&Front>,
-    context: &Context,
-) -> Result<Option<IssuerSpec>, Failure> {
-    let (issuer, jwks_uri) = if document.issuer.issuer.is_some() {
-        document.require(context)?
-    } else {
-        let jwks_uri = settings::parse_jwks_uri(document.jwks_uri.as_deref())?;
-        let derived = match front {
-            Some(front) => front.issuer(root)?,
-            None => Some(reach.issuer(root)?),
-        };
-        let Some(issuer) = derived else {
-            return Ok(None);
-        };
-        tracing::info!(%issuer, "issuer URL derived from where the documents stand: it can never be changed");
-        (issuer, jwks_uri)
-    };
-    Ok(Some(IssuerSpec {
-        issuer,
-        jwks_uri,
-        keys,
-    }))
 }
 
 /// The issuers of the configuration file, or the one of them that was named.

@@ -1,11 +1,19 @@
 //! `irsa rotate`: rotate the signing key, one safe step at a time.
 
+pub mod args;
+mod compromise;
+mod files;
 mod gates;
 pub mod look;
 mod node;
+mod outcome;
+mod picture;
+pub mod places;
 pub mod policy;
 pub mod run;
+mod servers;
 pub mod simulate;
+mod sinks;
 mod world;
 
 use clap::Subcommand;
@@ -27,7 +35,7 @@ pub struct Args {
     pub command: Option<Command>,
     /// The rotation.
     #[command(flatten)]
-    pub run: run::Args,
+    pub run: args::Args,
 }
 
 /// The subcommands.

@@ -1,6 +1,7 @@
 //! `irsa serve`.
 
 pub mod from;
+pub mod watch;
 
 use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
@@ -11,10 +12,12 @@ use std::time::Duration;
 use irsa_issuer::keyset::Stamp;
 use irsa_issuer::serve::{Bound, Metrics, ServeError, Server, ServerConfig, SiteHandle};
 use irsa_issuer::source::{Changes, IssuerSpec, SiteSource};
+use jiff::Timestamp;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
+use self::watch::{Watch, WatchArgs};
 use crate::args::{DocumentArgs, ServeArgs};
 use crate::config::Config;
 use crate::context::{Context, Origin};
@@ -41,6 +44,9 @@ pub struct Args {
     /// Documents of a shared store instead of keys.
     #[command(flatten)]
     pub from: from::FromArgs,
+    /// What the status page shows besides.
+    #[command(flatten)]
+    pub watch: WatchArgs,
 }
 
 /// A look at the files may take one part in so many of the time.
@@ -54,15 +60,23 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         document,
         serve,
         from,
+        watch,
     } = args;
     context.start_logging()?;
     if from.from.is_some() {
-        return from::run(from, document, serve, context);
+        return from::run(from, watch, (document, serve), context);
     }
     let settings = ServeSettings::resolve(document, serve, &context.config, context)?;
     let (specs, config) = (settings.specs()?, settings.server()?);
+    watch.check(config.admin_listen)?;
     let runtime = runtime()?;
-    let served = runtime.block_on(serve_issuers(&settings, specs, config, context));
+    let served = runtime.block_on(serve_issuers(
+        &settings,
+        specs,
+        config,
+        (&from, watch),
+        context,
+    ));
     // A look at the files may still be under way on a thread of its own; nothing waits for it.
     runtime.shutdown_background();
     served.map(|()| Exit::Done)
@@ -72,10 +86,12 @@ async fn serve_issuers(
     settings: &ServeSettings,
     specs: Vec<IssuerSpec>,
     config: ServerConfig,
+    (store, watch): (&from::FromArgs, WatchArgs),
     context: &Context,
 ) -> Result<(), Failure> {
     // First of all: a signal that comes while ten thousand issuers load must not end the process.
     let (stop, hangup) = (stop_signal()?, listen_for(SignalKind::hangup())?);
+    let issuers: Vec<_> = specs.iter().map(|spec| spec.issuer.clone()).collect();
     let (source, changes) =
         SiteSource::load(specs, settings.max_age.value).map_err(refused_at_start)?;
     let only_refused = changes.reloaded.is_empty();
@@ -85,6 +101,9 @@ async fn serve_issuers(
         return Err(first.error.into());
     }
     let (handle, metrics) = (SiteHandle::new(source.site()?), Metrics::new());
+    let one = issuers.len() == 1;
+    let seen = (handle.clone(), metrics.clone());
+    let watch = Watch::new(watch, store, issuers, one, seen).await?;
     let bound = Server::bind(config, handle.clone(), metrics.clone())
         .await
         .map_err(refused_at_start)?;
@@ -103,6 +122,7 @@ async fn serve_issuers(
     tokio::select! {
         served = bound.run(stop) => served.map_err(Failure::from),
         ended = reloader.watch(hangup, every) => ended,
+        () = watch.run() => Ok(()),
     }
 }
 
@@ -137,7 +157,7 @@ fn announce(bound: &Bound, tls: bool) {
         tracing::info!("serving on {scheme}://{address}");
     }
     if let Some(address) = bound.admin_addr() {
-        tracing::info!("livez, readyz and metrics on http://{address}");
+        tracing::info!("status page, livez, readyz and metrics on http://{address}");
     }
 }
 
@@ -156,6 +176,15 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
             _ = interrupt.recv() => tracing::info!("SIGINT: finishing the requests in flight"),
         }
     })
+}
+
+/// Puts what went wrong on the status page.
+fn pin(metrics: &Metrics, subject: &str, error: &dyn std::error::Error) {
+    let what = match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    metrics.board().problem(Timestamp::now(), subject, &what);
 }
 
 /// Everything that follows the files while the server runs.
@@ -233,6 +262,9 @@ impl Reloader {
             Ok(changes) => self.take(changes),
             Err(failure) => {
                 self.metrics.reload_failed();
+                let subject = file.path.display().to_string();
+                let board = self.metrics.board();
+                board.problem(Timestamp::now(), &subject, &failure.message());
                 tracing::warn!(
                     file = %file.path.display(),
                     error = failure.message(),
@@ -245,6 +277,7 @@ impl Reloader {
     fn take(&self, changes: Changes) {
         for refused in &changes.refused {
             self.metrics.reload_failed();
+            pin(&self.metrics, &refused.issuer, &refused.error);
             tracing::warn!(
                 issuer = refused.issuer,
                 error = %refused.error,

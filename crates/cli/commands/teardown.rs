@@ -225,10 +225,14 @@ impl<'a> Ruin<'a> {
             Store::S3(bucket) => {
                 let store = &bucket.store;
                 // Whether it would be adopted does not matter to who takes down.
-                let Some(state) = store.observe_bucket(async |_| false).await? else {
+                let Some(mut state) = store.observe_bucket(async |_| false).await? else {
                     (self.seen.bucket, self.seen.documents) = (None, Vec::new());
                     return Ok(());
                 };
+                // A store that shows none of the switches has none to close; S3 always has two of them closed.
+                if bucket.reach.is_compatible() && state.block == PublicAccessBlock::OPEN {
+                    state.block = PublicAccessBlock::CLOSED;
+                }
                 let (found, foreign) = documents(store, &self.issuer).await?;
                 let ours = self.keys();
                 self.seen.bucket = Some(BucketSeen {

@@ -139,7 +139,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         output::line(text.as_bytes())?;
         return Ok(Exit::Done);
     }
-    let settings = injection.settings()?;
+    let settings = injection.settings(context)?;
     let mut checked = Checked {
         service_account: format!("{namespace}/{name}"),
         accepted: true,

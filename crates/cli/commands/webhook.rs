@@ -1,6 +1,7 @@
 //! `irsa webhook`: the pod identity webhook.
 
 pub use flags::InjectionArgs;
+pub use section::WebhookSection;
 
 use crate::context::Context;
 use crate::exit::Exit;
@@ -12,6 +13,7 @@ pub mod install;
 pub mod manifest;
 mod manifests;
 pub mod review;
+mod section;
 pub mod serve;
 mod serve_flags;
 

@@ -33,6 +33,7 @@ pub mod block;
 pub mod bootstrap;
 pub mod bucket;
 pub mod change;
+pub mod diagnosis;
 pub mod discovery;
 pub mod documents;
 pub mod explain;

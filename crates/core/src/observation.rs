@@ -16,6 +16,8 @@ pub struct Observation {
     pub public: Published,
     /// The same document in each place that it is written to.
     pub sinks: Vec<Sink>,
+    /// The JWKS as other addresses show it: replicas and mirrors that this run does not write to.
+    pub served: Vec<Sink>,
     /// Every API server that the cluster is said to have, answering or not.
     pub servers: Vec<Server>,
     /// The keys whose private half lies where keys rest, read back and parsed.
@@ -53,7 +55,7 @@ impl Published {
     }
 }
 
-/// A place that the JWKS is written to.
+/// A place that the JWKS is written to, or read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sink {
     /// As the operator named it: `dir:/var/www/oidc`.
@@ -71,6 +73,19 @@ pub struct Server {
     pub loaded: Loaded,
     /// What its files say: only a run on its own node can see them, and only such a run can change them.
     pub disk: Option<Disk>,
+    /// How often it has met clients that never read a new token, if it says so.
+    pub stale: Option<StaleTokens>,
+}
+
+/// The counter `serviceaccount_stale_tokens_total` of an API server: uses of tokens after `warnafter`, which a client
+/// that reads new tokens never reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaleTokens {
+    /// When the process began to count, in seconds since 1970.
+    pub started: i64,
+    /// How many since then.
+    pub count: u64,
 }
 
 /// What an API server's process works with. Key files are read once, at its start.
@@ -100,8 +115,27 @@ pub enum Loaded {
 pub struct Disk {
     /// The kids in its key files (`--service-account-key-file`).
     pub trusted: BTreeSet<Kid>,
-    /// The kid of its signing key file (`--service-account-signing-key-file`), and of the controller-manager's.
+    /// The kid of its signing key file (`--service-account-signing-key-file`).
     pub signing: Kid,
+    /// The kid of the controller-manager's (`--service-account-private-key-file`), which signs the tokens of legacy
+    /// Secrets; nothing if this node has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub controller: Option<Kid>,
+    /// The kids whose files a rotation has placed on this node for the API server, used or not.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub copies: BTreeSet<Kid>,
+}
+
+impl Disk {
+    /// Key files alone: no controller-manager, and nothing placed.
+    pub fn new(trusted: BTreeSet<Kid>, signing: Kid) -> Self {
+        Self {
+            trusted,
+            signing,
+            controller: None,
+            copies: BTreeSet::new(),
+        }
+    }
 }
 
 /// The longest lives of tokens.
@@ -152,8 +186,8 @@ pub enum Hold {
         /// `namespace/name`.
         name: String,
     },
-    /// Clients still use tokens after `warnafter` (`serviceaccount_stale_tokens_total` rose): they never read a new
-    /// token, so those that live for a year are in use.
+    /// Clients were seen lately that use tokens after `warnafter` (`serviceaccount_stale_tokens_total` rose): they never
+    /// read a new token, so those that live for a year are in use.
     StaleTokens {
         /// Which API server counted them.
         server: String,
@@ -177,7 +211,7 @@ impl std::fmt::Display for Hold {
             Self::StaleTokens { server } => {
                 write!(
                     f,
-                    "API server \"{server}\" still sees clients that do not read new tokens"
+                    "clients of API server \"{server}\" use tokens that they should have replaced (serviceaccount_stale_tokens_total)"
                 )
             }
             Self::OtherCluster { name } => write!(f, "cluster \"{name}\" signs with it"),

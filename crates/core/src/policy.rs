@@ -89,6 +89,12 @@ pub enum PolicyError {
     },
 }
 
+/// How long a token lives that kube-apiserver has extended (`--service-account-extend-token-expiration`, on by default).
+pub const STALE_LIFE: Duration = Duration::from_secs(365 * DAY);
+/// How long no API server may have met a client that never reads a new token before such clients count as gone: longer
+/// than a job that runs once a week is silent.
+pub const STALE_QUIET: Duration = Duration::from_secs(8 * DAY);
+
 /// AWS takes 100 keys of an issuer; ten are left for what others publish there.
 pub const MOST_KEYS: usize = 90;
 

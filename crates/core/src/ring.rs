@@ -32,7 +32,7 @@ pub(crate) use self::transition::after;
 pub use self::transition::{Lease, LeaseHeld};
 use crate::issuer::IssuerUrl;
 use crate::kid::Kid;
-use crate::observation::{Disk, Lifetimes};
+use crate::observation::{Disk, Lifetimes, StaleTokens};
 
 /// The record. Its fields change through its methods only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -142,6 +142,20 @@ pub struct ServerRecord {
     pub disk: Option<Disk>,
     /// The generation that the run worked on when it looked.
     pub generation: u64,
+    /// Whether its clients read new tokens.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stale: Option<StaleRecord>,
+}
+
+/// What is known of the clients of an API server that never read a new token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaleRecord {
+    /// Its counter when it was last seen.
+    pub seen: StaleTokens,
+    /// When a run last saw that it had risen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rose: Option<Timestamp>,
 }
 
 impl KeyRing {

@@ -53,6 +53,7 @@
 //! [`PublishedProof`]: crate::proof::PublishedProof
 
 pub(crate) mod guard;
+mod holds;
 mod learn;
 #[cfg(test)]
 mod model;
@@ -61,6 +62,8 @@ pub mod rebuild;
 pub(crate) mod scene;
 pub mod simulation;
 mod step;
+pub mod timeline;
+mod waits;
 
 use jiff::Timestamp;
 
@@ -97,7 +100,7 @@ pub fn waits(
     observed: &Observation,
     now: Timestamp,
 ) -> Vec<Wait> {
-    questions::waits(&Scene {
+    waits::waits(&Scene {
         ring,
         policy,
         observed,
@@ -127,9 +130,12 @@ pub(crate) fn decide(scene: &Scene<'_>) -> Step {
         q::create,
     ];
     let answer = questions.iter().find_map(|question| question(scene));
-    answer.unwrap_or_else(|| q::wait(scene))
+    answer.unwrap_or_else(|| waits::wait(scene))
 }
 
+#[cfg(test)]
+#[path = "rotation/gate_tests.rs"]
+mod gate_tests;
 #[cfg(test)]
 #[path = "rotation/tests.rs"]
 mod tests;

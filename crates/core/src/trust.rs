@@ -3,6 +3,7 @@
 //!
 //! A policy is kept as the JSON that it is: statements of others keep every member, also those that nothing here knows.
 
+pub(crate) mod condition;
 pub mod evaluate;
 pub mod lint;
 
@@ -137,6 +138,11 @@ impl TrustPolicy {
             Value::Object(document) if document.contains_key("Statement") => Ok(Self { document }),
             _ => Err(TrustError::NoStatement),
         }
+    }
+
+    /// Whether `${…}` in it are variables (IAM JSON policy elements: Version).
+    pub(crate) fn has_variables(&self) -> bool {
+        self.document.get("Version").and_then(Value::as_str) == Some("2012-10-17")
     }
 
     /// The statements: one without a list counts as a list of one.

@@ -1,4 +1,5 @@
-use super::evaluate::{Outcome, Presented, evaluate, like};
+use super::condition::like;
+use super::evaluate::{Outcome, Presented, evaluate};
 use super::lint::{KnownProvider, Level, lint};
 use super::*;
 
@@ -245,7 +246,7 @@ fn every_mistake_has_its_own_name() {
         ),
         (
             json!({"StringEquals": {"h/a:aud": "sts.amazonaws.com", "H/a:sub": app}}),
-            vec!["key-case", "no-sub"],
+            vec!["key-case"],
         ),
         (
             json!({"StringEquals": {"https://h/a:aud": "sts.amazonaws.com", "h/a:sub": app}}),
@@ -267,6 +268,18 @@ fn every_mistake_has_its_own_name() {
         (
             json!({"ForAllValues:StringLike": {"h/a:sub": app}, "StringEquals": {"h/a:aud": "sts.amazonaws.com"}}),
             vec!["loose-operator"],
+        ),
+        (
+            json!({"Null": {"h/a:aud": "false"}, "StringEquals": {"h/a:sub": app}}),
+            vec!["no-aud"],
+        ),
+        (
+            json!({"Null": {"h/a:sub": "true"}, "StringEquals": {"h/a:aud": "sts.amazonaws.com"}}),
+            vec!["null-claim", "no-sub"],
+        ),
+        (
+            json!({"StringLike": {"h/a:aud": "*"}, "StringEquals": {"h/a:sub": app}}),
+            vec!["any-audience"],
         ),
     ] {
         let found: Vec<&str> = lint(&policy(&json!([statement(&condition)])), None)
@@ -304,6 +317,13 @@ fn mistakes_outside_the_conditions() {
     let mut action = statement(&good);
     action["Action"] = json!("sts:AssumeRole");
     assert_eq!(rules(&action, None), ["wrong-action"]);
+    let mut not_action = statement(&good);
+    not_action["NotAction"] = not_action
+        .as_object_mut()
+        .unwrap()
+        .remove("Action")
+        .unwrap();
+    assert_eq!(rules(&not_action, None), ["not-action"]);
     let mut url = statement(&good);
     url["Principal"]["Federated"] = json!("https://h/a");
     assert_eq!(rules(&url, None), ["principal-url"]);

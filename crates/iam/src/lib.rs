@@ -5,6 +5,8 @@
 pub mod caller;
 pub mod error;
 pub mod format;
+pub mod observe_exchange;
+pub mod observe_role;
 pub mod permissions;
 pub mod provider;
 pub mod role;

@@ -112,14 +112,9 @@ pub async fn probe(target: &Url, limit: Duration) -> Result<Probe, ProbeError> {
         source,
     };
     let host = server_name(target).map_err(fail)?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = aws_lc_rs::default_provider();
     let handshake = async {
-        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyChain(Arc::clone(&provider))))
-            .with_no_client_auth();
+        let config = any_chain()?;
         let stream = connect(target).await?;
         TlsConnector::from(Arc::new(config))
             .connect(host.clone(), stream)
@@ -146,6 +141,17 @@ pub async fn probe(target: &Url, limit: Duration) -> Result<Probe, ProbeError> {
         ends_in_public_root,
         problem,
     })
+}
+
+/// A client that goes on whoever signed the server's certificate: for looking, never for trusting.
+pub(crate) fn any_chain() -> io::Result<ClientConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyChain(provider)))
+        .with_no_client_auth())
 }
 
 /// AWS keeps a library of public roots of its own; Mozilla's is the nearest that is published. The system's store

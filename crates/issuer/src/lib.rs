@@ -1,6 +1,7 @@
 //! The acting half of the issuer: key files, publishing, serving, and the issuer as a relying party sees it.
 
 pub mod chain_probe;
+pub mod fetch_probe;
 pub mod keyfile;
 pub mod keygen;
 pub mod keyset;

@@ -274,7 +274,7 @@ pub(crate) fn server_name(url: &Url) -> io::Result<ServerName<'static>> {
     }
 }
 
-async fn exchange(
+pub(crate) async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     parsed: &Url,
     url: &str,

@@ -5,9 +5,10 @@
 //! listens, [`Bound::run`] serves and drains, [`Metrics`] counts.
 //!
 //! ```text
-//! accept (server) -> slot (registry) -> TLS, HTTP (connection) -> route (routes) -> document (site)
-//!                        ^ sweep: one clock, four timeouts, eviction at the cap
+//! irsa-endpoint: accept, TLS, HTTP, four timeouts, eviction at the cap -> route (routes) -> document (site)
 //! ```
+//!
+//! [`status`] is what people see of it.
 //!
 //! **Guarantees.** A client sees whole documents of one [`Site`]. A bad certificate or an issuer without documents
 //! disturbs no other. Every connection is under exactly one timeout at any time, and no number of silent connections
@@ -16,20 +17,19 @@
 //! **Assumptions.** Documents are small (kilobytes) and fit in memory. Which keys are in them was decided elsewhere.
 
 mod admin;
-mod connection;
 mod document;
 mod error;
-mod limits;
 mod metrics;
-mod registry;
+mod observer;
 mod routes;
 mod server;
 mod site;
+pub mod status;
 mod tls;
 
 pub use document::Document;
 pub use error::ServeError;
-pub use limits::Limits;
+pub use irsa_endpoint::Limits;
 pub use metrics::Metrics;
 pub use server::{Bound, CertificateReloader, Server, ServerConfig};
 pub use site::{ServedIssuer, ServedKey, Site, SiteHandle};

@@ -23,6 +23,7 @@ mod plan;
 mod record;
 mod secret;
 
+pub(crate) use bundle::injector;
 pub use error::CertificateError;
 pub use examine::{CertificateState, examine};
 pub use keeper::{Keeper, KeeperConfig};

@@ -67,6 +67,16 @@ pub enum InstallError {
         "{0} was not installed by irsa: it lacks the label app.kubernetes.io/managed-by={MANAGED_BY}"
     )]
     Foreign(Named),
+    /// Somebody else writes the caBundle of the registration.
+    #[error(
+        "{object} has the annotation {annotation}: its caBundle is written by somebody else, who would take our CA out again"
+    )]
+    Injected {
+        /// The registration.
+        object: Named,
+        /// The annotation.
+        annotation: String,
+    },
 }
 
 impl Explain for InstallError {
@@ -93,13 +103,19 @@ impl Explain for InstallError {
                     .map(|it| format!(" -n {it}"))
                     .unwrap_or_default()
             ),
+            Self::Injected { object, annotation } => format!(
+                "nothing was written; kubectl annotate {} {} {annotation}- and run the same command again: the CA of \
+                 now stays trusted for a day beside ours",
+                object.kind.to_lowercase(),
+                object.name
+            ),
         })
     }
 
     fn retryable(&self) -> bool {
         match self {
             Self::Api { source, .. } => !matches!(status(source), Some(400..=499)),
-            Self::Foreign(_) => false,
+            Self::Foreign(_) | Self::Injected { .. } => false,
         }
     }
 }
@@ -164,7 +180,8 @@ impl Named {
     }
 }
 
-/// What applying these objects would change, as the API server sees it.
+/// What applying these objects would change, as the API server sees it. Refuses a registration whose caBundle is
+/// somebody else's: the webhook that would be installed could not become ready.
 pub async fn plan(client: &Client, objects: &[Value]) -> Result<Vec<Change>, InstallError> {
     let mut changes = Vec::new();
     for body in objects {
@@ -177,6 +194,10 @@ pub async fn plan(client: &Client, objects: &[Value]) -> Result<Vec<Change>, Ins
         let verb = match found {
             None => Verb::Create,
             Some(found) => {
+                if let Some(annotation) = certificate::injector(&found.metadata) {
+                    let annotation = annotation.to_owned();
+                    return Err(InstallError::Injected { object, annotation });
+                }
                 let after = api
                     .patch(&object.name, &parameters().dry_run(), &Patch::Apply(body))
                     .await

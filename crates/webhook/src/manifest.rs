@@ -218,4 +218,63 @@ mod tests {
             }
         }
     }
+
+    /// Whether a selector of ours matches: `In`, `NotIn` and `DoesNotExist`, as the API server reads them.
+    fn matches(selector: &Value, labels: &[(&str, &str)]) -> bool {
+        let expressions = selector["matchExpressions"].as_array();
+        expressions.into_iter().flatten().all(|expression| {
+            let key = expression["key"].as_str().unwrap();
+            let found = labels.iter().find(|(name, _)| *name == key);
+            let listed = found.is_some_and(|(_, value)| {
+                let values = expression["values"].as_array();
+                values.is_some_and(|values| values.iter().any(|one| one == value))
+            });
+            match expression["operator"].as_str().unwrap() {
+                "In" => listed,
+                "NotIn" => !listed,
+                "DoesNotExist" => found.is_none(),
+                other => panic!("{other}"),
+            }
+        })
+    }
+
+    #[test]
+    fn every_pod_is_reviewed_once_whatever_its_labels_and_namespace() {
+        let objects = objects(&options()).unwrap();
+        let asked = |namespace: &str, labels: &[(&str, &str)]| {
+            let webhooks = objects[8]["webhooks"].as_array().unwrap().iter();
+            let of_namespace = [("kubernetes.io/metadata.name", namespace)];
+            let asked = webhooks.filter(|webhook| {
+                matches(&webhook["namespaceSelector"], &of_namespace)
+                    && matches(&webhook["objectSelector"], labels)
+            });
+            asked
+                .map(|webhook| {
+                    let path = webhook["clientConfig"]["service"]["path"].clone();
+                    (webhook["failurePolicy"].clone(), path)
+                })
+                .collect::<Vec<_>>()
+        };
+        let (ignore, fail) = (
+            vec![("Ignore".into(), "/mutate".into())],
+            vec![("Fail".into(), "/mutate/required".into())],
+        );
+        let (require, skip) = (
+            (crate::settings::REQUIRE_LABEL, "true"),
+            (crate::settings::SKIP_LABEL, ""),
+        );
+        let own = ("app.kubernetes.io/name", NAME);
+        for system in ["kube-system", "kube-public", "kube-node-lease"] {
+            assert_eq!(asked(system, &[]), ignore);
+            assert_eq!(asked(system, &[require]), ignore, "{system}");
+            assert_eq!(asked(system, &[require, skip]), []);
+            assert_eq!(asked(system, &[require, own]), []);
+        }
+        assert_eq!(asked("demo", &[]), ignore);
+        assert_eq!(asked("demo", &[("irsa/require-role", "false")]), ignore);
+        assert_eq!(asked("demo", &[require]), fail);
+        assert_eq!(asked("demo", &[skip]), []);
+        assert_eq!(asked("demo", &[require, skip]), []);
+        assert_eq!(asked("demo", &[require, own]), []);
+    }
 }

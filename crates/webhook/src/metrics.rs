@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use irsa_endpoint::{CloseReason, Observer};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
@@ -103,8 +104,9 @@ impl Metrics {
         self.0.used.store(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn connection(&self, change: i64) {
-        self.0.connections.fetch_add(change, Ordering::Relaxed);
+    /// A request gave way to others, in this lane.
+    pub(crate) fn gave_way(&self, lane: &'static str) {
+        self.label("gave_way", lane);
     }
 
     fn label(&self, family: &'static str, value: &'static str) {
@@ -123,6 +125,31 @@ impl Metrics {
         let _ = encode(&mut text, &registry);
         text
     }
+}
+
+impl Observer for Metrics {
+    fn connection_opened(&self) {
+        self.0.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn connection_closed(&self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn connection_ended_by_us(&self, reason: CloseReason) {
+        self.label("connections_ended", reason.label());
+    }
+
+    fn accept_failed(&self) {
+        self.label("connections_ended", "not_accepted");
+    }
+
+    fn handshake_failed(&self) {
+        self.label("connections_ended", "handshake_failed");
+    }
+
+    // The review itself is timed, by path.
+    fn answered(&self, _took: Duration, _requests: u32) {}
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

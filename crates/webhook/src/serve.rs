@@ -3,10 +3,11 @@
 //! [`Server::bind`] listens, [`Server::run`] serves until told to stop, then answers what is in flight. The
 //! certificate comes from a [`Served`] that somebody else fills and refills: files or the webhook's own CA.
 
+mod body;
 mod cipher;
-mod connection;
 mod error;
 mod files;
+mod room;
 mod routes;
 mod server;
 mod tls;
@@ -14,6 +15,7 @@ mod tls;
 pub use cipher::{TlsPolicy, TlsPolicyError, parse_ciphers, parse_min_version};
 pub use error::ServeError;
 pub use files::{CertificateFiles, follow as follow_files};
+pub use irsa_endpoint::tls::Served;
 pub use routes::{State, Webhook};
-pub use server::{ListenConfig, Server, everywhere};
-pub use tls::Served;
+pub use server::{ListenConfig, Server, everywhere, limits};
+pub(crate) use tls::take;

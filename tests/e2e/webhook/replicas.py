@@ -16,6 +16,8 @@ from harness.process import Process, free_ports
 
 NAMESPACE = "kube-system"
 NAME = "pod-identity-webhook"
+CONFIGURATION = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{NAME}"
+SECRET = f"/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}"
 ROLE = "arn:aws:iam::111122223333:role/reader"
 
 

@@ -1,30 +1,26 @@
 //! The chain of one cluster: looked at part by part, and changed one step at a time. What is to be changed is decided in
 //! [`irsa_core::bootstrap`].
 
+mod wanted;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use irsa_core::bootstrap::{
-    self, Change, FileChange, KeySeen, KeyWanted, ObjectChange, Seen, Stage, Wanted,
-};
-use irsa_core::bucket::{self, BucketWanted};
+use irsa_core::bootstrap::{self, Change, KeySeen, Seen, Stage};
 use irsa_core::discovery;
 use irsa_core::documents::{DocumentName, IssuerDocuments};
 use irsa_core::issuer::IssuerUrl;
-use irsa_core::provider::{ProviderArn, ProviderWanted};
-use irsa_core::role::RoleWanted;
-use irsa_core::trust::{Grant, Subject};
+use irsa_core::provider::ProviderArn;
 use irsa_iam::{provider, role};
 use irsa_issuer::publish::dir::Directory;
 use irsa_issuer::publish::s3::S3Store;
 use irsa_issuer::publish::{self, Publisher as _, cloudfront};
 
-use super::site::{Bucket, Site, Store};
+use super::site::{Site, Store};
 use super::steps::{self, Files, Objects};
-use crate::commands::iam::{self, role::apply::policy_file};
+use crate::commands::iam;
 use crate::commands::publish::s3::Access;
 use crate::commands::publish::sync::Job;
-use crate::config::cluster::RoleSection;
 use crate::context::Context;
 use crate::kubernetes::KubernetesArgs;
 use crate::report::Failure;
@@ -154,11 +150,11 @@ impl<'a> Chain<'a> {
             Stage::ApiServer => {
                 let issuer = self.issuer()?;
                 self.files = steps::files(self.site.section, issuer.as_ref(), self.context)?;
-                self.seen.files = self.files.changes();
+                self.seen.files = self.files.rows().collect();
             }
             Stage::Webhook => {
                 self.objects = steps::objects(self.site.section, self.kubernetes).await?;
-                self.seen.objects = self.objects.changes();
+                self.seen.objects = self.objects.rows().collect();
             }
         }
         Ok(())
@@ -296,124 +292,5 @@ impl<'a> Chain<'a> {
         }
         self.seen.roles = roles;
         Ok(())
-    }
-
-    fn wanted(&mut self) -> Result<Wanted, Failure> {
-        let documents = self.documents()?;
-        let issuer = self.issuer()?;
-        let key = self.site.pair().map(|pair| {
-            Ok::<_, Failure>(KeyWanted {
-                private: pair.private.display().to_string(),
-                public: pair.public.display().to_string(),
-                algorithm: steps::key_kind(&self.site.section.keys)?.1,
-            })
-        });
-        let bucket = match &self.site.store {
-            Store::S3(bucket) => Some(self.bucket(bucket, documents.as_ref())),
-            Store::Directory(_) => None,
-        };
-        let provider = issuer
-            .zip(self.thumbprints.clone())
-            .map(|(issuer, thumbprints)| self.provider_wanted(issuer, thumbprints))
-            .transpose()?;
-        let roles = self.site.section.roles.iter();
-        Ok(Wanted {
-            key: key.transpose()?,
-            bucket,
-            distribution: self.site.distribution()?,
-            documents,
-            read_back: self.site.reader().is_some(),
-            provider,
-            roles: roles
-                .map(|role| Ok((role.name.clone(), self.role(role)?)))
-                .collect::<Result<_, Failure>>()?,
-        })
-    }
-
-    fn bucket(&self, bucket: &Bucket, documents: Option<&IssuerDocuments>) -> BucketWanted {
-        let publish = &self.site.section.publish;
-        BucketWanted {
-            bucket: bucket.store.location().bucket().clone(),
-            region: bucket.reach.region().to_owned(),
-            access: match bucket.access {
-                Access::Policy => bucket::Access::Policy,
-                // The distribution's ARN is put in its place when it is known.
-                Access::CloudFront | Access::None => bucket::Access::None,
-            },
-            documents: documents
-                .map(|documents| bucket.objects(documents))
-                .unwrap_or_default(),
-            create: publish.create_bucket.unwrap_or(true),
-            adopt: publish.adopt_bucket,
-        }
-    }
-
-    fn provider_wanted(
-        &self,
-        issuer: IssuerUrl,
-        thumbprints: Vec<String>,
-    ) -> Result<ProviderWanted, Failure> {
-        let wanted = ProviderWanted {
-            issuer,
-            client_ids: self.site.section.provider.client_ids.clone(),
-            thumbprints,
-            tags: self.tags(),
-            prune: false,
-        };
-        wanted.checked().map_err(|error| Failure::refused(&error))
-    }
-
-    fn tags(&self) -> BTreeMap<String, String> {
-        let name = self.site.section.name.clone();
-        iam::tags(vec![("irsa:cluster".to_owned(), name)])
-    }
-
-    /// The role; `None` while the provider's ARN is not known.
-    fn role(&self, section: &RoleSection) -> Result<Option<RoleWanted>, Failure> {
-        let refused = |error: &dyn irsa_core::explain::Explain| Failure::refused(error);
-        let subject = |text: &String| {
-            Subject::parse(text, section.allow_wildcard).map_err(|error| refused(&error))
-        };
-        let subjects = section.service_accounts.iter().map(subject);
-        let subjects = subjects.collect::<Result<Vec<_>, _>>()?;
-        let inline = section
-            .policy_file
-            .as_deref()
-            .map(policy_file)
-            .transpose()?;
-        let Some(provider) = &self.provider else {
-            return Ok(None);
-        };
-        let client_ids = &self.site.section.provider.client_ids;
-        let wanted = RoleWanted {
-            name: section.name.clone(),
-            path: section.path.clone(),
-            grants: vec![Grant {
-                provider: provider.clone(),
-                audience: client_ids.first().cloned().unwrap_or_default(),
-                subjects,
-            }],
-            policy_arns: section.policy_arns.clone(),
-            inline,
-            boundary: section.permissions_boundary.clone(),
-            max_session: section
-                .max_session
-                .map(|time| i32::try_from(time.0.as_secs()).unwrap_or(i32::MAX)),
-            tags: self.tags(),
-        };
-        wanted.checked().map(Some).map_err(|error| refused(&error))
-    }
-}
-
-/// Files and objects as the plan has them.
-impl Files {
-    fn changes(&self) -> Vec<FileChange> {
-        self.rows().collect()
-    }
-}
-
-impl Objects {
-    fn changes(&self) -> Vec<ObjectChange> {
-        self.rows().collect()
     }
 }

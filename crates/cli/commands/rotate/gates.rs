@@ -1,18 +1,28 @@
-//! What in the cluster keeps a key, and how long its tokens live.
+//! What in the cluster keeps a key, how long its tokens live, and who uses them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::time::Duration;
 
 use irsa_core::explain::Explain;
+use irsa_core::keys::PublicKey;
 use irsa_core::kid::Kid;
 use irsa_core::observation::{Hold, Lifetimes};
-use irsa_core::token::Token;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use irsa_core::token::{Token, verify};
+use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount, ServiceAccountTokenProjection};
 use kube::api::ListParams;
 use kube::{Api, Client, Error};
+use serde::de::DeserializeOwned;
 
 /// Objects that one page of a list holds.
 const PAGE: u32 = 500;
+/// The life of a projected token that asks for none, in seconds.
+const DEFAULT_SECONDS: i64 = 3600;
+/// How long the pod identity webhook makes tokens live, in seconds.
+const LIFE_ANNOTATION: &str = "eks.amazonaws.com/token-expiration";
+
+/// Public keys that were seen anywhere.
+pub(super) type Known = BTreeMap<Kid, PublicKey>;
 
 /// Why the cluster cannot be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -39,37 +49,32 @@ impl Explain for GateError {
     }
 }
 
-/// What keeps keys, and the longest tokens that pods ask for now.
-pub(super) async fn look(
-    config: &kube::Config,
-) -> Result<(BTreeMap<Kid, BTreeSet<Hold>>, Lifetimes), GateError> {
-    let fail = |what, source| GateError {
-        what,
-        source: Box::new(source),
-    };
-    let client = Client::try_from(config.clone()).map_err(|source| fail("Secrets", source))?;
-    let secrets = secrets(client.clone())
-        .await
-        .map_err(|source| fail("Secrets", source))?;
-    let longest = pods(client).await.map_err(|source| fail("Pods", source))?;
-    Ok((secrets, longest))
-}
+/// The objects of a cluster.
+pub(super) struct Cluster(Client);
 
-/// Tokens in Secrets never expire: what they are signed with must stay.
-async fn secrets(client: Client) -> Result<BTreeMap<Kid, BTreeSet<Hold>>, Error> {
-    let api: Api<Secret> = Api::all(client);
-    let mut params = ListParams::default()
-        .fields("type=kubernetes.io/service-account-token")
-        .limit(PAGE);
-    let mut holds: BTreeMap<Kid, BTreeSet<Hold>> = BTreeMap::new();
-    loop {
-        let page = api.list(&params).await?;
-        for secret in &page.items {
+impl Cluster {
+    /// The cluster of a configuration.
+    pub(super) fn new(config: &kube::Config) -> Result<Self, GateError> {
+        let client = Client::try_from(config.clone()).map_err(|source| GateError {
+            what: "objects",
+            source: Box::new(source),
+        })?;
+        Ok(Self(client))
+    }
+
+    /// What keeps keys. A token in a Secret never expires: what it is signed with must stay. One that names no key of
+    /// ours, as those of old clusters, belongs to the key that made its signature.
+    pub(super) async fn holds(
+        &self,
+        known: &Known,
+    ) -> Result<BTreeMap<Kid, BTreeSet<Hold>>, GateError> {
+        let mut holds: BTreeMap<Kid, BTreeSet<Hold>> = BTreeMap::new();
+        let only = ListParams::default().fields("type=kubernetes.io/service-account-token");
+        self.each::<Secret>("Secrets", only, |secret| {
             let token = secret.data.as_ref().and_then(|data| data.get("token"));
             let text = token.and_then(|token| std::str::from_utf8(&token.0).ok());
-            let kid = text.and_then(|text| Token::parse(text).ok());
-            let Some(kid) = kid.as_ref().and_then(Token::kid).and_then(Kid::parse) else {
-                continue;
+            let Some(kid) = text.and_then(|text| signer(text, known)) else {
+                return;
             };
             let metadata = &secret.metadata;
             let name = format!(
@@ -81,45 +86,163 @@ async fn secrets(client: Client) -> Result<BTreeMap<Kid, BTreeSet<Hold>>, Error>
                 .entry(kid)
                 .or_default()
                 .insert(Hold::LegacySecret { name });
-        }
-        match page.metadata.continue_.filter(|next| !next.is_empty()) {
-            Some(next) => params = params.continue_token(&next),
-            None => return Ok(holds),
+        })
+        .await?;
+        Ok(holds)
+    }
+
+    /// The longest lives that pods ask for now, and that the annotations of service accounts promise to those to come.
+    ///
+    /// Whoever a token is for, somebody may show it to an API server (`TokenReview`), so every life counts there. A token
+    /// without an audience is for the API server alone.
+    pub(super) async fn lifetimes(&self) -> Result<Lifetimes, GateError> {
+        let mut longest = Lifetimes::default();
+        let mut count = |life: Duration, external: bool| {
+            longest.cluster = life.max(longest.cluster);
+            if external {
+                longest.public = life.max(longest.public);
+            }
+        };
+        self.each::<Pod>("Pods", ListParams::default(), |pod| {
+            for token in tokens_of(pod) {
+                count(life(token), is_external(token));
+            }
+        })
+        .await?;
+        self.each::<ServiceAccount>("ServiceAccounts", ListParams::default(), |account| {
+            let annotations = account.metadata.annotations.as_ref();
+            let promised = annotations.and_then(|all| all.get(LIFE_ANNOTATION)?.parse().ok());
+            if let Some(promised) = promised {
+                count(Duration::from_secs(promised), true);
+            }
+        })
+        .await?;
+        Ok(longest)
+    }
+
+    /// Looks at every pod.
+    pub(super) async fn pods(&self, look: impl FnMut(&Pod)) -> Result<(), GateError> {
+        self.each("Pods", ListParams::default(), look).await
+    }
+
+    async fn each<K>(
+        &self,
+        what: &'static str,
+        params: ListParams,
+        mut look: impl FnMut(&K),
+    ) -> Result<(), GateError>
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.0.clone());
+        let mut params = params.limit(PAGE);
+        loop {
+            let page = api.list(&params).await.map_err(|source| GateError {
+                what,
+                source: Box::new(source),
+            })?;
+            page.items.iter().for_each(&mut look);
+            match page.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => params = params.continue_token(&next),
+                None => return Ok(()),
+            }
         }
     }
 }
 
-/// The longest lives that projected volumes ask for. Without an audience the token is for the API server.
-async fn pods(client: Client) -> Result<Lifetimes, Error> {
-    let api: Api<Pod> = Api::all(client);
-    let mut params = ListParams::default().limit(PAGE);
-    let mut longest = Lifetimes::default();
-    loop {
-        let page = api.list(&params).await?;
-        let volumes = page
-            .items
-            .iter()
-            .filter_map(|pod| pod.spec.as_ref()?.volumes.as_ref());
-        let sources = volumes
-            .flatten()
-            .filter_map(|volume| volume.projected.as_ref()?.sources.as_ref());
-        for source in sources.flatten() {
-            let Some(token) = &source.service_account_token else {
-                continue;
-            };
-            let seconds = token.expiration_seconds.unwrap_or(3600);
-            let life = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-            let for_server = token.audience.as_deref().is_none_or(str::is_empty);
-            let side = if for_server {
-                &mut longest.cluster
-            } else {
-                &mut longest.public
-            };
-            *side = life.max(*side);
+/// The projected tokens of a pod.
+pub(super) fn tokens_of(pod: &Pod) -> impl Iterator<Item = &ServiceAccountTokenProjection> {
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
+    let sources = volumes
+        .into_iter()
+        .flatten()
+        .filter_map(|volume| volume.projected.as_ref()?.sources.as_ref());
+    sources
+        .flatten()
+        .filter_map(|source| source.service_account_token.as_ref())
+}
+
+/// How long such a token lives.
+pub(super) fn life(token: &ServiceAccountTokenProjection) -> Duration {
+    let seconds = token.expiration_seconds.unwrap_or(DEFAULT_SECONDS);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+}
+
+/// Whether it is for somebody else than the API server.
+pub(super) fn is_external(token: &ServiceAccountTokenProjection) -> bool {
+    token
+        .audience
+        .as_deref()
+        .is_some_and(|audience| !audience.is_empty())
+}
+
+/// The key that signed a token: the one that it names, else the one that made its signature. A text that is no token,
+/// or that no key of ours signed, is accepted by nobody.
+fn signer(text: &str, known: &Known) -> Option<Kid> {
+    let token = Token::parse(text).ok()?;
+    let named = token.kid().and_then(Kid::parse);
+    named.or_else(|| {
+        let mut keys = known.iter();
+        let signed = keys.find(|(_, key)| verify::signed_by(&token, key));
+        signed.map(|(kid, _)| kid.clone())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use irsa_core::algorithm::Curve;
+    use irsa_core::private::PrivateKeyPem;
+    use irsa_issuer::sign::Signer;
+
+    use super::*;
+
+    fn projection(audience: Option<&str>, seconds: Option<i64>) -> ServiceAccountTokenProjection {
+        ServiceAccountTokenProjection {
+            audience: audience.map(str::to_owned),
+            expiration_seconds: seconds,
+            path: "token".into(),
         }
-        match page.metadata.continue_.filter(|next| !next.is_empty()) {
-            Some(next) => params = params.continue_token(&next),
-            None => return Ok(longest),
-        }
+    }
+
+    #[test]
+    fn an_audience_makes_a_token_external_and_an_empty_one_does_not() {
+        assert!(is_external(&projection(Some("vault"), None)));
+        assert!(!is_external(&projection(Some(""), None)));
+        assert!(!is_external(&projection(None, None)));
+        assert_eq!(life(&projection(None, None)), Duration::from_hours(1));
+        assert_eq!(life(&projection(None, Some(600))), Duration::from_mins(10));
+    }
+
+    #[test]
+    fn a_token_without_kid_belongs_to_the_key_that_signed_it() {
+        let key = |scalar| PrivateKeyPem::from_scalar(Curve::P256, &[scalar]).unwrap();
+        let (ours, other) = (key(7), key(8));
+        let known = |keys: &[&PrivateKeyPem]| -> Known {
+            let entry = |key: &&PrivateKeyPem| (key.public_key().kid(), key.public_key().clone());
+            keys.iter().map(entry).collect()
+        };
+        let both = known(&[&ours, &other]);
+        let full = Signer::new(&ours).unwrap().token(b"{}").unwrap();
+        assert_eq!(signer(&full, &known(&[])), Some(ours.public_key().kid()));
+        // As Kubernetes 1.15 made them: the header says nothing but the algorithm.
+        let bare = bare_token(&ours);
+        assert_eq!(signer(&bare, &both), Some(ours.public_key().kid()));
+        assert_eq!(signer(&bare, &known(&[&other])), None);
+        assert_eq!(signer("no token", &both), None);
+    }
+
+    fn bare_token(key: &PrivateKeyPem) -> String {
+        use aws_lc_rs::rand::SystemRandom;
+        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+        use base64::Engine as _;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        let blocks = irsa_core::pem::scan(key.expose_pem().as_bytes()).blocks;
+        let pair =
+            EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, &blocks[0].der)
+                .unwrap();
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let signed = format!("{}.{}", encode(br#"{"alg":"ES256"}"#), encode(b"{}"));
+        let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        format!("{signed}.{}", encode(signature.as_ref()))
     }
 }

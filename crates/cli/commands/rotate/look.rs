@@ -1,31 +1,33 @@
 //! `irsa rotate status` and `irsa rotate history`: the key ring, as it was saved.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueHint;
 use irsa_core::policy::RotationPolicy;
-use irsa_core::ring::{Event, KeyRing, RingKey, Stage, Track};
-use irsa_issuer::state::dir;
+use irsa_core::ring::{Event, KeyRing};
+use irsa_core::rotation::timeline::{Lane, Timeline};
+use irsa_issuer::state::RingStore as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::picture;
+use super::places::{self, BucketArgs, Buckets, StatePlace, Use};
 use super::policy::PolicyArgs;
 use crate::args::IssuerArgs;
+use crate::aws::AwsArgs;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::kubernetes::KubernetesArgs;
 use crate::output::{Render, table};
 use crate::report::Failure;
 use crate::visible::visible;
 
-/// Show the keys, how far each one is, and when the next gate opens.
+/// Show the keys, how far each one is, and when the next gate opens; with -o svg as a picture.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
-    /// The issuer.
+    /// The ring.
     #[command(flatten)]
-    pub issuer: IssuerArgs,
-    /// Directory of the key ring
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub state: PathBuf,
+    pub ring: RingArgs,
     /// The timers.
     #[command(flatten)]
     pub policy: PolicyArgs,
@@ -34,12 +36,32 @@ pub struct StatusArgs {
 /// Show what was done to which key, when, by whom and why.
 #[derive(Debug, clap::Args)]
 pub struct HistoryArgs {
+    /// The ring.
+    #[command(flatten)]
+    pub ring: RingArgs,
+}
+
+/// Which ring.
+#[derive(Debug, clap::Args)]
+pub struct RingArgs {
     /// The issuer.
     #[command(flatten)]
     pub issuer: IssuerArgs,
-    /// Directory of the key ring
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub state: PathBuf,
+    /// Where the key ring is: a directory, secret:NAMESPACE/NAME or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "PLACE", value_parser = StatePlace::parse)]
+    pub state: StatePlace,
+    /// The cluster.
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
+    /// S3.
+    #[command(flatten)]
+    pub bucket: BucketArgs,
+    /// AWS.
+    #[command(flatten)]
+    pub aws: AwsArgs,
+    /// CA certificates in PEM to trust besides the system's, for S3
+    #[arg(long, env = "IRSA_CA_FILE", value_name = "FILE", value_hint = ValueHint::FilePath, hide_env_values = true)]
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -48,9 +70,12 @@ struct Status {
     generation: u64,
     written: Timestamp,
     keys: Vec<KeyRow>,
+    gates: Vec<GateRow>,
     servers: Vec<String>,
     #[serde(skip)]
     text: String,
+    #[serde(skip)]
+    svg: String,
 }
 
 #[derive(Serialize)]
@@ -64,12 +89,23 @@ struct KeyRow {
 }
 
 #[derive(Serialize)]
+struct GateRow {
+    at: Timestamp,
+    kid: String,
+    opens: String,
+}
+
+#[derive(Serialize)]
 #[serde(transparent)]
 struct History(Vec<Event>);
 
 impl Render for Status {
     fn text(&self) -> String {
         self.text.clone()
+    }
+
+    fn svg(&self) -> Option<String> {
+        Some(self.svg.clone())
     }
 }
 
@@ -95,17 +131,19 @@ impl Render for History {
 
 /// Prints the ring.
 pub fn status(args: StatusArgs, context: &Context) -> Result<Exit, Failure> {
-    let StatusArgs {
-        issuer,
-        state,
-        policy,
-    } = args;
+    let StatusArgs { ring, policy } = args;
     let policy = policy.policy()?;
-    let ring = load(&issuer, &state, context)?;
-    let keys: Vec<KeyRow> = ring
-        .keys()
+    let ring = load(ring, context)?;
+    context.print(&shown(&ring, &policy, Timestamp::now()))?;
+    Ok(Exit::Done)
+}
+
+fn shown(ring: &KeyRing, policy: &RotationPolicy, now: Timestamp) -> Status {
+    let timeline = Timeline::of(ring, policy);
+    let keys: Vec<KeyRow> = timeline
+        .lanes
         .iter()
-        .map(|key| row(key, &ring, &policy))
+        .map(|lane| row(lane, &timeline))
         .collect();
     let rows = keys.iter().map(|key| {
         [
@@ -117,83 +155,78 @@ pub fn status(args: StatusArgs, context: &Context) -> Result<Exit, Failure> {
         ]
     });
     let text = format!(
-        "{}\n\nsaved {} times, last at {}; {} spent keys",
+        "{}\n\n{}\n\nsaved {} times, last at {}; {} spent keys",
         table(["kid", "state", "since", "next", "not before"], rows),
+        picture::text(&timeline, now),
         ring.generation(),
         ring.written(),
         ring.tombstones().len()
     );
-    context.print(&Status {
+    let gates = timeline.gates.iter().map(|gate| GateRow {
+        at: gate.at,
+        kid: gate.kid.to_string(),
+        opens: gate.opens.to_string(),
+    });
+    Status {
         issuer: ring.issuer().to_owned(),
         generation: ring.generation(),
         written: ring.written(),
-        keys,
+        gates: gates.collect(),
         servers: ring.servers().keys().cloned().collect(),
+        svg: picture::svg(&timeline, ring.issuer(), now),
+        keys,
         text,
-    })?;
-    Ok(Exit::Done)
+    }
 }
 
 /// Prints the history.
 pub fn history(args: HistoryArgs, context: &Context) -> Result<Exit, Failure> {
-    let HistoryArgs { issuer, state } = args;
-    let ring = load(&issuer, &state, context)?;
+    let ring = load(args.ring, context)?;
     context.print(&History(ring.history().to_vec()))?;
     Ok(Exit::Done)
 }
 
-fn load(issuer: &IssuerArgs, state: &Path, context: &Context) -> Result<KeyRing, Failure> {
+fn load(args: RingArgs, context: &Context) -> Result<KeyRing, Failure> {
+    let RingArgs {
+        issuer,
+        state,
+        kubernetes,
+        bucket,
+        aws,
+        ca_file,
+    } = args;
     let issuer = issuer.require(context)?;
-    let Some(stored) = dir::read(state)? else {
-        return Err(Failure::usage(
-            format!("there is no key ring in \"{}\"", state.display()),
-            "the first irsa rotate makes one from what it sees",
-        ));
-    };
-    Ok(KeyRing::parse(&stored.bytes, &issuer)?)
+    context.block_on(async {
+        let mut buckets = Buckets::new(&aws, &bucket, ca_file.as_deref());
+        let config = async || Ok(kubernetes.config().await?);
+        let store = places::open(&state, config, &mut buckets, Use::Look).await?;
+        let Some(stored) = store.load().await? else {
+            return Err(Failure::usage(
+                format!("there is no key ring in \"{state}\""),
+                "the first irsa rotate makes one from what it sees",
+            ));
+        };
+        Ok(KeyRing::parse(&stored.bytes, &issuer)?)
+    })
 }
 
-fn row(key: &RingKey, ring: &KeyRing, policy: &RotationPolicy) -> KeyRow {
-    let after = |at: Timestamp, wait: std::time::Duration| at.saturating_add(wait).ok();
-    let (state, since, next, opens) = match &key.stage {
-        Stage::Next(seen) => {
-            let since = seen.everywhere();
-            let opens = since.and_then(|since| after(since, policy.publish_wait()));
-            ("next", since.or(Some(key.created)), "signs", opens)
-        }
-        Stage::Signing { since, .. } => {
-            let due = ring.requested().or_else(|| after(*since, policy.period()));
-            ("current", Some(*since), "is replaced", due)
-        }
-        Stage::Draining {
-            quiet_since,
-            longest,
-            public,
-            cluster,
-            ..
-        } => {
-            let public_end =
-                quiet_since.and_then(|since| after(since, policy.public_drain(longest.public)));
-            let cluster_end =
-                quiet_since.and_then(|since| after(since, policy.cluster_drain(longest.cluster)));
-            match (public, cluster) {
-                (Track::Held, _) => ("previous", *quiet_since, "leaves the JWKS", public_end),
-                (_, Track::Held) => (
-                    "previous",
-                    *quiet_since,
-                    "leaves the API servers",
-                    cluster_end,
-                ),
-                (_, _) => ("withdrawn", *quiet_since, "is erased", None),
-            }
-        }
+fn row(lane: &Lane, timeline: &Timeline) -> KeyRow {
+    let span = lane.spans.first();
+    let gate = timeline.gates.iter().find(|gate| gate.kid == lane.kid);
+    let state = span.map_or("leaving", |span| span.state.as_str());
+    let next = match (gate, state) {
+        (Some(gate), _) => gate.opens.to_string(),
+        (None, "next") => "signs".to_owned(),
+        (None, "current") => "is replaced".to_owned(),
+        (None, "leaving") => "is erased".to_owned(),
+        (None, _) => "drains when nobody signs with it".to_owned(),
     };
     KeyRow {
-        kid: key.kid.to_string(),
+        kid: lane.kid.to_string(),
         state,
-        since,
-        compromised: key.compromised.is_some(),
-        next: next.to_owned(),
-        opens,
+        since: span.map(|span| span.from),
+        compromised: lane.compromised,
+        next,
+        opens: gate.map(|gate| gate.at),
     }
 }

@@ -14,7 +14,8 @@ use irsa_issuer::store::AnyStore;
 use tokio::signal::unix::{Signal, SignalKind};
 use tokio::time::sleep;
 
-use super::{announce, listen_for, refused_at_start, runtime, stop_signal};
+use super::watch::{Watch, WatchArgs};
+use super::{announce, listen_for, pin, refused_at_start, runtime, stop_signal};
 use crate::args::{DocumentArgs, IssuerArgs, ServeArgs};
 use crate::aws::AwsArgs;
 use crate::commands::publish::Target;
@@ -56,8 +57,8 @@ pub struct FromArgs {
 /// Serves until a signal says to stop.
 pub fn run(
     args: FromArgs,
-    document: DocumentArgs,
-    serve: ServeArgs,
+    watch: WatchArgs,
+    (document, serve): (DocumentArgs, ServeArgs),
     context: &Context,
 ) -> Result<Exit, Failure> {
     let (one, issuers) = issuers(&document, context)?;
@@ -71,6 +72,7 @@ pub fn run(
     };
     let settings = ServeSettings::resolve(endpoint_only, serve, &context.config, context)?;
     let config = settings.server()?;
+    watch.check(config.admin_listen)?;
     let interval = &settings.reload_interval;
     let from_s3 = matches!(args.from, Some(Target::S3(_)));
     let every = if from_s3 && interval.origin == Origin::Default {
@@ -80,9 +82,16 @@ pub fn run(
     };
     let runtime = runtime()?;
     let served = runtime.block_on(async {
-        let stores = stores(&args, issuers, one).await?;
+        let stores = match &args.from {
+            Some(target) => stores_at(&args, target, issuers.clone(), one).await?,
+            None => Vec::new(),
+        };
         let replica = Replica::new(stores, settings.max_age.value).map_err(refused_at_start)?;
-        serve_replica(replica, config, settings.tls_cert.value.is_some(), every).await
+        let metrics = Metrics::new();
+        let (replica, handle) = first_look(replica, &metrics).await?;
+        let seen = (handle.clone(), metrics.clone());
+        let watch = Watch::new(watch, &args, issuers, one, seen).await?;
+        serve_replica(replica, config, (handle, metrics), watch, every).await
     });
     runtime.shutdown_background();
     served.map(|()| Exit::Done)
@@ -113,14 +122,15 @@ fn issuers(document: &DocumentArgs, context: &Context) -> Result<(bool, Vec<Issu
     Ok((false, issuers))
 }
 
-/// One issuer stands at the root; of many, each at its own place below.
-async fn stores(
+/// One issuer stands at the root of a store; of many, each at its own place below.
+pub(super) async fn stores_at(
     args: &FromArgs,
+    target: &Target,
     issuers: Vec<IssuerUrl>,
     one: bool,
 ) -> Result<Vec<(IssuerUrl, AnyStore)>, Failure> {
-    match &args.from {
-        Some(Target::S3(root)) => {
+    match target {
+        Target::S3(root) => {
             let reach = Reach::new(args.aws.load(args.ca_file.as_deref()).await?)?;
             let client = s3::client(reach.config(), reach.is_compatible());
             let store = S3Store::new(client, root.clone(), args.bucket_owner.clone());
@@ -134,7 +144,7 @@ async fn stores(
             };
             issuers.into_iter().map(place).collect()
         }
-        Some(Target::Directory(root)) => {
+        Target::Directory(root) => {
             let place = |issuer: IssuerUrl| {
                 let place = if one {
                     root.clone()
@@ -145,19 +155,15 @@ async fn stores(
             };
             Ok(issuers.into_iter().map(place).collect())
         }
-        None => Ok(Vec::new()),
     }
 }
 
-async fn serve_replica(
+async fn first_look(
     mut replica: Replica<AnyStore>,
-    config: ServerConfig,
-    tls: bool,
-    every: Duration,
-) -> Result<(), Failure> {
-    let (stop, hangup) = (stop_signal()?, listen_for(SignalKind::hangup())?);
+    metrics: &Metrics,
+) -> Result<(Replica<AnyStore>, SiteHandle), Failure> {
     let changes = replica.look(SystemTime::now()).await;
-    let (handle, metrics) = (SiteHandle::new(replica.site()?), Metrics::new());
+    let handle = SiteHandle::new(replica.site()?);
     metrics.source_seen(replica.seen());
     if changes.reloaded.is_empty() {
         // Nothing at all could be served: better not to start than to answer 503 to everybody.
@@ -165,8 +171,20 @@ async fn serve_replica(
             return Err(first.error.into());
         }
     } else {
-        tell(&changes, &metrics);
+        tell(&changes, metrics);
     }
+    Ok((replica, handle))
+}
+
+async fn serve_replica(
+    replica: Replica<AnyStore>,
+    config: ServerConfig,
+    (handle, metrics): (SiteHandle, Metrics),
+    watch: Watch,
+    every: Duration,
+) -> Result<(), Failure> {
+    let (stop, hangup) = (stop_signal()?, listen_for(SignalKind::hangup())?);
+    let tls = config.tls.is_some();
     let bound = Server::bind(config, handle.clone(), metrics.clone())
         .await
         .map_err(refused_at_start)?;
@@ -180,6 +198,7 @@ async fn serve_replica(
     tokio::select! {
         served = bound.run(stop) => served.map_err(Failure::from),
         () = follower.watch(hangup, every) => Ok(()),
+        () = watch.run() => Ok(()),
     }
 }
 
@@ -229,6 +248,7 @@ impl Follower {
 fn tell(changes: &Changes, metrics: &Metrics) {
     for refused in &changes.refused {
         metrics.reload_failed();
+        pin(metrics, &refused.issuer, &refused.error);
         tracing::warn!(
             issuer = refused.issuer,
             error = %refused.error,

@@ -94,7 +94,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         injection,
         kubernetes,
     } = args;
-    let settings = injection.settings()?;
+    let settings = injection.settings(context)?;
     context.block_on(async {
         let client = kubernetes.client().await?;
         let findings = audit::audit(

@@ -5,7 +5,9 @@ use std::num::ParseIntError;
 use clap::Args;
 use irsa_webhook::role::{Account, partition_of};
 use irsa_webhook::settings::{ContainerCredentials, DEFAULT_EXPIRATION, ForeignVolume, Settings};
+use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
 use crate::report::Failure;
 
 /// What pods get.
@@ -94,7 +96,8 @@ pub struct InjectionArgs {
 }
 
 /// What is done with a pod that has a volume of our name.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Foreign {
     /// Leave the pod alone, and say so.
     Skip,
@@ -103,9 +106,10 @@ pub enum Foreign {
 }
 
 impl InjectionArgs {
-    /// The settings of the injection.
-    pub fn settings(self) -> Result<Settings, Failure> {
-        let account = self.account()?;
+    /// The settings of the injection, over those of the configuration file.
+    pub fn settings(self, context: &Context) -> Result<Settings, Failure> {
+        let args = self.over(context);
+        let account = args.account()?;
         let Self {
             annotation_prefix,
             token_audience,
@@ -122,7 +126,7 @@ impl InjectionArgs {
             container_credentials_token_volume_name,
             container_credentials_token_path,
             container_credentials_full_uri,
-        } = self;
+        } = args;
         let mut settings = Settings::default();
         settings.annotation_prefix = annotation_prefix;
         settings.audience = token_audience;

@@ -70,7 +70,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         injection,
         kubernetes,
     } = args;
-    let settings = injection.settings()?;
+    let settings = injection.settings(context)?;
     let name = file.display().to_string();
     let text = read(&file)?;
     let subject = manifests::subjects(&name, &text, &namespace)?;

@@ -101,7 +101,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         return crate::commands::version::run(crate::commands::version::Args {}, context);
     }
     start_logging(&klog, context)?;
-    let settings = injection.settings()?;
+    let (serving, certificate) = (serving.over(context), certificate.over(context));
+    let settings = injection.settings(context)?;
     let config = listen_config(&serving, &certificate)?;
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = Builder::new_multi_thread()
@@ -148,8 +149,9 @@ fn listen_config(
                 .unwrap_or_else(|| everywhere(serving.metrics_port)),
         ),
         policy: policy(certificate)?,
+        client_ca: certificate.client_ca.clone(),
+        limits: serve::limits(),
         shutdown_delay: serving.shutdown_delay,
-        drain: DRAIN,
     })
 }
 
@@ -361,8 +363,6 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-/// As upstream drains.
-const DRAIN: Duration = Duration::from_secs(10);
 const FILE_INTERVAL: Duration = Duration::from_secs(2);
 /// Reviews are short; more threads only cost memory.
 const MAX_THREADS: usize = 4;

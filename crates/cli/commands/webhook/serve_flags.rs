@@ -70,6 +70,9 @@ pub struct CertificateArgs {
     /// Private key of the certificate in PEM; read again when it changes
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "/etc/webhook/certs/tls.key")]
     pub tls_key: PathBuf,
+    /// Answer reviews only to clients with a certificate of a CA in this file, in PEM [default: to anybody]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub client_ca: Option<PathBuf>,
     /// Namespace of the Service, the Secret and the ConfigMap
     #[arg(long, value_name = "NAME", default_value = "eks")]
     pub namespace: String,
@@ -166,7 +169,7 @@ pub struct KlogArgs {
 }
 
 /// Go's durations: `100ms`, `1m0s`, `1.5h`, and a bare `0`.
-fn go_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn go_duration(text: &str) -> Result<Duration, String> {
     let fail = || "write it like 100ms, 30s or 1m30s".to_owned();
     if text == "0" {
         return Ok(Duration::ZERO);

@@ -59,13 +59,24 @@ impl KeyRing {
 
     /// Takes or renews the lease, and writes down what is about to be done. The deed follows only once this is saved.
     pub fn intend(&self, event: Event, until: Timestamp) -> Result<Self, LeaseHeld> {
-        self.free_for(&event.by, event.at)?;
-        let mut ring = self.successor(event.at);
+        let mut ring = self.leased(&event.by, event.at, until)?;
+        ring.append(event);
+        Ok(ring)
+    }
+
+    /// Takes or renews the lease alone.
+    pub fn leased(
+        &self,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Self, LeaseHeld> {
+        self.free_for(holder, now)?;
+        let mut ring = self.successor(now);
         ring.lease = Some(Lease {
-            holder: event.by.clone(),
+            holder: holder.to_owned(),
             until,
         });
-        ring.append(event);
         Ok(ring)
     }
 

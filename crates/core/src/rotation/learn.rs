@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::scene::Scene;
-use crate::ring::{KeyRing, RingKey, Seen, ServerRecord, Stage, Track};
+use crate::observation::StaleTokens;
+use crate::ring::{KeyRing, RingKey, Seen, ServerRecord, Stage, StaleRecord, Track};
 
 /// The ring with what was seen in it; `None` if it knew everything. Learning twice is learning once.
 pub(super) fn learn(scene: &Scene<'_>) -> Option<KeyRing> {
@@ -46,13 +47,29 @@ fn reports(scene: &Scene<'_>) -> BTreeMap<String, ServerRecord> {
         if let Some(disk) = &server.disk
             && (record.disk.as_ref() != Some(disk) || record.generation < newest)
         {
-            *record = ServerRecord {
-                disk: Some(disk.clone()),
-                generation: ring.generation(),
-            };
+            record.disk = Some(disk.clone());
+            record.generation = ring.generation();
+        }
+        if let Some(stale) = server.stale {
+            record.stale = Some(count(record.stale.as_ref(), stale, scene.now));
         }
     }
     servers
+}
+
+/// What a counter of stale tokens says now. It begins anew with each process, and a count of a process that was not
+/// known counts as risen now: later than it was, so that a key is kept for longer.
+fn count(before: Option<&StaleRecord>, seen: StaleTokens, now: Timestamp) -> StaleRecord {
+    let known = before.filter(|before| before.seen.started == seen.started);
+    let rose = seen.count > known.map_or(0, |known| known.seen.count);
+    StaleRecord {
+        seen,
+        rose: if rose {
+            Some(now)
+        } else {
+            before.and_then(|before| before.rose)
+        },
+    }
 }
 
 fn look_at(scene: &Scene<'_>, key: &RingKey) -> RingKey {
@@ -104,8 +121,7 @@ fn look(scene: &Scene<'_>, key: &RingKey, seen: &Seen) -> Seen {
 }
 
 fn gone_public(scene: &Scene<'_>, key: &RingKey, track: Track) -> Track {
-    let seen = scene.observed.public.kids.contains(&key.kid)
-        || scene.sinks_with(&key.kid).next().is_some();
+    let seen = scene.is_seen_anywhere(&key.kid);
     match track {
         Track::Held => Track::Held,
         Track::Leaving { intent } | Track::Gone { intent } if seen => Track::Leaving { intent },

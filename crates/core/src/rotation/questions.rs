@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 
 use super::guard::Guard;
+use super::holds::{Side, holds};
 use super::scene::Scene;
 use super::step::{Action, Block, Reason, Step, Wait};
 use crate::kid::Kid;
-use crate::observation::{Hold, Loaded, Server};
+use crate::observation::{Loaded, Server};
 use crate::policy::{MOST_KEYS, spell};
 use crate::proof::{Promotion, PublishedProof, TrustedProof};
-use crate::ring::{RingKey, Seen, Stage, Track, What, after};
+use crate::ring::{RingKey, Stage, Track, What, after};
 
 /// Is there anything that this ring cannot explain?
 pub(super) fn stranger(scene: &Scene<'_>) -> Option<Step> {
@@ -18,6 +19,7 @@ pub(super) fn stranger(scene: &Scene<'_>) -> Option<Step> {
     let places = observed
         .sinks
         .iter()
+        .chain(&observed.served)
         .map(|sink| (sink.name.as_str(), &sink.published));
     let unknown_published =
         places
@@ -74,6 +76,7 @@ fn stranger_on(scene: &Scene<'_>, server: &Server) -> Option<Block> {
     if let Some(disk) = &server.disk {
         trusted.extend(&disk.trusted);
         signing.insert(&disk.signing);
+        signing.extend(&disk.controller);
     }
     let unknown =
         |kids: BTreeSet<&Kid>| kids.into_iter().find(|kid| !scene.ring.knows(kid)).cloned();
@@ -152,7 +155,7 @@ pub(super) fn trust(scene: &Scene<'_>) -> Option<Step> {
     }))
 }
 
-fn untrusted<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a RingKey, &'a Server)> {
+pub(super) fn untrusted<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a RingKey, &'a Server)> {
     let wanted = scene
         .ring
         .keys()
@@ -172,7 +175,7 @@ fn is_burnt(key: &RingKey) -> bool {
     key.compromised.is_some() && matches!(key.stage, Stage::Draining { .. })
 }
 
-/// Is there an API server here that does not yet sign with the chosen key?
+/// Is there an API server here, or the controller-manager beside it, that does not yet sign with the chosen key?
 pub(super) fn promote(scene: &Scene<'_>) -> Option<Step> {
     let unsaved = scene
         .ring
@@ -180,7 +183,7 @@ pub(super) fn promote(scene: &Scene<'_>) -> Option<Step> {
         .filter(|_| scene.holds(Guard::ChosenFirst, false));
     let key = unsaved.or_else(|| scene.ring.signing())?;
     let mut servers = scene.observed.servers.iter();
-    let server = servers.find(|server| server.disk.is_some() && !scene.signs(server, &key.kid))?;
+    let server = servers.find(|server| server.disk.is_some() && scene.lags(server, &key.kid))?;
     if !scene.observed.at_rest.contains(&key.kid) {
         return Some(Step::Blocked(Block::PrivateLost {
             kid: key.kid.clone(),
@@ -220,7 +223,7 @@ pub(super) fn choose(scene: &Scene<'_>) -> Option<Step> {
     )))
 }
 
-fn refusals(scene: &Scene<'_>) -> impl Iterator<Item = Reason> {
+pub(super) fn refusals(scene: &Scene<'_>) -> impl Iterator<Item = Reason> {
     scene.observed.servers.iter().flat_map(|server| {
         let refused: Vec<&String> = match &server.loaded {
             Loaded::Serving { refuses, .. } => refuses.iter().collect(),
@@ -257,7 +260,7 @@ pub(super) fn distrust(scene: &Scene<'_>) -> Option<Step> {
     }))
 }
 
-fn unwanted_trust<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Kid, &'a Server)> {
+pub(super) fn unwanted_trust<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Kid, &'a Server)> {
     let unwanted = scene.unwanted(false).into_iter();
     let (scene, servers) = (*scene, &scene.observed.servers);
     unwanted
@@ -316,7 +319,7 @@ fn retire_one(scene: &Scene<'_>, key: &RingKey) -> Option<Step> {
     {
         if public == Track::Held
             && over(public_end, Guard::PublicDrain)
-            && holds(scene, key, true).is_empty()
+            && holds(scene, key, Side::Public).is_empty()
         {
             let why = "no token of it for an external audience is alive";
             return save(
@@ -327,7 +330,7 @@ fn retire_one(scene: &Scene<'_>, key: &RingKey) -> Option<Step> {
         }
         if cluster == Track::Held
             && over(cluster_end, Guard::ClusterDrain)
-            && holds(scene, key, false).is_empty()
+            && holds(scene, key, Side::Cluster).is_empty()
         {
             let why = "no token of it for the API server is alive";
             return save(
@@ -345,17 +348,6 @@ fn retire_one(scene: &Scene<'_>, key: &RingKey) -> Option<Step> {
         (false, true) => save(scene.ring.buried(&key.kid, scene.now)),
         (true | false, _) => None,
     }
-}
-
-/// What keeps a key in the JWKS (`public`) or in the API servers.
-fn holds<'a>(scene: &Scene<'a>, key: &RingKey, public: bool) -> Vec<&'a Hold> {
-    let applies = |hold: &&Hold| match hold {
-        Hold::OtherCluster { .. } => true,
-        Hold::LegacySecret { .. } | Hold::StaleTokens { .. } => !public,
-    };
-    let ignored = key.compromised.is_some() || scene.holds(Guard::Holds, false);
-    let found = scene.observed.holds.get(&key.kid).filter(|_| !ignored);
-    found.into_iter().flatten().filter(applies).collect()
 }
 
 /// Is a rotation due?
@@ -389,115 +381,4 @@ pub(super) fn create(scene: &Scene<'_>) -> Option<Step> {
         )
     };
     Some(Step::Act(Action::Create { why }))
-}
-
-/// Nothing can be done: until when, and for what?
-pub(super) fn wait(scene: &Scene<'_>) -> Step {
-    Step::Wait(waits(scene))
-}
-
-/// Everything that is waited for, what a clock ends first.
-pub(super) fn waits(scene: &Scene<'_>) -> Vec<Wait> {
-    let timeless = |reason| Wait {
-        until: None,
-        reason,
-    };
-    let mut waits: Vec<Wait> = refusals(scene).map(timeless).collect();
-    let node = |kid: &Kid, server: &Server, what| {
-        timeless(Reason::Node {
-            server: server.name.clone(),
-            kid: kid.clone(),
-            what,
-        })
-    };
-    waits.extend(untrusted(scene).map(|(key, server)| node(&key.kid, server, What::Trusted)));
-    waits.extend(unwanted_trust(scene).map(|(kid, server)| node(kid, server, What::Distrusted)));
-    for key in scene.ring.keys() {
-        match &key.stage {
-            Stage::Next(seen) => waits.extend(age(scene, key, seen)),
-            Stage::Signing { seen, .. } => {
-                let servers = scene.observed.servers.iter();
-                let others: Vec<&Server> = servers
-                    .filter(|server| !scene.signs(server, &key.kid))
-                    .collect();
-                if !others.is_empty() {
-                    waits.extend(age(scene, key, seen));
-                }
-                waits.extend(
-                    others
-                        .into_iter()
-                        .map(|server| node(&key.kid, server, What::Promoted)),
-                );
-            }
-            Stage::Draining { .. } => waits.extend(drain(scene, key)),
-        }
-    }
-    if scene.ring.next().is_none() {
-        waits.push(Wait {
-            until: Some(scene.due_at()),
-            reason: Reason::Calendar,
-        });
-    }
-    waits.sort_by_key(|wait| (wait.until.is_none(), wait.until));
-    waits
-}
-
-fn age(scene: &Scene<'_>, key: &RingKey, seen: &Seen) -> Option<Wait> {
-    if !scene.is_published(&key.kid) {
-        return Some(Wait {
-            until: None,
-            reason: Reason::NotPublic(key.kid.clone()),
-        });
-    }
-    let until = scene.aged_at(seen.everywhere()?);
-    (until > scene.now).then(|| Wait {
-        until: Some(until),
-        reason: Reason::Aging(key.kid.clone()),
-    })
-}
-
-fn drain(scene: &Scene<'_>, key: &RingKey) -> Vec<Wait> {
-    let kid = || key.kid.clone();
-    let Stage::Draining {
-        public, cluster, ..
-    } = &key.stage
-    else {
-        return Vec::new();
-    };
-    let mut waits = Vec::new();
-    let mut push = |until, reason| waits.push(Wait { until, reason });
-    match scene.drained_at(key) {
-        None => {
-            let servers = scene.signers(key).into_iter().map(str::to_owned).collect();
-            push(
-                None,
-                Reason::StillSigns {
-                    kid: kid(),
-                    servers,
-                },
-            );
-        }
-        Some((public_end, cluster_end)) => {
-            if *public == Track::Held {
-                push(Some(public_end), Reason::PublicDrain(kid()));
-            }
-            if *cluster == Track::Held {
-                push(Some(cluster_end), Reason::ClusterDrain(kid()));
-            }
-        }
-    }
-    if matches!(public, Track::Leaving { .. }) {
-        push(None, Reason::StillPublic(kid()));
-    }
-    let is_public = *public == Track::Held;
-    for hold in holds(scene, key, is_public && *cluster != Track::Held) {
-        push(
-            None,
-            Reason::Held {
-                kid: kid(),
-                hold: hold.clone(),
-            },
-        );
-    }
-    waits
 }

@@ -58,11 +58,21 @@ pub fn rebuild(
     };
     trusted.extend(signers.keys());
     let on_servers = trusted.clone();
+    let disks = observed
+        .servers
+        .iter()
+        .filter_map(|server| server.disk.as_ref());
+    for disk in disks {
+        // What a controller-manager signs with, or an earlier rotation left on this node, is ours too.
+        trusted.extend(&disk.controller);
+        trusted.extend(&disk.copies);
+    }
     // A private key that no server trusts belongs to a rotation that had just begun: it is ours and goes too.
     trusted.extend(&observed.at_rest);
     let published = observed
         .sinks
         .iter()
+        .chain(&observed.served)
         .map(|sink| (sink.name.as_str(), &sink.published));
     for (place, set) in published.chain([(issuer.as_str(), &observed.public)]) {
         let unknown = set
@@ -98,7 +108,8 @@ pub fn rebuild(
 
 /// Whether a key stands in any JWKS: what does not is not put back.
 fn stands_in_a_jwks(observed: &Observation, kid: &Kid) -> bool {
-    let sinks = observed.sinks.iter().map(|sink| &sink.published);
+    let places = observed.sinks.iter().chain(&observed.served);
+    let sinks = places.map(|sink| &sink.published);
     sinks
         .chain([&observed.public])
         .any(|set| set.kids.contains(kid))

@@ -28,7 +28,18 @@ impl<'a> Scene<'a> {
 
     /// Whether everyone who fetches the JWKS now gets this key, wherever the request ends up.
     pub(crate) fn is_published(&self, kid: &Kid) -> bool {
-        self.observed.public.kids.contains(kid) && self.sinks_without(kid).next().is_none()
+        let mut served = self.observed.served.iter();
+        self.observed.public.kids.contains(kid)
+            && served.all(|place| place.published.kids.contains(kid))
+            && self.sinks_without(kid).next().is_none()
+    }
+
+    /// Whether anyone may still fetch a JWKS with this key.
+    pub(crate) fn is_seen_anywhere(&self, kid: &Kid) -> bool {
+        let mut served = self.observed.served.iter();
+        self.observed.public.kids.contains(kid)
+            || served.any(|place| place.published.kids.contains(kid))
+            || self.sinks_with(kid).next().is_some()
     }
 
     /// The sinks that lack a key.
@@ -79,8 +90,8 @@ impl<'a> Scene<'a> {
             .all(|server| self.trusts(server, kid))
     }
 
-    /// Whether a server accepts tokens of a key, or may do so after a restart. Of a server that is not seen, or whose
-    /// node has not reported since the decision, anything may be true.
+    /// Whether a server accepts tokens of a key, or may do so after a restart, or its node keeps a copy of the key. Of a
+    /// server that is not seen, or whose node has not reported since the decision, anything may be true.
     pub(crate) fn may_trust(&self, server: &'a Server, kid: &Kid, intent: u64) -> bool {
         let loaded = match &server.loaded {
             Loaded::Serving { trusted, .. } => trusted.contains(kid),
@@ -88,18 +99,20 @@ impl<'a> Scene<'a> {
         };
         let disk = self
             .disk(server)
-            .is_none_or(|disk| disk.trusted.contains(kid));
+            .is_none_or(|disk| disk.trusted.contains(kid) || disk.copies.contains(kid));
         let unknown = disk || !self.has_reported_since(server, intent);
         loaded || !self.holds(Guard::Disk, !unknown)
     }
 
-    /// Whether a server signs with a key, or may do so after a restart.
+    /// Whether a server signs with a key, or may do so after a restart, or the controller-manager beside it does.
     pub(crate) fn may_sign(&self, server: &'a Server, kid: &Kid, intent: u64) -> bool {
         let loaded = match &server.loaded {
             Loaded::Serving { signing, .. } => signing == kid,
             Loaded::Unreachable { .. } => true,
         };
-        let disk = self.disk(server).is_none_or(|disk| disk.signing == *kid);
+        let disk = self
+            .disk(server)
+            .is_none_or(|disk| disk.signing == *kid || disk.controller.as_ref() == Some(kid));
         let unknown = disk || !self.has_reported_since(server, intent);
         loaded || !self.holds(Guard::Disk, !unknown)
     }
@@ -108,6 +121,15 @@ impl<'a> Scene<'a> {
     pub(crate) fn signs(&self, server: &'a Server, kid: &Kid) -> bool {
         let loaded = matches!(&server.loaded, Loaded::Serving { signing, .. } if signing == kid);
         loaded && self.disk(server).is_some_and(|disk| disk.signing == *kid)
+    }
+
+    /// Whether a server, or the controller-manager beside it, must be switched to this key. A controller-manager that
+    /// has had a key of its own since before the first rotation is switched by the next one: the key that signs now may
+    /// be nowhere but at the API server's own path.
+    pub(crate) fn lags(&self, server: &'a Server, kid: &Kid) -> bool {
+        let controller = self.disk(server).and_then(|disk| disk.controller.as_ref());
+        let apart = controller.is_some_and(|controller| controller != kid);
+        !self.signs(server, kid) || apart && self.observed.at_rest.contains(kid)
     }
 
     /// The servers that may still sign with a draining key.

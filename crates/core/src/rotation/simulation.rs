@@ -5,7 +5,9 @@
 //! die between any two writes, race each other, stall and come back, writes arrive after their sender is dead, and API
 //! servers restart by themselves. After each event every rule is checked.
 
+mod chaos;
 pub(crate) mod effect;
+mod report;
 pub(crate) mod run;
 pub(crate) mod world;
 
@@ -13,99 +15,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub(crate) use self::chaos::Chaos;
+use self::chaos::Random;
 use self::effect::Effect;
+pub use self::report::{Happening, Moment, Plan, Report};
 use self::run::{Fences, Rules, Run, Turned};
 pub use self::world::Violation;
 use self::world::{Nodes, World, number};
 use crate::issuer::{IssuerUrl, TrailingSlash};
-use crate::policy::{Assumptions, RotationPolicy};
 use crate::ring::{What, after};
 use crate::rotation::guard::Guards;
-use crate::rotation::{Action, Block, Step};
-
-/// What is simulated.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// How many API servers, each with a run on its node.
-    pub servers: usize,
-    /// What is true in the world, whatever the policy assumes.
-    pub truth: Assumptions,
-    /// The timers to be tried.
-    pub policy: RotationPolicy,
-    /// Whether things go wrong.
-    pub crash: bool,
-    /// Which things, at which moments.
-    pub seed: u64,
-}
-
-/// What came of it.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// What happened, in order.
-    pub timeline: Vec<Moment>,
-    /// The rule that was broken, and when, if one was.
-    pub violation: Option<(Duration, Violation)>,
-    /// What stopped it, if a run asked for a person.
-    pub blocked: Option<Block>,
-    /// Whether it ended with one fresh key and no leftover.
-    pub complete: bool,
-    /// How often the JWKS was written.
-    pub writes: usize,
-    /// How long it took.
-    pub took: Duration,
-    /// How many runs died.
-    pub crashes: usize,
-}
-
-/// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment {
-    /// How long after the beginning.
-    pub at: Duration,
-    /// What.
-    pub what: Happening,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happening {
-    /// A run did something, as its history says it.
-    Deed {
-        /// What.
-        what: What,
-        /// To which key, from 1.
-        key: Option<usize>,
-        /// Where.
-        place: Option<String>,
-    },
-    /// A run died.
-    Crash {
-        /// The API server on whose node it ran, from 1.
-        node: usize,
-    },
-    /// An API server restarted by itself.
-    Restart {
-        /// Which one, from 1.
-        server: usize,
-    },
-    /// The key ring was lost.
-    RingLost,
-    /// Somebody destroyed the private half of the next key.
-    KeyLost,
-}
-
-/// What may go wrong; each is a probability in 1/256.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Chaos {
-    pub(crate) crash: u8,
-    pub(crate) stall: u8,
-    pub(crate) restart: u8,
-    pub(crate) lose_ring: u8,
-    pub(crate) lose_key: u8,
-    pub(crate) skew: bool,
-    /// After so many faults nothing more goes wrong: what has been broken must then heal.
-    pub(crate) faults: usize,
-}
+use crate::rotation::{Action, Step};
 
 /// A simulation in progress.
 pub(crate) struct Simulation {
@@ -453,34 +373,6 @@ const MOST_TURNS: usize = 10_000;
 #[expect(clippy::expect_used, reason = "a constant")]
 pub(crate) fn issuer() -> IssuerUrl {
     IssuerUrl::parse("https://oidc.example.com", TrailingSlash::Refuse).expect("a valid issuer URL")
-}
-
-/// Numbers that look random and are the same for the same seed (SplitMix64): a counter-example can be shown again.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.next().to_le_bytes()[7]
-    }
-
-    /// True `chances` times in 256.
-    fn happens(&mut self, chances: u8) -> bool {
-        self.byte() < chances
-    }
-
-    fn pick(&mut self, from: &[usize]) -> Option<usize> {
-        let count = u64::try_from(from.len()).ok().filter(|count| *count > 0)?;
-        let at = usize::try_from(self.next() % count).ok()?;
-        from.get(at).copied()
-    }
 }
 
 #[cfg(test)]

@@ -11,30 +11,30 @@ use crate::observation::{Hold, Loaded};
 use crate::policy::Assumptions;
 use crate::ring::{RingKey, Seen, Stage, Track, What};
 
-const DAY: i64 = 86_400;
+pub(super) const DAY: i64 = 86_400;
 
-fn at(days: i64) -> Timestamp {
+pub(super) fn at(days: i64) -> Timestamp {
     Timestamp::from_second(days * DAY).unwrap()
 }
 
 /// A cluster of two servers at rest, seen from every node.
-fn world() -> World {
+pub(super) fn world() -> World {
     World::new(Assumptions::default(), 2, 1, at(0))
 }
 
-fn seen(world: &World) -> Observation {
+pub(super) fn seen(world: &World) -> Observation {
     world.observe(Nodes::of(0..2))
 }
 
 /// The ring of that cluster after the first runs.
-fn ring() -> KeyRing {
+pub(super) fn ring() -> KeyRing {
     let observed = seen(&world());
     let ring = rebuild(&issuer(), &observed, at(0)).unwrap();
     settle(ring, &observed, at(0)).0
 }
 
 /// Saves until something else is asked for.
-fn settle(mut ring: KeyRing, observed: &Observation, now: Timestamp) -> (KeyRing, Step) {
+pub(super) fn settle(mut ring: KeyRing, observed: &Observation, now: Timestamp) -> (KeyRing, Step) {
     for _ in 0..20 {
         match next_step(&ring, &RotationPolicy::default(), observed, now) {
             Step::Save(next) => ring = *next,
@@ -44,12 +44,12 @@ fn settle(mut ring: KeyRing, observed: &Observation, now: Timestamp) -> (KeyRing
     panic!("it does not come to rest");
 }
 
-fn step(ring: &KeyRing, observed: &Observation, now: Timestamp) -> Step {
+pub(super) fn step(ring: &KeyRing, observed: &Observation, now: Timestamp) -> Step {
     settle(ring.clone(), observed, now).1
 }
 
 /// A ring with a next key that every server trusts and every sink shows.
-fn with_next() -> (World, KeyRing) {
+pub(super) fn with_next() -> (World, KeyRing) {
     let mut world = world();
     let ring = ring().created(kid(2), "test".into(), at(1));
     world.at_rest.insert(kid(2));
@@ -220,7 +220,7 @@ fn servers_that_leave_or_are_silent_stop_a_rotation() {
 }
 
 /// The end of a rotation: key 1 drains since day 3.
-fn drained() -> (World, KeyRing) {
+pub(super) fn drained() -> (World, KeyRing) {
     let (mut world, ring) = with_next();
     let ring = settle(ring, &seen(&world), at(3)).0;
     for server in &mut world.servers {

@@ -217,7 +217,8 @@ fn verify_signature(token: &Token, keys: &JwkSet) -> Result<(String, Algorithm),
     Err(refusal)
 }
 
-fn signed_by(token: &Token, key: &PublicKey) -> bool {
+/// Whether a key made the signature of a token, whatever the token says of itself.
+pub fn signed_by(token: &Token, key: &PublicKey) -> bool {
     let (message, signature) = (token.signing_input(), token.signature());
     let decoding = match key.numbers() {
         Numbers::Rsa { n, e } => DecodingKey::from_rsa_raw_components(&n, &e),

@@ -6,8 +6,10 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+pub use super::condition::Condition;
+use super::condition::{Judged, judge, like};
 use super::{ACTION, TrustPolicy, texts};
 use crate::provider::ProviderArn;
 
@@ -27,6 +29,8 @@ pub struct Presented {
 pub struct Verdict {
     /// Whether the role can be assumed, as far as can be seen from here.
     pub allowed: bool,
+    /// Whether a condition that only AWS can look at may turn that round.
+    pub undecided: bool,
     /// What each statement says, in their order.
     pub statements: Vec<Outcome>,
 }
@@ -44,8 +48,10 @@ pub enum Outcome {
     OtherAction(Vec<String>),
     /// A condition does not hold.
     Refuses(Condition),
-    /// A condition that only AWS can look at.
+    /// A condition that only AWS can look at; all others hold.
     Unknown {
+        /// Whether the statement is a `Deny`.
+        denies: bool,
         /// The operator.
         operator: String,
         /// The key.
@@ -55,199 +61,109 @@ pub enum Outcome {
     Malformed,
 }
 
-/// A condition that does not hold: the two strings that differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
-    /// `StringEquals`.
-    pub operator: String,
-    /// As it stands in the policy.
-    pub key: String,
-    /// What would fit.
-    pub expected: Vec<String>,
-    /// What the token has; nothing when the key is none that this provider's tokens have.
-    pub found: Option<String>,
-}
-
 /// Evaluates a policy.
 pub fn evaluate(policy: &TrustPolicy, presented: &Presented) -> Verdict {
+    let variables = policy.has_variables();
     let statements: Vec<Outcome> = policy
         .statements()
         .into_iter()
-        .map(|one| statement(one, presented).unwrap_or(Outcome::Malformed))
+        .map(|one| statement(one, presented, variables).unwrap_or(Outcome::Malformed))
         .collect();
     let denied = statements.contains(&Outcome::Denies);
+    let allowed = !denied && statements.contains(&Outcome::Allows);
+    let undecided = statements.iter().any(|one| match one {
+        Outcome::Unknown { denies, .. } => !denied && *denies == allowed,
+        _ => false,
+    });
     Verdict {
-        allowed: !denied && statements.contains(&Outcome::Allows),
+        allowed,
+        undecided,
         statements,
     }
 }
 
-fn statement(statement: &Value, presented: &Presented) -> Option<Outcome> {
+fn statement(statement: &Value, presented: &Presented, variables: bool) -> Option<Outcome> {
     let members = statement.as_object()?;
-    let principals = principals(members.get("Principal")?)?;
+    let denies = match members.get("Effect")?.as_str()? {
+        "Allow" => false,
+        "Deny" => true,
+        _ => return None,
+    };
+    if let Some(others) = other_principal(members, presented)? {
+        return Some(Outcome::OtherPrincipal(others));
+    }
+    if let Some(others) = other_action(members)? {
+        return Some(Outcome::OtherAction(others));
+    }
+    let judged = match members.get("Condition") {
+        Some(block) => judge(block, presented, variables)?,
+        None => Judged::Holds,
+    };
+    Some(match judged {
+        Judged::Holds if denies => Outcome::Denies,
+        Judged::Holds => Outcome::Allows,
+        Judged::Fails(condition) => Outcome::Refuses(condition),
+        Judged::Unknown { operator, key } => Outcome::Unknown {
+            denies,
+            operator,
+            key,
+        },
+    })
+}
+
+/// Who the statement is about, if not the provider; the outer `None` is malformed.
+#[expect(
+    clippy::option_option,
+    reason = "malformed, and about this principal, are two answers"
+)]
+fn other_principal(
+    members: &Map<String, Value>,
+    presented: &Presented,
+) -> Option<Option<Vec<String>>> {
     let arn = presented.provider.to_string();
-    if !principals.iter().any(|one| *one == arn || one == "*") {
-        return Some(Outcome::OtherPrincipal(principals));
-    }
-    let actions = texts(members.get("Action")?)?;
-    let fits = |action: &String| like(&action.to_ascii_lowercase(), &ACTION.to_ascii_lowercase());
-    if !actions.iter().any(fits) {
-        return Some(Outcome::OtherAction(actions));
-    }
-    if let Some(conditions) = members.get("Condition") {
-        for (operator, block) in conditions.as_object()? {
-            for (key, expected) in block.as_object()? {
-                let test = Condition {
-                    operator: operator.clone(),
-                    key: key.clone(),
-                    expected: texts(expected)?,
-                    found: found(key, presented),
-                };
-                match holds(&test, presented) {
-                    Some(true) => {}
-                    Some(false) => return Some(Outcome::Refuses(test)),
-                    None => {
-                        return Some(Outcome::Unknown {
-                            operator: test.operator,
-                            key: test.key,
-                        });
-                    }
-                }
-            }
+    let (named, wanted) = match (members.get("Principal"), members.get("NotPrincipal")) {
+        (Some(principal), None) => (principal, true),
+        (None, Some(principal)) => (principal, false),
+        _ => return None,
+    };
+    let (everybody, federated) = match named {
+        Value::Object(kinds) => {
+            let of = |kind| kinds.get(kind).map_or(Some(Vec::new()), texts);
+            let star = |list: &Vec<String>| list.iter().any(|one| one == "*");
+            let (aws, federated) = (of("AWS")?, of("Federated")?);
+            (star(&aws) || star(&federated), federated)
         }
-    }
-    match members.get("Effect")?.as_str()? {
-        "Allow" => Some(Outcome::Allows),
-        "Deny" => Some(Outcome::Denies),
-        _ => None,
-    }
+        other => (texts(other)?.iter().any(|one| one == "*"), Vec::new()),
+    };
+    let is_named = everybody || federated.contains(&arn);
+    Some((is_named != wanted).then(|| principals(named)))
 }
 
 /// Everything named as principal, of whatever kind.
-fn principals(principal: &Value) -> Option<Vec<String>> {
+fn principals(principal: &Value) -> Vec<String> {
     match principal {
-        Value::Object(kinds) => {
-            let lists: Option<Vec<Vec<String>>> = kinds.values().map(texts).collect();
-            Some(lists?.concat())
-        }
-        other => texts(other),
+        Value::Object(kinds) => kinds.values().filter_map(texts).flatten().collect(),
+        other => texts(other).unwrap_or_default(),
     }
 }
 
-/// The value of a key that tokens of this provider have.
-fn found(key: &str, presented: &Presented) -> Option<String> {
-    let (name, claim) = key.rsplit_once(':')?;
-    match claim {
-        _ if name != presented.provider.name() => None,
-        "aud" => Some(presented.audience.clone()),
-        "sub" => Some(presented.subject.clone()),
-        _ => None,
-    }
-}
-
-/// Whether a key is about web identity at all: `aws:…` and `sts:…` are answered by AWS only.
-fn is_ours(key: &str) -> bool {
-    !(key.starts_with("aws:") || key.starts_with("sts:"))
-}
-
-fn holds(test: &Condition, presented: &Presented) -> Option<bool> {
-    if !is_ours(&test.key) {
-        return None;
-    }
-    let plain = test
-        .operator
-        .strip_prefix("ForAnyValue:")
-        .or_else(|| test.operator.strip_prefix("ForAllValues:"))
-        .unwrap_or(&test.operator);
-    let for_all = test.operator.starts_with("ForAllValues:");
-    let (plain, if_exists) = match plain.strip_suffix("IfExists") {
-        Some(plain) => (plain, true),
-        None => (plain, false),
+/// What the statement is about, if not this action; the outer `None` is malformed.
+#[expect(
+    clippy::option_option,
+    reason = "malformed, and about this action, are two answers"
+)]
+fn other_action(members: &Map<String, Value>) -> Option<Option<Vec<String>>> {
+    let (actions, wanted) = match (members.get("Action"), members.get("NotAction")) {
+        (Some(actions), None) => (texts(actions)?, true),
+        (None, Some(actions)) => (texts(actions)?, false),
+        _ => return None,
     };
-    if plain == "Null" {
-        let wants_absent = test.expected.iter().any(|value| value == "true");
-        return Some(wants_absent == test.found.is_none());
-    }
-    let negated = plain.contains("Not");
-    let Some(value) = &test.found else {
-        // Of an absent key negated operators and ForAllValues hold (IAM: "Condition operators", missing keys).
-        return Some(if_exists || for_all || negated);
-    };
-    let fits = |expected: &String| match plain {
-        "StringEquals" | "StringNotEquals" | "ArnEquals" | "ArnNotEquals" => {
-            Some(resolve(expected, presented) == *value)
-        }
-        "StringEqualsIgnoreCase" | "StringNotEqualsIgnoreCase" => {
-            Some(resolve(expected, presented).eq_ignore_ascii_case(value))
-        }
-        "StringLike" | "StringNotLike" => Some(like(&resolve(expected, presented), value)),
-        _ => None,
-    };
-    let any = test
-        .expected
+    // Names of actions are compared without regard to case (IAM User Guide, "Action").
+    let ours = ACTION.to_ascii_lowercase();
+    let is_named = actions
         .iter()
-        .map(fits)
-        .collect::<Option<Vec<bool>>>()?
-        .contains(&true);
-    Some(any != negated)
-}
-
-/// Policy variables for the claims; others stay and fit nothing.
-fn resolve(text: &str, presented: &Presented) -> String {
-    let name = presented.provider.name();
-    text.replace(&format!("${{{name}:sub}}"), &presented.subject)
-        .replace(&format!("${{{name}:aud}}"), &presented.audience)
-}
-
-/// `StringLike`: `*` fits any text, `?` one character.
-pub(super) fn like(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    // Where to go on when what follows the last star does not fit.
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || Some(c) == text.get(t) => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    t = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.iter().skip(p).all(|c| *c == '*')
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let expected: Vec<String> = self
-            .expected
-            .iter()
-            .map(|one| format!("\"{one}\""))
-            .collect();
-        write!(
-            f,
-            "{} {} wants {}",
-            self.operator,
-            self.key,
-            expected.join(" or ")
-        )?;
-        match &self.found {
-            Some(found) => write!(f, ", the token has \"{found}\""),
-            None => f.write_str(", and tokens of this provider have no such key"),
-        }
-    }
+        .any(|action| like(&action.to_ascii_lowercase(), &ours));
+    Some((is_named != wanted).then_some(actions))
 }
 
 impl fmt::Display for Outcome {
@@ -258,7 +174,7 @@ impl fmt::Display for Outcome {
             Self::OtherPrincipal(found) => write!(f, "is for {}", found.join(", ")),
             Self::OtherAction(found) => write!(f, "is about {}, not {ACTION}", found.join(", ")),
             Self::Refuses(condition) => write!(f, "does not apply: {condition}"),
-            Self::Unknown { operator, key } => {
+            Self::Unknown { operator, key, .. } => {
                 write!(
                     f,
                     "cannot be judged from here: {operator} {key} is known to AWS only"
@@ -268,3 +184,7 @@ impl fmt::Display for Outcome {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "evaluate_tests.rs"]
+mod tests;

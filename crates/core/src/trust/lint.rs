@@ -171,9 +171,11 @@ impl Statement<'_> {
         }
         for test in auds {
             self.lint_operator(test);
+            self.lint_aud(test);
             let accepted = provider.flatten().map(|provider| &provider.client_ids);
             for value in &test.values {
-                if accepted.is_some_and(|ids| !ids.contains(value)) {
+                let pattern = value.contains(['*', '?']);
+                if !pattern && accepted.is_some_and(|ids| !ids.contains(value)) {
                     let message =
                         format!("the audience \"{value}\" is no client ID of the provider");
                     self.add(
@@ -188,6 +190,13 @@ impl Statement<'_> {
     }
 
     fn lint_action(&mut self, statement: &Value) {
+        if statement.get("NotAction").is_some() {
+            let message = format!(
+                "NotAction allows every action but those it names, expected Action \"{ACTION}\""
+            );
+            let help = "a web identity needs one action: name it";
+            self.add(Level::Error, "not-action", message, help);
+        }
         let actions = statement.get("Action").and_then(texts).unwrap_or_default();
         for action in actions {
             if action != ACTION && action != "sts:TagSession" {
@@ -212,10 +221,17 @@ impl Statement<'_> {
                 let Some((name, claim)) = key.rsplit_once(':') else {
                     continue;
                 };
-                if name == arn.name() {
+                if name.eq_ignore_ascii_case(arn.name()) {
+                    if name != arn.name() {
+                        self.wrong_key(key, claim, arn);
+                    }
+                    if operator == "Null" {
+                        self.lint_null(claim, &values);
+                        continue;
+                    }
                     tests.push(Test {
                         operator: operator.clone(),
-                        claim: claim.to_owned(),
+                        claim: claim.to_ascii_lowercase(),
                         values,
                     });
                 } else if !matches!(name, "aws" | "sts") && matches!(claim, "aud" | "sub") {
@@ -230,27 +246,54 @@ impl Statement<'_> {
         let expected = format!("{}:{claim}", arn.name());
         let name = key.strip_suffix(&format!(":{claim}")).unwrap_or(key);
         let bare = name.strip_prefix("https://").unwrap_or(name);
-        let (rule, why) = if bare.trim_end_matches('/') == arn.name().trim_end_matches('/') {
+        let (level, rule, why) = if name.eq_ignore_ascii_case(arn.name()) {
+            let why = "they differ in case, which IAM passes over and other readers may not";
+            (Level::Warning, "key-case", why)
+        } else if bare.trim_end_matches('/') == arn.name().trim_end_matches('/') {
             if name == bare {
-                ("trailing-slash", "they differ in the final slash")
+                let why = "they differ in the final slash";
+                (Level::Error, "trailing-slash", why)
             } else {
-                ("key-scheme", "the key has no scheme")
+                (Level::Error, "key-scheme", "the key has no scheme")
             }
-        } else if bare.eq_ignore_ascii_case(arn.name()) {
-            ("key-case", "they differ in case")
         } else {
-            (
-                "other-provider",
-                "it is that of another provider, so it never fits",
-            )
+            let why = "it is that of another provider, so it never fits";
+            (Level::Error, "other-provider", why)
         };
         let message = format!("the condition key is \"{key}\", expected \"{expected}\": {why}");
         self.add(
-            Level::Error,
+            level,
             rule,
             message,
             "write the key byte for byte as the end of the provider's ARN",
         );
+    }
+
+    /// `Null` asks whether the claim is there, which it is in every token: it keeps nobody out, or everybody.
+    fn lint_null(&mut self, claim: &str, values: &[String]) {
+        if values
+            .iter()
+            .any(|value| value.eq_ignore_ascii_case("true"))
+        {
+            let message = format!("Null on {claim} wants a token without {claim}: there is none");
+            let help = "take it out, and compare the claim with StringEquals";
+            self.add(Level::Error, "null-claim", message, help);
+        }
+    }
+
+    fn lint_aud(&mut self, test: &Test) {
+        let everything = |value: &&String| value.chars().all(|c| matches!(c, '*' | '?'));
+        if test.operator.contains("Like")
+            && let Some(value) = test.values.iter().find(everything)
+        {
+            let message = format!("\"{value}\" takes tokens of every audience");
+            self.add(
+                Level::Error,
+                "any-audience",
+                message,
+                "use StringEquals with sts.amazonaws.com",
+            );
+        }
     }
 
     fn lint_sub(&mut self, test: &Test) {

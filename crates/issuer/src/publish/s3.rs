@@ -2,6 +2,7 @@
 
 pub mod bucket;
 mod error;
+mod look;
 mod probe;
 mod removal;
 

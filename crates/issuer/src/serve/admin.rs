@@ -1,6 +1,7 @@
 //! The admin pages: plain HTTP on a listener of their own, so that a flood on the public port hides nothing and
 //! metrics are not public.
 //!
+//! - `/`: the status page, for people.
 //! - `/livez`: 200 while the process answers at all.
 //! - `/readyz`: 200 when at least one issuer is served, 503 otherwise and during a drain; the body says which.
 //! - `/metrics`: text in the format of `OpenMetrics`.
@@ -9,13 +10,17 @@ use std::convert::Infallible;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use irsa_endpoint::{Asker, Responder};
 
-use super::connection::Responder;
 use super::routes::Answer;
+use super::status::{self, POLICY, View};
 use super::{Metrics, SiteHandle};
 
 /// Answers on the admin listener.
@@ -28,7 +33,7 @@ pub(super) struct Admin {
 impl Responder for Admin {
     type Answer = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
-    fn respond(&self, request: &Request<Incoming>, _last: bool) -> Self::Answer {
+    fn respond(&self, request: Request<Incoming>, _asker: Asker) -> Self::Answer {
         let admin = self.clone();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         Box::pin(async move {
@@ -43,7 +48,7 @@ impl Responder for Admin {
 
 impl Admin {
     async fn page(&self, method: &Method, path: &str) -> Answer {
-        let known = matches!(path, "/livez" | "/readyz" | "/metrics");
+        let known = matches!(path, "/" | "/livez" | "/readyz" | "/metrics");
         if known && method != Method::GET && method != Method::HEAD {
             let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
             answer
@@ -52,12 +57,13 @@ impl Admin {
             return answer;
         }
         match path {
+            "/" => self.status().await,
             "/livez" => text(StatusCode::OK, "ok\n".into()),
             "/readyz" => self.ready(),
             "/metrics" => self.scrape().await,
             _ => text(
                 StatusCode::NOT_FOUND,
-                "try /livez, /readyz or /metrics\n".into(),
+                "try /, /livez, /readyz or /metrics\n".into(),
             ),
         }
     }
@@ -87,6 +93,28 @@ impl Admin {
             status,
             format!("{word}: {up} of {all} issuers up\n{problems}"),
         )
+    }
+
+    /// Beside the request tasks too: it reads every issuer once.
+    async fn status(&self) -> Answer {
+        let (site, metrics) = (self.site.current(), self.metrics.clone());
+        let render = move || status::render(&View::of(&site, &metrics));
+        let Ok(body) = tokio::task::spawn_blocking(render).await else {
+            let body = "the status page cannot be rendered\n".into();
+            return text(StatusCode::INTERNAL_SERVER_ERROR, body);
+        };
+        let mut answer = text(StatusCode::OK, body);
+        let headers = answer.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        );
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        if let Ok(policy) = HeaderValue::from_str(&POLICY) {
+            headers.insert(CONTENT_SECURITY_POLICY, policy);
+        }
+        answer
     }
 
     /// Thousands of issuers make megabytes: rendered beside the request tasks, not among them.

@@ -10,17 +10,20 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use irsa_core::documents::DocumentName;
+use irsa_endpoint::CloseReason;
+use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::registry::CloseReason;
 use super::site::{Issuer, STATUSES, SiteHandle};
+use super::status::Board;
 use latency::Latency;
 use source::SourceLooks;
 
+mod board;
 mod latency;
 mod source;
 
@@ -39,6 +42,7 @@ struct Counters {
     source_looks: SourceLooks,
     /// Unix seconds; 0 while there is no certificate.
     certificate_expiry: AtomicI64,
+    board: Board,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +87,19 @@ impl Metrics {
     /// Reads issuers, keys and requests from this site from now on. The first site stays: an endpoint has one.
     pub(super) fn attach(&self, site: &SiteHandle) {
         self.0.site.get_or_init(|| site.clone());
+    }
+
+    /// What this endpoint is told about the world around it, for its status page and a few of these metrics.
+    pub fn board(&self) -> &Board {
+        &self.0.board
+    }
+
+    /// When the served certificate expires, if there is one.
+    pub(super) fn certificate_expiry(&self) -> Option<Timestamp> {
+        let seconds = self.0.certificate_expiry.load(Ordering::Relaxed);
+        (seconds != 0)
+            .then(|| Timestamp::from_second(seconds).ok())
+            .flatten()
     }
 
     pub(super) fn drain(&self) {
@@ -160,6 +177,7 @@ impl Collector for Metrics {
         encode_issuers(out, issuers)?;
         encode_key_ages(out, issuers, SystemTime::now())?;
         self.0.source_looks.encode(out, SystemTime::now())?;
+        board::encode(&self.0.board, out, Timestamp::now())?;
         self.encode_reloads(out)?;
         self.encode_connections(out)?;
         self.encode_certificate(out)
@@ -316,82 +334,5 @@ fn counter_value(metric: &mut MetricEncoder<'_>, value: &AtomicU64) -> fmt::Resu
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{ServedIssuer, ServedKey, Site};
-    use super::*;
-
-    #[test]
-    fn issuers_keys_and_ages_come_from_the_site_at_scrape_time() {
-        let metrics = Metrics::new();
-        let key = ServedKey {
-            kid: "Vx3k".into(),
-            since: SystemTime::now() - Duration::from_hours(1),
-        };
-        let up = ServedIssuer {
-            issuer: "https://a/\"x\"".into(),
-            documents: Ok(Vec::new()),
-            paths: Vec::new(),
-            keys: vec![key],
-        };
-        let down = ServedIssuer {
-            issuer: "https://b".into(),
-            documents: Err("no key".into()),
-            paths: Vec::new(),
-            keys: Vec::new(),
-        };
-        let site = SiteHandle::new(Site::new(vec![up]).unwrap());
-        metrics.attach(&site);
-        let text = metrics.render();
-        assert!(
-            text.contains("irsa_issuer_up{issuer=\"https://a/\\\"x\\\"\"} 1\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("irsa_issuer_keys{issuer=\"https://a/\\\"x\\\"\"} 1\n"),
-            "{text}"
-        );
-        assert!(text.contains("kid=\"Vx3k\"} 360"), "{text}");
-        site.swap(Site::new(vec![down]).unwrap());
-        let text = metrics.render();
-        assert!(
-            text.contains("irsa_issuer_up{issuer=\"https://b\"} 0\n"),
-            "{text}"
-        );
-        assert!(!text.contains("https://a"), "{text}");
-        assert!(text.ends_with("# EOF\n"), "{text}");
-    }
-
-    #[test]
-    fn every_counter_has_its_line() {
-        let metrics = Metrics::new();
-        metrics.reload_succeeded();
-        metrics.reload_failed();
-        metrics.reload_failed();
-        metrics.certificate_reload_failed();
-        metrics.certificate_expires(1_900_000_000);
-        metrics.connection_opened();
-        metrics.connection_ended_by_us(CloseReason::Evicted);
-        metrics.observe(Duration::from_micros(30), 1);
-        let text = metrics.render();
-        for line in [
-            "irsa_build_info{version=\"",
-            "irsa_draining 0\n",
-            "irsa_http_requests_total{issuer=\"\",document=\"none\",status=\"404\"} 0\n",
-            "irsa_http_request_duration_seconds_bucket{le=\"0.00005\"} 1\n",
-            "irsa_http_request_duration_seconds_bucket{le=\"+Inf\"} 1\n",
-            "irsa_http_request_duration_seconds_count 1\n",
-            "irsa_http_request_duration_seconds_sum 0.00003\n",
-            "irsa_reloads_total{what=\"documents\",result=\"success\"} 1\n",
-            "irsa_reloads_total{what=\"documents\",result=\"failure\"} 2\n",
-            "irsa_reloads_total{what=\"certificate\",result=\"failure\"} 1\n",
-            "irsa_connections_open 1\n",
-            "irsa_connections_accepted_total 1\n",
-            "irsa_connections_refused_total 0\n",
-            "irsa_connections_ended_total{reason=\"evicted\"} 1\n",
-            "irsa_tls_handshake_failures_total 0\n",
-            "irsa_tls_certificate_expiry_timestamp_seconds 1900000000\n",
-        ] {
-            assert!(text.contains(line), "{line} is not in\n{text}");
-        }
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

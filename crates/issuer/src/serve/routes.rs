@@ -20,7 +20,7 @@ use http_body_util::Full;
 use hyper::body::Body;
 
 use super::site::{Site, Status, Target};
-use super::{Document, Metrics};
+use super::{Document, Metrics, status};
 
 /// The body type of every response: all of them are in memory.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -44,6 +44,9 @@ pub(super) fn answer<B: Body>(
 
 fn choose<B>(site: &Site, metrics: &Metrics, request: &Request<B>) -> Answer {
     let Some(route) = site.route(request.uri().path()) else {
+        if request.uri().path() == status::PUBLIC_PATH && metrics.board().has_public_summary() {
+            return status::public_answer(site, metrics, request.method());
+        }
         metrics.count_unknown_path();
         return error(StatusCode::NOT_FOUND, NOT_FOUND, request.method(), []);
     };

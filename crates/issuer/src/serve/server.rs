@@ -1,31 +1,25 @@
 //! Bind, accept, drain.
 //!
-//! Nothing a client does ends the server: a panic ends its own connection, an accept that fails for want of file
-//! descriptors makes room and tries again. `run` returns when the shutdown it was given resolves and what was in
+//! Nothing a client does ends the server. `run` returns when the shutdown it was given resolves and what was in
 //! flight is answered, or when the drain's time is over.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::{Ready, pending, ready};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use irsa_endpoint::{Asker, Responder, Side, listen_all, listen_one};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::admin::Admin;
-use super::connection::{self, Responder, Settings};
-use super::registry::Registry;
 use super::routes::{self, Answer};
 use super::tls::{Certificates, TlsFiles, Watcher};
 use super::{Limits, Metrics, ServeError, SiteHandle};
-
-mod listen;
 
 /// Where and how to serve.
 #[derive(Clone, Debug, Default)]
@@ -89,9 +83,10 @@ impl Server {
             .map(Certificates::server_config)
             .transpose()?
             .map(Arc::new);
-        let public = listen::all(&listen)?;
+        let bind = |(address, source)| ServeError::Bind { address, source };
+        let public = listen_all(&listen).map_err(bind)?;
         let admin = admin_listen
-            .map(|address| listen::one(address, false))
+            .map(|address| listen_one(address, false).map_err(|error| bind((address, error))))
             .transpose()?;
         let limits = limits.fit_file_descriptors();
         let certificates = certificates.map(Arc::new);
@@ -138,24 +133,17 @@ impl Bound {
     /// Serves until `shutdown` resolves, then drains: new connections are refused, requests under way are
     /// answered, silent connections end within a second, and after `drain_timeout` everything does.
     pub async fn run(self, shutdown: impl Future) -> Result<(), ServeError> {
-        let registry = Registry::new(self.limits, self.metrics.clone());
-        let settings = Arc::new(Settings {
+        let public = Side {
+            listeners: self.public.into_iter().map(|(socket, _)| socket).collect(),
+            tls: self.tls,
             responder: Public {
                 site: self.site.clone(),
                 metrics: self.metrics.clone(),
             },
-            tls: self.tls.map(TlsAcceptor::from),
             limits: self.limits,
-            metrics: self.metrics.clone(),
-        });
-        let (stop, stopping) = watch::channel(());
-        let mut accepting = JoinSet::new();
-        for (listener, _) in self.public {
-            let (registry, settings) = (Arc::clone(&registry), Arc::clone(&settings));
-            accepting.spawn(accept(listener, registry, settings, stopping.clone()));
-        }
+            observer: Arc::new(self.metrics.clone()),
+        };
         let mut beside = JoinSet::new();
-        beside.spawn(sweep(Arc::clone(&registry)));
         if let Some(certificates) = self.certificates {
             beside.spawn(watch_files(certificates, self.limits.certificate_poll));
         }
@@ -164,19 +152,20 @@ impl Bound {
                 site: self.site,
                 metrics: self.metrics.clone(),
             };
-            serve_admin(&mut beside, listener, admin, self.limits);
+            beside.spawn(serve_admin(listener, admin, self.limits));
         }
-        // these tasks never return: one that does has panicked
-        let stopped = tokio::select! {
-            _ = shutdown => None,
-            Some(ended) = accepting.join_next() => ended.err(),
-            Some(ended) = beside.join_next() => ended.err(),
+        let mut panicked = None;
+        let stop = async {
+            tokio::select! {
+                _ = shutdown => {}
+                // these tasks never return: one that does has panicked
+                Some(ended) = beside.join_next() => panicked = ended.err(),
+            }
+            self.metrics.drain();
         };
-        self.metrics.drain();
-        stop.send_replace(());
-        while accepting.join_next().await.is_some() {}
-        drain(&registry, self.limits.drain_timeout).await;
+        let served = public.run(stop).await;
         beside.shutdown().await;
+        let stopped = panicked.or(served.err());
         stopped.map_or(Ok(()), |source| Err(ServeError::Stopped { source }))
     }
 }
@@ -191,100 +180,32 @@ struct Public {
 impl Responder for Public {
     type Answer = Ready<Result<Answer, Infallible>>;
 
-    fn respond(&self, request: &Request<Incoming>, last: bool) -> Self::Answer {
+    fn respond(&self, request: Request<Incoming>, asker: Asker) -> Self::Answer {
         let site = self.site.read();
-        ready(Ok(routes::answer(&site, &self.metrics, request, last)))
+        let answer = routes::answer(&site, &self.metrics, &request, asker.last);
+        ready(Ok(answer))
     }
 }
 
 /// The admin listener has connections of its own: a flood on the public one does not push a probe out.
 /// It answers until the very end, so that a probe during the drain learns why it is not ready.
-fn serve_admin(tasks: &mut JoinSet<()>, listener: TcpListener, admin: Admin, limits: Limits) {
-    let limits = Limits {
-        max_connections: ADMIN_CONNECTIONS,
-        ..limits
-    };
-    // uncounted: the connection metrics are about clients
-    let metrics = Metrics::new();
-    let registry = Registry::new(limits, metrics.clone());
-    let settings = Arc::new(Settings {
-        responder: admin,
+async fn serve_admin(listener: TcpListener, admin: Admin, limits: Limits) {
+    let side = Side {
+        listeners: vec![listener],
         tls: None,
-        limits,
-        metrics,
-    });
-    tasks.spawn(sweep(Arc::clone(&registry)));
-    tasks.spawn(async move {
-        // the sender lives as long as the task: this listener stops when the task does
-        let (_never, stop) = watch::channel(());
-        accept(listener, registry, settings, stop).await;
-    });
-}
-
-/// Accepts until told to stop, and then those that the kernel has already greeted: they may have asked.
-async fn accept<R: Responder>(
-    listener: TcpListener,
-    registry: Arc<Registry>,
-    settings: Arc<Settings<R>>,
-    mut stop: watch::Receiver<()>,
-) {
-    let mut warned: Option<Instant> = None;
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.changed() => break,
-        };
-        match accepted {
-            Ok((stream, _)) => admit(stream, &registry, &settings).await,
-            Err(error) if listen::is_about_one_connection(&error) => {}
-            Err(error) => {
-                settings.metrics.accept_failed();
-                if warned.is_none_or(|last| last.elapsed() >= WARN_PAUSE) {
-                    warned = Some(Instant::now());
-                    tracing::warn!(%error, "cannot accept, ending the longest silent connections");
-                }
-                registry.evict();
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    for stream in queued(listener) {
-        admit(stream, &registry, &settings).await;
-    }
-}
-
-/// The connections that wait in the kernel's queue, without waiting for more.
-fn queued(listener: TcpListener) -> Vec<TcpStream> {
-    let Ok(listener) = listener.into_std() else {
-        return Vec::new();
+        responder: admin,
+        limits: Limits {
+            max_connections: ADMIN_CONNECTIONS,
+            ..limits
+        },
+        // uncounted: the connection metrics are about clients
+        observer: Arc::new(()),
     };
-    let next = || {
-        let (stream, _) = listener.accept().ok()?;
-        stream.set_nonblocking(true).ok()?;
-        TcpStream::from_std(stream).ok()
-    };
-    std::iter::from_fn(next).collect()
-}
-
-async fn admit<R: Responder>(
-    stream: TcpStream,
-    registry: &Arc<Registry>,
-    settings: &Arc<Settings<R>>,
-) {
-    let (slot, evicted) = registry.admit();
-    tokio::spawn(connection::serve(stream, slot, Arc::clone(settings)));
-    if evicted {
-        // the evicted must run to close their sockets before more are accepted
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn sweep(registry: Arc<Registry>) {
-    let mut ticks = interval(registry.tick());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        registry.sweep();
+    if let Err(error) = side.run(pending::<()>()).await
+        && let Ok(panic) = error.try_into_panic()
+    {
+        // the same panic here, so that whoever watches this task learns of it
+        std::panic::resume_unwind(panic);
     }
 }
 
@@ -309,21 +230,5 @@ async fn watch_files(certificates: Arc<Certificates>, every: Duration) {
     }
 }
 
-async fn drain(registry: &Registry, patience: Duration) {
-    registry.drain();
-    if timeout(patience, registry.empty()).await.is_ok() {
-        return;
-    }
-    registry.close_all();
-    // closing needs the tasks to run once more, not the clients to agree
-    if timeout(LAST_WORDS, registry.empty()).await.is_err() {
-        tracing::warn!("connections were still open at the end of the drain");
-    }
-}
-
 const ADMIN_CONNECTIONS: usize = 64;
-/// Evicted connections close within microseconds; longer would only lengthen the queue of honest clients.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-const WARN_PAUSE: Duration = Duration::from_secs(10);
 const MIN_LOOK: Duration = Duration::from_millis(10);
-const LAST_WORDS: Duration = Duration::from_millis(500);

@@ -133,6 +133,17 @@ impl Site {
         (up, self.issuers.len())
     }
 
+    /// Every document that is served, with its issuer.
+    pub fn documents(&self) -> impl Iterator<Item = (&str, &Document)> {
+        self.routes.values().filter_map(|route| {
+            let issuer = self.issuers.get(route.issuer)?;
+            match &route.target {
+                Target::Document(document) => Some((&*issuer.url, document)),
+                Target::Unavailable => None,
+            }
+        })
+    }
+
     pub(super) fn route(&self, path: &str) -> Option<&Route> {
         self.routes.get(path)
     }

@@ -12,15 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
+use irsa_endpoint::tls::{self, Pair, PairError, Served};
 use rustls::CipherSuite;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{Metrics, ServeError};
 
@@ -35,7 +30,7 @@ pub struct TlsFiles {
 
 /// Checks the files as the server would take them, and returns when the first certificate of the chain expires.
 pub fn validate_tls(files: &TlsFiles) -> Result<SystemTime, ServeError> {
-    let pair = Pair::load(files)?;
+    let pair = load(files)?;
     let seconds = u64::try_from(pair.expires).unwrap_or_default();
     Ok(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
 }
@@ -50,22 +45,14 @@ pub(super) struct Certificates {
     metrics: Metrics,
 }
 
-#[derive(Debug)]
-struct Served(ArcSwap<CertifiedKey>);
-
-impl ResolvesServerCert for Served {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
-    }
-}
-
 impl Certificates {
     /// Loads the first pair; without one there is nothing to serve.
     pub(super) fn load(files: TlsFiles, metrics: Metrics) -> Result<Self, ServeError> {
         let loaded = Look::at(&files);
-        let pair = Pair::load(&files)?;
-        pair.announce(&files, &metrics);
-        let served = Arc::new(Served(ArcSwap::new(Arc::new(pair.certified))));
+        let pair = load(&files)?;
+        announce(&pair, &files, &metrics);
+        let served = Arc::new(Served::default());
+        served.put(pair);
         Ok(Self {
             files,
             served,
@@ -76,27 +63,16 @@ impl Certificates {
 
     /// TLS 1.2 and 1.3 with this certificate, offering HTTP/2 before HTTP/1.1.
     pub(super) fn server_config(&self) -> Result<rustls::ServerConfig, ServeError> {
-        let fault = |source| ServeError::TlsSetup { source };
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Served>::clone(&self.served);
-        let mut config = rustls::ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(fault)?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver);
-        config.ignore_client_order = true;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        // tickets keep resumption state with the client; one is enough to come back once
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(fault)?;
-        config.send_tls13_tickets = 1;
-        Ok(config)
+        tls::server_config(&self.served, provider(), &[&TLS13, &TLS12], None)
+            .map_err(|source| ServeError::TlsSetup { source })
     }
 
     /// Takes the pair that the files hold now, or keeps the last good one, warns and says why.
     pub(super) fn reload(&self) -> Result<(), ServeError> {
-        match Pair::load(&self.files) {
+        match load(&self.files) {
             Ok(pair) => {
-                pair.announce(&self.files, &self.metrics);
-                self.served.0.store(Arc::new(pair.certified));
+                announce(&pair, &self.files, &self.metrics);
+                self.served.put(pair);
                 self.metrics.certificate_reload_succeeded();
                 Ok(())
             }
@@ -170,73 +146,40 @@ impl Watcher {
     }
 }
 
-struct Pair {
-    certified: CertifiedKey,
-    /// Unix seconds, of the first certificate of the chain to expire.
-    expires: i64,
-}
-
-impl Pair {
-    fn load(files: &TlsFiles) -> Result<Self, ServeError> {
-        let chain = read_chain(&files.cert)?;
-        let expires = first_expiry(&chain).map_err(|source| ServeError::ParseTls {
-            path: files.cert.clone(),
-            expected: CERTIFICATE,
-            source,
-        })?;
-        let key = read_key(&files.key)?;
-        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|source| {
-            ServeError::TlsPair {
-                cert: files.cert.clone(),
-                key: files.key.clone(),
-                source,
-            }
-        })?;
-        Ok(Self { certified, expires })
-    }
-
-    /// Tells operators what they would otherwise learn from a client's error.
-    fn announce(&self, files: &TlsFiles, metrics: &Metrics) {
-        metrics.certificate_expires(self.expires);
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        if u64::try_from(self.expires).unwrap_or_default() <= now.as_secs() {
-            tracing::warn!(cert = %files.cert.display(), "the TLS certificate has expired");
-        }
-        // kubelet's projected volumes are group-readable by design, so this cannot be refused
-        let mode = fs::metadata(&files.key).map_or(0, |seen| seen.mode() & 0o777);
-        if mode & 0o077 != 0 {
-            let mode = format!("{mode:04o}");
-            tracing::warn!(key = %files.key.display(), mode, "the TLS key can be read by others");
-        }
-    }
-}
-
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServeError> {
-    let pem = read(path)?;
-    let fault = |source: Box<dyn std::error::Error + Send + Sync>| ServeError::ParseTls {
-        path: path.to_owned(),
-        expected: CERTIFICATE,
+fn load(files: &TlsFiles) -> Result<Pair, ServeError> {
+    let chain = read(&files.cert)?;
+    let key = zeroize::Zeroizing::new(read(&files.key)?);
+    let parse = |path: &PathBuf, expected, source| ServeError::ParseTls {
+        path: path.clone(),
+        expected,
         source,
     };
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| fault(error.into()))?;
-    if chain.is_empty() {
-        Err(fault("the file has no CERTIFICATE block".into()))
-    } else {
-        Ok(chain)
-    }
+    Pair::parse(&chain, &key, &provider()).map_err(|error| match error {
+        PairError::Chain(source) => parse(&files.cert, "a certificate", source),
+        PairError::Key(source) => parse(&files.key, "a private key", source),
+        PairError::Mismatch(source) => ServeError::TlsPair {
+            cert: files.cert.clone(),
+            key: files.key.clone(),
+            source,
+        },
+    })
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, ServeError> {
-    let pem = zeroize::Zeroizing::new(read(path)?);
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| ServeError::ParseTls {
-        path: path.to_owned(),
-        expected: "a private key",
-        source: error.into(),
-    })
+/// Tells operators what they would otherwise learn from a client's error.
+fn announce(pair: &Pair, files: &TlsFiles, metrics: &Metrics) {
+    metrics.certificate_expires(pair.expires);
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    if u64::try_from(pair.expires).unwrap_or_default() <= now.as_secs() {
+        tracing::warn!(cert = %files.cert.display(), "the TLS certificate has expired");
+    }
+    // kubelet's projected volumes are group-readable by design, so this cannot be refused
+    let mode = fs::metadata(&files.key).map_or(0, |seen| seen.mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let mode = format!("{mode:04o}");
+        tracing::warn!(key = %files.key.display(), mode, "the TLS key can be read by others");
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
@@ -258,25 +201,14 @@ fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
     Ok(bytes)
 }
 
-fn first_expiry(
-    chain: &[CertificateDer<'_>],
-) -> Result<i64, Box<dyn std::error::Error + Send + Sync>> {
-    let mut first = i64::MAX;
-    for certificate in chain {
-        let (_, parsed) = X509Certificate::from_der(certificate)?;
-        first = first.min(parsed.validity().not_after.timestamp());
-    }
-    Ok(first)
-}
-
 /// AES-128 with SHA-256 before the others: the documents are public, and a handshake whose key schedule hashes with
 /// SHA-384 costs a fifth more on processors that only know how to hurry SHA-256.
-fn provider() -> Arc<CryptoProvider> {
+fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     provider
         .cipher_suites
         .sort_by_key(|suite| !PREFERRED.contains(&suite.suite()));
-    Arc::new(provider)
+    provider
 }
 
 const PREFERRED: [CipherSuite; 3] = [
@@ -284,7 +216,6 @@ const PREFERRED: [CipherSuite; 3] = [
     CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
     CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 ];
-const CERTIFICATE: &str = "a certificate";
 /// A chain is a few kilobytes; a device or a log given by mistake is not read into memory.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 

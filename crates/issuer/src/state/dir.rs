@@ -1,8 +1,13 @@
 //! A directory of this host: `ring.json`, replaced by rename, under a lock that a run holds as long as it lives.
+//!
+//! The lock is on a regular file, opened for writing: NFS version 4 keeps such locks between hosts, and none on
+//! directories. What a file system does with locks is its own promise; where it makes none, use a Secret.
 
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use irsa_core::change::Expected;
@@ -15,18 +20,31 @@ use crate::keyfile::sync_directory;
 
 /// The record's name.
 const RING: &str = "ring.json";
+/// The file that is locked. It holds nothing, and stays.
+const LOCK: &str = "lock";
+/// How the names of files begin that are being written: what a run that was killed leaves of them may be half a key.
+const UNFINISHED: &str = ".tmp";
 /// More than any record that is accepted.
 const MAX_BYTES: u64 = (1 << 20) + 1;
 
-/// A directory that this run alone uses until it is dropped.
+/// A directory that this run alone uses until it is dropped, or only looks at.
 #[derive(Debug)]
 pub struct StateDirectory {
     path: PathBuf,
-    _lock: File,
+    lock: Option<File>,
 }
 
 impl StateDirectory {
-    /// Keeps other runs away. The directory is made (0700) if it is missing, and refused if others may enter it.
+    /// For looking: nothing is made, nobody is kept away, and a save is refused.
+    pub fn look(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            lock: None,
+        }
+    }
+
+    /// Keeps other runs away. The directory is made (0700) if it is missing, and refused if others may enter it. What
+    /// a run that was killed left half-written is removed.
     pub fn lock(path: &Path) -> Result<Self, StateError> {
         let fail = |source| StateError::Io {
             path: path.to_owned(),
@@ -38,22 +56,19 @@ impl StateDirectory {
             .mode(0o700)
             .create(path)
             .map_err(fail)?;
-        let lock = File::open(path).map_err(fail)?;
-        let mode = lock.metadata().map_err(fail)?.mode() & 0o777;
+        let mode = fs::metadata(path).map_err(fail)?.mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(StateError::Exposed {
                 path: path.to_owned(),
                 mode,
             });
         }
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(StateError::Busy(path.to_owned())),
-            Err(TryLockError::Error(source)) => Err(fail(source)),
-        }
+        let lock = lock_file(path)?;
+        sweep(path).map_err(fail)?;
+        Ok(Self {
+            path: path.to_owned(),
+            lock: Some(lock),
+        })
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
@@ -64,6 +79,26 @@ impl StateDirectory {
         file.as_file().sync_all()?;
         file.persist(self.path.join(RING))?;
         sync_directory(&self.path)
+    }
+}
+
+/// Locks a directory through a file in it, until the result is dropped.
+pub fn lock_file(directory: &Path) -> Result<File, StateError> {
+    let fail = |source| StateError::Io {
+        path: directory.join(LOCK),
+        action: "locked",
+        source,
+    };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let lock = options
+        .mode(0o600)
+        .open(directory.join(LOCK))
+        .map_err(fail)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StateError::Busy(directory.to_owned())),
+        Err(TryLockError::Error(source)) => Err(fail(source)),
     }
 }
 
@@ -96,6 +131,9 @@ impl RingStore for StateDirectory {
     }
 
     async fn save(&self, bytes: &[u8], expected: &Expected) -> Result<String, StateError> {
+        if self.lock.is_none() {
+            return Err(StateError::Busy(self.path.clone()));
+        }
         let found = read(&self.path)?;
         let unchanged = match (expected, &found) {
             (Expected::Absent, None) => true,
@@ -103,7 +141,7 @@ impl RingStore for StateDirectory {
             (Expected::Absent, Some(_)) | (Expected::Unchanged(_), None) => false,
         };
         if !unchanged {
-            return Err(StateError::Conflict(self.path.clone()));
+            return Err(StateError::Conflict(self.path.display().to_string()));
         }
         self.write(bytes).map_err(|source| StateError::Io {
             path: self.path.join(RING),
@@ -114,8 +152,19 @@ impl RingStore for StateDirectory {
     }
 
     fn is_exclusive(&self) -> bool {
-        true
+        self.lock.is_some()
     }
+}
+
+/// Removes what was being written when a run died. Only the holder of the lock writes here.
+fn sweep(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a file durably; one that is not there is removed already.
@@ -138,22 +187,33 @@ mod tests {
     }
 
     #[test]
-    fn a_save_over_another_record_is_refused() {
+    fn looking_makes_and_changes_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("state");
+        let look = StateDirectory::look(&path);
+        assert_eq!(block(look.load()).unwrap(), None);
+        assert!(!path.exists() && !look.is_exclusive());
+        let refused = block(look.save(b"1", &Expected::Absent)).unwrap_err();
+        assert!(matches!(refused, StateError::Busy(_)));
+    }
+
+    #[test]
+    fn what_a_killed_run_left_half_written_is_removed() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("state");
         let store = StateDirectory::lock(&path).unwrap();
-        assert_eq!(block(store.load()).unwrap(), None);
-        let first = block(store.save(b"1", &Expected::Absent)).unwrap();
-        let again = block(store.save(b"2", &Expected::Absent)).unwrap_err();
-        assert!(matches!(again, StateError::Conflict(_)));
-        let second = block(store.save(b"2", &Expected::Unchanged(first.clone()))).unwrap();
-        let stale = block(store.save(b"3", &Expected::Unchanged(first))).unwrap_err();
-        assert!(matches!(stale, StateError::Conflict(_)));
-        let found = block(store.load()).unwrap().unwrap();
-        assert_eq!((found.bytes.as_slice(), found.tag), (&b"2"[..], second));
+        block(store.save(b"1", &Expected::Absent)).unwrap();
         let mode = fs::metadata(path.join(RING)).unwrap().mode() & 0o777;
         assert_eq!(mode, 0o600);
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        drop(store);
+        fs::write(path.join(".tmpAbC123"), "half").unwrap();
+        let _store = StateDirectory::lock(&path).unwrap();
+        let mut left: Vec<_> = fs::read_dir(&path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, [LOCK, RING]);
     }
 
     #[test]

@@ -7,8 +7,52 @@ use std::path::{Path, PathBuf};
 use irsa_core::kid::Kid;
 use irsa_core::private::PrivateKeyPem;
 
+use super::secret::SecretKeys;
 use super::{StateError, dir};
 use crate::keyfile::{self, KeyFileError, PairPaths};
+
+/// A place where private keys rest, of any kind.
+#[derive(Debug, Clone)]
+pub enum AnyKeys {
+    /// A directory of this host.
+    Directory(KeysAtRest),
+    /// A Secret of the cluster.
+    Secret(Box<SecretKeys>),
+}
+
+impl AnyKeys {
+    /// The keys whose private half is there, read back.
+    pub async fn kids(&self) -> Result<BTreeSet<Kid>, StateError> {
+        match self {
+            Self::Directory(keys) => keys.kids(),
+            Self::Secret(keys) => keys.kids().await,
+        }
+    }
+
+    /// A key.
+    pub async fn read(&self, kid: &Kid) -> Result<PrivateKeyPem, StateError> {
+        match self {
+            Self::Directory(keys) => Ok(keys.read(kid)?),
+            Self::Secret(keys) => keys.read(kid).await,
+        }
+    }
+
+    /// Stores a new key durably.
+    pub async fn store(&self, key: &PrivateKeyPem) -> Result<(), StateError> {
+        match self {
+            Self::Directory(keys) => Ok(keys.store(key)?),
+            Self::Secret(keys) => keys.store(key).await,
+        }
+    }
+
+    /// Destroys a key.
+    pub async fn erase(&self, kid: &Kid) -> Result<(), StateError> {
+        match self {
+            Self::Directory(keys) => keys.erase(kid),
+            Self::Secret(keys) => keys.erase(kid).await,
+        }
+    }
+}
 
 /// A directory of signing keys.
 #[derive(Debug, Clone)]
@@ -30,6 +74,9 @@ impl KeysAtRest {
     pub fn kids(&self) -> Result<BTreeSet<Kid>, StateError> {
         let mut found = BTreeSet::new();
         for path in self.files()? {
+            if path.extension() != Some(Path::new("key").as_os_str()) {
+                continue;
+            }
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             let Some(kid) = stem.and_then(Kid::parse) else {
                 continue;
@@ -74,12 +121,16 @@ impl KeysAtRest {
         Ok(())
     }
 
-    /// Destroys a key, if this directory holds one of that name.
-    pub fn erase_if_there(&self, kid: &Kid) -> Result<(), StateError> {
-        if self.0.is_dir() {
-            self.erase(kid)?;
-        }
-        Ok(())
+    /// The keys of which a half is there, whatever is in it.
+    pub fn names(&self) -> Result<BTreeSet<Kid>, StateError> {
+        let files = self.files()?;
+        let name = |path: PathBuf| {
+            let ends = path
+                .extension()
+                .is_some_and(|end| end == "key" || end == "pub");
+            Kid::parse(path.file_stem()?.to_str()?).filter(|_| ends)
+        };
+        Ok(files.into_iter().filter_map(name).collect())
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, StateError> {
@@ -95,10 +146,7 @@ impl KeysAtRest {
         };
         let mut files = Vec::new();
         for entry in entries {
-            let path = entry.map_err(fail)?.path();
-            if path.extension() == Some(Path::new("key").as_os_str()) {
-                files.push(path);
-            }
+            files.push(entry.map_err(fail)?.path());
         }
         Ok(files)
     }
@@ -125,6 +173,7 @@ mod tests {
             .kid();
         fs::copy(keys.paths(&kid).private, keys.paths(&other).private).unwrap();
         assert_eq!(keys.kids().unwrap(), BTreeSet::from([kid.clone()]));
+        assert_eq!(keys.names().unwrap(), BTreeSet::from([kid.clone(), other]));
         fs::remove_file(keys.paths(&kid).public).unwrap();
         assert!(keys.restore_public(&kid).unwrap().exists());
         keys.erase(&kid).unwrap();

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
@@ -72,6 +73,22 @@ pub(super) fn trusted(configuration: &mut Value, service: &Service) -> Vec<Strin
     all
 }
 
+/// The annotation by which somebody else writes the caBundle, if there is one: two who write it undo each other.
+pub(crate) fn injector(metadata: &ObjectMeta) -> Option<&str> {
+    let annotations = metadata.annotations.as_ref()?;
+    let known = |key: &&String| INJECTORS.contains(&key.as_str());
+    annotations.keys().find(known).map(String::as_str)
+}
+
+/// cert-manager's, its older ones, and the service CA of `OpenShift`.
+const INJECTORS: [&str; 5] = [
+    "cert-manager.io/inject-ca-from",
+    "cert-manager.io/inject-ca-from-secret",
+    "cert-manager.io/inject-apiserver-ca",
+    "certmanager.k8s.io/inject-ca-from",
+    "service.beta.openshift.io/inject-cabundle",
+];
+
 fn certificates(client: &Value) -> Vec<CertificateDer<'static>> {
     let text = client.get("caBundle").and_then(Value::as_str);
     let bundle = text.and_then(|text| STANDARD.decode(text).ok());
@@ -125,5 +142,18 @@ mod tests {
         restored["webhooks"][2]["clientConfig"]["caBundle"] = json!("AAAA");
         assert_eq!(restored, before);
         assert_eq!(put(&mut json!({}), &service, ""), None);
+    }
+
+    #[test]
+    fn whoever_else_writes_the_bundle_is_seen() {
+        let metadata = |key: &str| ObjectMeta {
+            annotations: Some([("a".into(), "b".into()), (key.into(), "ns/x".into())].into()),
+            ..ObjectMeta::default()
+        };
+        assert_eq!(injector(&ObjectMeta::default()), None);
+        assert_eq!(injector(&metadata("example.com/other")), None);
+        for key in INJECTORS {
+            assert_eq!(injector(&metadata(key)), Some(key));
+        }
     }
 }

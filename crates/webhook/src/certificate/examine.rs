@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use super::bundle::{self, Service};
@@ -71,6 +72,13 @@ pub fn examine(
     }
     if record.current.expires <= now {
         state.problems.push("the CA has expired".to_owned());
+    }
+    let metadata = configuration.get_mut("metadata").map(Value::take);
+    let metadata = metadata.and_then(|it| serde_json::from_value::<ObjectMeta>(it).ok());
+    if let Some(annotation) = metadata.as_ref().and_then(bundle::injector) {
+        state.problems.push(format!(
+            "the registration has the annotation {annotation}: whoever reads it takes our CA out of the caBundle again"
+        ));
     }
     state.ca_expires = Some(record.current.expires);
     state.changing = record.next.is_some() || !record.previous.is_empty();

@@ -10,14 +10,14 @@ use kube::{Api, Client};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::bundle::{self, Service};
+use super::bundle::{self, Service, injector};
 use super::error::{CertificateError, api_error};
 use super::make::{self, Leaf};
 use super::plan::{self, Policy, Step, next_step};
 use super::record::{Authority, Record, Trusted};
 use super::secret::{self, SecretStore};
 use crate::metrics::Metrics;
-use crate::serve::{Served, State};
+use crate::serve::{self, Served, State};
 
 /// What the keeper keeps.
 #[derive(Debug, Clone)]
@@ -274,7 +274,8 @@ impl Keeper {
             made,
             expires,
         } = make::leaf(authority, &self.names(), &self.config.policy, now)?;
-        self.served.take(
+        serve::take(
+            &self.served,
             "the webhook's own certificate",
             chain.as_bytes(),
             key.as_bytes(),
@@ -329,10 +330,7 @@ impl Keeper {
                     "does not exist",
                 ));
             };
-            let annotations = object.metadata.annotations.as_ref();
-            if annotations
-                .is_some_and(|all| all.keys().any(|key| INJECTORS.contains(&key.as_str())))
-            {
+            if injector(&object.metadata).is_some() {
                 return Err(CertificateError::Configuration(
                     name.clone(),
                     "is annotated for another injector of caBundles; remove the annotation, or give files with --in-cluster=false",
@@ -356,10 +354,3 @@ fn now() -> i64 {
 }
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
-/// Annotations with which others write caBundles.
-const INJECTORS: [&str; 4] = [
-    "cert-manager.io/inject-ca-from",
-    "cert-manager.io/inject-ca-from-secret",
-    "cert-manager.io/inject-apiserver-ca",
-    "service.beta.openshift.io/inject-cabundle",
-];

@@ -127,7 +127,8 @@ mod tests {
         assert!(!verify(&other, "hook.ns.svc", NOW));
         assert!(!verify(&ours, "hook.ns.svc", leaf.expires + 1));
         let served = crate::serve::Served::default();
-        let expires = served.take("test", leaf.chain.as_bytes(), leaf.key.as_bytes());
+        let expires =
+            crate::serve::take(&served, "test", leaf.chain.as_bytes(), leaf.key.as_bytes());
         assert_eq!(expires.unwrap(), leaf.expires);
     }
 

@@ -32,7 +32,7 @@ impl Default for Policy {
 pub enum Step {
     /// Make the first CA.
     Create,
-    /// Make the next CA, so that it becomes trusted.
+    /// Make the next CA, so that it becomes trusted; instead of one that was on its way.
     Prepare,
     /// Let the next CA sign.
     Promote,
@@ -55,6 +55,10 @@ pub fn next_step(
         return Step::Create;
     };
     let overlap = seconds(policy.overlap);
+    if wanted {
+        // Also when one is on its way: its key stands in the same Secret, and may be known to the same people.
+        return Step::Prepare;
+    }
     if let Some(next) = &record.next {
         let long_enough = now >= next.made.saturating_add(overlap);
         // An expired CA is trusted by nobody: whatever comes next can only be better.
@@ -65,7 +69,7 @@ pub fn next_step(
             Step::Keep
         };
     }
-    if wanted || now >= prepare_at(record) {
+    if now >= prepare_at(record) {
         return Step::Prepare;
     }
     if record.previous.iter().any(|one| now >= one.until) {
@@ -130,7 +134,13 @@ mod tests {
         record.next = Some(make::authority(&policy(), 81 * DAY).unwrap());
         assert_eq!(step(&record, false, 90), Step::Keep, "not in every bundle");
         let wanted = next_step(Some(&record), false, true, &policy(), 82 * DAY);
-        assert_eq!(wanted, Step::Keep, "one at a time");
+        assert_eq!(
+            wanted,
+            Step::Prepare,
+            "the one on its way is as old as the leak"
+        );
+        let wanted = next_step(Some(&record), true, true, &policy(), 82 * DAY);
+        assert_eq!(wanted, Step::Prepare, "and does not sign first");
         assert_eq!(step(&record, true, 81), Step::Keep, "not long enough");
         assert_eq!(step(&record, true, 82), Step::Promote);
         assert_eq!(step(&record, false, 101), Step::Keep, "never untrusted");

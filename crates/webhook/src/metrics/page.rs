@@ -129,6 +129,18 @@ impl Page {
                 "events",
             ),
             (
+                "irsa_webhook_requests_given_way",
+                "Requests that were sent away because others needed the memory, by lane",
+                "lane",
+                "gave_way",
+            ),
+            (
+                "irsa_webhook_connections_ended",
+                "Connections that the webhook ended or did not get, by reason",
+                "reason",
+                "connections_ended",
+            ),
+            (
                 "irsa_webhook_certificates",
                 "Certificates taken or refused",
                 "result",

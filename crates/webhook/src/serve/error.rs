@@ -34,9 +34,20 @@ pub enum ServeError {
         /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The CA of clients cannot be used.
+    #[error("{} does not hold the certificates of a CA in PEM", path.display())]
+    ClientCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
+    /// A task of the server ended by a panic.
+    #[error("a task of the server stopped, which is a bug of irsa")]
+    Stopped(#[source] tokio::task::JoinError),
 }
 
 impl Explain for ServeError {
@@ -61,7 +72,14 @@ impl Explain for ServeError {
             Self::Pair { .. } => {
                 "give a chain in PEM, leaf first, and the private key that belongs to it".to_owned()
             }
-            Self::Tls(_) => "report it with the command line and this message".to_owned(),
+            Self::ClientCa { path, .. } => format!(
+                "openssl x509 -in {} -noout -subject shows what it holds; it is the CA of the certificate that the \
+                 API servers show",
+                path.display()
+            ),
+            Self::Tls(_) | Self::Stopped(_) => {
+                "report it with the command line and this message".to_owned()
+            }
         })
     }
 

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use irsa_endpoint::tls::Served;
 use tokio::fs;
 use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use super::error::ServeError;
-use super::tls::Served;
+use super::tls;
 use crate::metrics::Metrics;
 
 /// Where the certificate stands.
@@ -89,7 +90,7 @@ fn take(
     metrics: &Metrics,
 ) -> Result<(), ServeError> {
     let place = format!("{} with {}", files.cert.display(), files.key.display());
-    let expires = served.take(&place, &content.chain, &content.key)?;
+    let expires = tls::take(served, &place, &content.chain, &content.key)?;
     metrics.certificate("taken");
     metrics.certificate_expires(expires);
     let now = SystemTime::now()

@@ -7,22 +7,30 @@
 //! | `/healthz`, `/livez` | 200 while the process answers |
 //! | `/readyz` | 200 once everything was read and there is a certificate that the API server trusts |
 //!
+//! With a client CA the reviews are for clients with a certificate of it.
+//!
 //! Plain HTTP on the metrics port: `/metrics`, `/healthz`, `/readyz`. With debugging on also upstream's pages.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::rand;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Body as _, Incoming};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use irsa_endpoint::{Asker, Peer, Responder};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::body::{self, BodyFault, MAX_BODY, READ_WITHIN};
+use super::room::{Room, Seat, Size};
 use crate::decision::Mode;
 use crate::event::{Notice, Notices};
 use crate::identities::{Found, Identities};
@@ -56,7 +64,9 @@ pub struct Webhook {
 pub struct State {
     draining: AtomicBool,
     certificate: ArcSwapOption<String>,
-    room: Semaphore,
+    room: Arc<Room>,
+    /// Large bodies that are parsed at once: the others wait, and the small ones do not wait for them.
+    turns: Semaphore,
 }
 
 impl Default for State {
@@ -64,7 +74,8 @@ impl Default for State {
         Self {
             draining: AtomicBool::new(false),
             certificate: ArcSwapOption::default(),
-            room: Semaphore::new(ROOM),
+            room: Arc::default(),
+            turns: Semaphore::new(TURNS),
         }
     }
 }
@@ -80,17 +91,65 @@ impl State {
     }
 }
 
+/// Answers the API server.
+#[derive(Clone, Debug)]
+pub(super) struct Public {
+    pub(super) webhook: Webhook,
+    /// Reviews are only for clients whose certificate was verified.
+    pub(super) only_verified: bool,
+}
+
+/// Answers whoever watches us.
+#[derive(Clone, Debug)]
+pub(super) struct Admin(pub(super) Webhook);
+
+type Answering = Pin<Box<dyn Future<Output = Result<Answered, Infallible>> + Send>>;
+
+impl Responder for Public {
+    type Answer = Answering;
+
+    fn respond(&self, request: Request<Incoming>, asker: Asker) -> Answering {
+        let (webhook, ends) = (self.webhook.clone(), asker.last);
+        let refused = self.only_verified && !asker.verified;
+        let closes = ends && request.version() < Version::HTTP_2;
+        Box::pin(async move {
+            let mut answered = if refused && request.uri().path().starts_with("/mutate") {
+                let message = "reviews are for clients with a certificate of --client-ca\n";
+                text(StatusCode::FORBIDDEN, message.into())
+            } else {
+                webhook.answer(request, asker.peer).await
+            };
+            if closes {
+                let close = HeaderValue::from_static("close");
+                answered.headers_mut().insert(CONNECTION, close);
+            }
+            Ok(answered)
+        })
+    }
+}
+
+impl Responder for Admin {
+    type Answer = Answering;
+
+    fn respond(&self, request: Request<Incoming>, _asker: Asker) -> Answering {
+        let webhook = self.0.clone();
+        Box::pin(async move { Ok(webhook.answer_admin(&request)) })
+    }
+}
+
 impl Webhook {
-    /// Answers the API server.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answered {
-        let start = Instant::now();
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answered {
+        let mut start = Instant::now();
         let verb = verb(request.method());
         let (path, answered) = match request.uri().path() {
-            "/mutate" => ("/mutate", self.mutate(request, Demand::Optional).await),
-            "/mutate/required" => (
-                "/mutate/required",
-                self.mutate(request, Demand::Required).await,
-            ),
+            "/mutate" => {
+                let answered = self.mutate(request, peer, Demand::Optional, &mut start);
+                ("/mutate", answered.await)
+            }
+            "/mutate/required" => {
+                let answered = self.mutate(request, peer, Demand::Required, &mut start);
+                ("/mutate/required", answered.await)
+            }
             "/healthz" | "/livez" => return text(StatusCode::OK, "ok".into()),
             "/readyz" => return self.ready(),
             "/debug/alpha/deny" if self.debugging => {
@@ -107,8 +166,7 @@ impl Webhook {
         answered
     }
 
-    /// Answers whoever watches us.
-    pub(super) fn answer_admin(&self, request: &Request<Incoming>) -> Answered {
+    fn answer_admin(&self, request: &Request<Incoming>) -> Answered {
         match request.uri().path() {
             "/metrics" => {
                 let mut page = text(StatusCode::OK, self.metrics.render(&self.identities));
@@ -164,7 +222,14 @@ impl Webhook {
         serde_json::to_vec_pretty(&map).unwrap_or_default()
     }
 
-    async fn mutate(&self, request: Request<Incoming>, demand: Demand) -> Answered {
+    /// `read` becomes the time when the body was there.
+    async fn mutate(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        demand: Demand,
+        read: &mut Instant,
+    ) -> Answered {
         if request.method() != Method::POST {
             let mut answered = text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n".into());
             answered
@@ -176,39 +241,62 @@ impl Webhook {
             let message = "Invalid Content-Type, expected `application/json`\n";
             return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message.into());
         }
-        let expected = request
-            .body()
-            .size_hint()
-            .upper()
-            .unwrap_or(MAX_BODY as u64);
-        let pages = u32::try_from(expected.min(MAX_BODY as u64) / PAGE + 1).unwrap_or(u32::MAX);
-        // Many large bodies at once wait here instead of in memory.
-        let Ok(Ok(_room)) = timeout(READ_WITHIN, self.state.room.acquire_many(pages)).await else {
-            return text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many large requests at once\n".into(),
-            );
+        let Ok(mut seat) = timeout(READ_WITHIN, self.state.room.enter(peer)).await else {
+            return self.refused(BodyFault::GaveWay, Size::Small);
         };
-        let body = Limited::new(request.into_body(), MAX_BODY).collect();
-        match timeout(READ_WITHIN, body).await {
-            Ok(Ok(body)) => self.review(&body.to_bytes(), demand).await,
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+        let told = seat.told();
+        let reviewed = async {
+            match body::read(request.into_body(), &mut seat).await {
+                Ok(body) => {
+                    *read = Instant::now();
+                    Ok(self.review(&body, &seat, demand).await)
+                }
+                Err(fault) => Err(fault),
+            }
+        };
+        let reviewed = tokio::select! {
+            reviewed = reviewed => reviewed,
+            () = told.notified() => Err(BodyFault::GaveWay),
+        };
+        reviewed.unwrap_or_else(|fault| self.refused(fault, seat.size()))
+    }
+
+    fn refused(&self, fault: BodyFault, size: Size) -> Answered {
+        match fault {
+            BodyFault::TooLarge => {
                 let message = format!("the body is larger than {MAX_BODY} bytes\n");
                 text(StatusCode::PAYLOAD_TOO_LARGE, message)
             }
-            Ok(Err(_)) => text(
+            BodyFault::Broken => text(
                 StatusCode::BAD_REQUEST,
                 "the body could not be read\n".into(),
             ),
-            Err(_) => text(
+            BodyFault::TooSlow => text(
                 StatusCode::REQUEST_TIMEOUT,
                 "the body took too long\n".into(),
             ),
+            BodyFault::GaveWay => {
+                self.metrics.gave_way(match size {
+                    Size::Small => "small",
+                    Size::Large => "large",
+                });
+                text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too many requests at once\n".into(),
+                )
+            }
         }
     }
 
-    async fn review(&self, body: &[u8], demand: Demand) -> Answered {
-        let review = match Review::parse(body) {
+    async fn review(&self, body: &[u8], seat: &Seat, demand: Demand) -> Answered {
+        let parsed = match seat.size() {
+            Size::Small => Review::parse(body),
+            Size::Large => {
+                let _turn = self.state.turns.acquire().await;
+                beside(|| Review::parse(body))
+            }
+        };
+        let review = match parsed {
             Ok(review) => review,
             Err(error) => {
                 // Not the cause: it may quote the pod.
@@ -304,6 +392,14 @@ impl Webhook {
     }
 }
 
+/// Does long work without holding up what else this thread would do.
+fn beside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 /// Upstream demands the bare type; RFC 9110 allows parameters behind it.
 fn is_json(request: &Request<Incoming>) -> bool {
     let kind = request
@@ -347,13 +443,8 @@ fn answered(status: StatusCode, body: Bytes, kind: &'static str) -> Answered {
     response
 }
 
-/// The API server takes objects of 1.5 MB from etcd and requests of 3 MB from clients.
-const MAX_BODY: usize = 8 << 20;
-/// Bytes in a unit of [`State`]'s room.
-const PAGE: u64 = 1_024;
-/// Units for all bodies at once: 64 MiB.
-const ROOM: usize = 64 << 10;
-const READ_WITHIN: Duration = Duration::from_secs(10);
+/// Large bodies that are parsed at once.
+const TURNS: usize = 1;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Upstream's, word for word.
 const DENIAL: &str = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1","response":{"uid":"","allowed":false,"status":{"metadata":{},"message":"Test deny message"}}}"#;

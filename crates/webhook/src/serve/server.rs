@@ -1,20 +1,20 @@
-//! Listen, accept, drain.
+//! Listen, serve, drain.
 
+use std::future::pending;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use irsa_endpoint::tls::Served;
+use irsa_endpoint::{Limits, Side, listen_one};
+use tokio::net::TcpListener;
+use tokio::time::sleep;
 
-use super::connection::{self, Page};
 use super::error::ServeError;
-use super::routes::Webhook;
-use super::{Served, TlsPolicy, tls};
+use super::routes::{Admin, Public, Webhook};
+use super::{TlsPolicy, tls};
 
 /// Where and how to listen.
 #[derive(Debug, Clone)]
@@ -25,10 +25,32 @@ pub struct ListenConfig {
     pub metrics: Option<SocketAddr>,
     /// What TLS is spoken.
     pub policy: TlsPolicy,
+    /// Reviews are answered only to clients with a certificate of one of the CAs in this file; read once.
+    pub client_ca: Option<PathBuf>,
+    /// Bounds for clients.
+    pub limits: Limits,
     /// How long to go on answering after the order to stop, so that the Service forgets this replica first.
     pub shutdown_delay: Duration,
-    /// How long to wait for requests in flight after that.
-    pub drain: Duration,
+}
+
+/// Bounds that suit API servers: each keeps a handful of connections, over which it asks much, and reads at once.
+pub fn limits() -> Limits {
+    Limits {
+        max_connections: 1_024,
+        max_connections_per_peer: 256,
+        header_timeout: Duration::from_secs(10),
+        // API servers keep connections for 90 s and make new ones at will.
+        idle_timeout: Duration::from_mins(2),
+        handshake_timeout: Duration::from_secs(10),
+        // The body, the service account, the answer: each has a bound of its own that is shorter.
+        write_timeout: Duration::from_secs(20),
+        max_header_bytes: 4 << 10,
+        // As upstream drains.
+        drain_timeout: Duration::from_secs(10),
+        // Go opens another connection when these are taken.
+        max_h2_streams: 64,
+        ..Limits::default()
+    }
 }
 
 /// A bound server.
@@ -45,7 +67,7 @@ pub fn everywhere(port: u16) -> SocketAddr {
 }
 
 impl Server {
-    /// Listens.
+    /// Listens, inside a tokio runtime.
     pub fn bind(config: ListenConfig) -> Result<Self, ServeError> {
         let https = listen(config.address)?;
         let metrics = config.metrics.map(listen).transpose()?;
@@ -78,121 +100,67 @@ impl Server {
             https,
             metrics,
         } = self;
-        let acceptor = TlsAcceptor::from(Arc::new(tls::config(served, &config.policy)?));
-        let (finish, finishing) = watch::channel(false);
-        let public = Listener {
-            listener: https,
-            tls: Some(acceptor),
-            page: Page::Webhook(webhook.clone()),
-            finishing: finishing.clone(),
+        let client_ca = config.client_ca.as_deref();
+        let tls = tls::config(served, &config.policy, client_ca)?;
+        let limits = config.limits.fit_file_descriptors();
+        let public = Side {
+            listeners: vec![https],
+            tls: Some(Arc::new(tls)),
+            responder: Public {
+                webhook: webhook.clone(),
+                only_verified: client_ca.is_some(),
+            },
+            limits,
+            observer: Arc::new(webhook.metrics.clone()),
         };
-        let admin = metrics.map(|listener| Listener {
-            listener,
-            tls: None,
-            page: Page::Metrics(webhook.clone()),
-            finishing,
-        });
         let draining = async {
             stop.await;
             webhook.state.drain();
             sleep(config.shutdown_delay).await;
-            finish.send_replace(true);
         };
-        let serving = async {
-            match admin {
-                Some(admin) => {
-                    tokio::join!(public.serve(config.drain), admin.serve(config.drain)).0
-                }
-                None => public.serve(config.drain).await,
-            }
+        let admin = serve_admin(metrics, Admin(webhook.clone()), limits);
+        // A probe during the drain learns why it is not ready: these pages are there until the end.
+        let served = tokio::select! {
+            served = public.run(draining) => served,
+            ended = admin => ended.map(|()| false),
         };
-        let ((), all_answered) = tokio::join!(draining, serving);
-        Ok(all_answered)
+        served.map_err(ServeError::Stopped)
     }
 }
 
-struct Listener {
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    page: Page,
-    finishing: watch::Receiver<bool>,
-}
-
-impl Listener {
-    /// Accepts until told to finish, then waits for the connections.
-    async fn serve(self, drain: Duration) -> bool {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let mut connections = JoinSet::new();
-        let mut finishing = self.finishing.clone();
-        loop {
-            let accepted = tokio::select! {
-                () = connection::told(&mut finishing) => break,
-                // A panic in a request is its own connection's end, and counted by nobody else.
-                Some(_) = connections.join_next() => continue,
-                accepted = accept(&self.listener, &places) => accepted,
-            };
-            let (stream, place) = accepted;
-            let (tls, page, finishing) =
-                (self.tls.clone(), self.page.clone(), self.finishing.clone());
-            connections.spawn(async move {
-                connection::serve(stream, tls, page, finishing).await;
-                drop(place);
-            });
-        }
-        drop(self.listener);
-        let all = async { while connections.join_next().await.is_some() {} };
-        timeout(drain, all).await.is_ok()
-    }
-}
-
-/// The next connection, once there is a place for it. The kernel holds the others.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, Option<tokio::sync::OwnedSemaphorePermit>) {
-    let place = Arc::clone(places).acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            Err(error) => {
-                // Out of file descriptors: some connection will end.
-                tracing::warn!(%error, "a connection could not be accepted");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+/// Serves for ever what prometheus and kubelet ask for.
+async fn serve_admin(
+    listener: Option<TcpListener>,
+    responder: Admin,
+    limits: Limits,
+) -> Result<(), tokio::task::JoinError> {
+    let Some(listener) = listener else {
+        return pending().await;
+    };
+    let side = Side {
+        listeners: vec![listener],
+        tls: None,
+        responder,
+        limits: Limits {
+            max_connections: ADMIN_CONNECTIONS,
+            ..limits
+        },
+        observer: Arc::new(()),
+    };
+    side.run(pending::<()>()).await.map(drop)
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let fault = |source| ServeError::Bind { address, source };
-    match socket(address) {
+    let fault = |source: io::Error| ServeError::Bind { address, source };
+    let bound = match listen_one(address, false) {
         // A host without IPv6 has no unspecified IPv6 address; everywhere is then every IPv4 address.
         Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
             let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
-            socket(v4).map_err(fault)
+            listen_one(v4, false)
         }
-        bound => bound.map_err(fault),
-    }
+        bound => bound,
+    };
+    bound.map(|(listener, _)| listener).map_err(fault)
 }
 
-fn socket(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    // Linux hands it on to accepted sockets.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1_024)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// An API server keeps a handful of connections.
-const MAX_CONNECTIONS: usize = 1_024;
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ADMIN_CONNECTIONS: usize = 64;

@@ -1,81 +1,72 @@
-//! The certificate that is served now, swapped while serving.
+//! The certificate that is served, and whose certificates are looked at.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
-use rustls::crypto::aws_lc_rs;
+use irsa_endpoint::tls::{self, Pair, PairError, Served};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 
 use super::cipher::{TlsPolicy, provider};
 use super::error::ServeError;
 
-/// The pair that is served. Without one every handshake fails.
-#[derive(Debug, Default)]
-pub struct Served(ArcSwapOption<CertifiedKey>);
-
-impl ResolvesServerCert for Served {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load_full()
-    }
+/// Serves this pair from now on, in PEM with the leaf first, and returns when it expires, in Unix seconds. `place`
+/// names it in errors.
+pub(crate) fn take(
+    served: &Served,
+    place: &str,
+    chain: &[u8],
+    key: &[u8],
+) -> Result<i64, ServeError> {
+    let pair = Pair::parse(chain, key, &provider()).map_err(|error| ServeError::Pair {
+        place: place.to_owned(),
+        source: match error {
+            PairError::Chain(source) | PairError::Key(source) => source,
+            PairError::Mismatch(source) => source.into(),
+        },
+    })?;
+    let expires = pair.expires;
+    served.put(pair);
+    Ok(expires)
 }
 
-impl Served {
-    /// Serves this pair from now on, in PEM with the leaf first, and returns when it expires, in Unix seconds.
-    /// `place` names it in errors.
-    pub fn take(&self, place: &str, chain: &[u8], key: &[u8]) -> Result<i64, ServeError> {
-        let fault = |source: Box<dyn std::error::Error + Send + Sync>| ServeError::Pair {
-            place: place.to_owned(),
-            source,
-        };
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
-            .collect::<Result<_, _>>()
-            .map_err(|error| fault(error.into()))?;
-        let expires = first_expiry(&chain).map_err(fault)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| fault(error.into()))?;
-        let pair =
-            CertifiedKey::from_der(chain, key, &provider()).map_err(|error| fault(error.into()))?;
-        self.0.store(Some(Arc::new(pair)));
-        Ok(expires)
-    }
-
-    /// Whether there is a pair to serve.
-    pub fn is_there(&self) -> bool {
-        self.0.load().is_some()
-    }
-}
-
-/// TLS with whatever is served, HTTP/2 before HTTP/1.1.
+/// TLS with whatever is served. With a client CA the certificates of clients are asked for and verified; who shows none
+/// is let in to the pages that kubelet asks for, and to no other.
 pub(super) fn config(
     served: &Arc<Served>,
     policy: &TlsPolicy,
+    client_ca: Option<&Path>,
 ) -> Result<rustls::ServerConfig, ServeError> {
     let (provider, versions) = policy.apply();
-    let resolver: Arc<dyn ResolvesServerCert> = Arc::<Served>::clone(served);
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&versions)
-        .map_err(ServeError::Tls)?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
-    config.ignore_client_order = true;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer = aws_lc_rs::Ticketer::new().map_err(ServeError::Tls)?;
-    config.send_tls13_tickets = 1;
-    Ok(config)
+    let clients = client_ca.map(verifier).transpose()?;
+    tls::server_config(served, provider, &versions, clients).map_err(ServeError::Tls)
 }
 
-/// Unix seconds, of the first certificate of the chain to expire.
-fn first_expiry(
-    chain: &[CertificateDer<'_>],
-) -> Result<i64, Box<dyn std::error::Error + Send + Sync>> {
-    let mut first = None;
-    for der in chain {
-        let (_, certificate) = X509Certificate::from_der(der)?;
-        let expires = certificate.validity().not_after.timestamp();
-        first = Some(first.map_or(expires, |first: i64| first.min(expires)));
+fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, ServeError> {
+    let fault = |source: Box<dyn std::error::Error + Send + Sync>| ServeError::ClientCa {
+        path: path.to_owned(),
+        source,
+    };
+    let pem = std::fs::read(path).map_err(|source| ServeError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| fault(error.into()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| fault(error.into()))?;
     }
-    first.ok_or_else(|| "there is no CERTIFICATE block".into())
+    if roots.is_empty() {
+        return Err(fault("there is no CERTIFICATE block".into()));
+    }
+    let (roots, provider) = (Arc::new(roots), Arc::new(provider()));
+    WebPkiClientVerifier::builder_with_provider(roots, provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| fault(error.into()))
 }

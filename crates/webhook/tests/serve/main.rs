@@ -8,6 +8,8 @@
     reason = "a test may panic, also in its helpers"
 )]
 
+mod attack;
+mod client_ca;
 mod cluster;
 mod running;
 

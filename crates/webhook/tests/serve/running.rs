@@ -1,7 +1,7 @@
 //! A webhook that runs in the test, and a client of it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use irsa_webhook::identities::Identities;
 use irsa_webhook::metrics::Metrics;
 use irsa_webhook::serve::{
-    CertificateFiles, ListenConfig, Served, Server, State, TlsPolicy, Webhook, follow_files,
+    CertificateFiles, ListenConfig, Served, Server, State, TlsPolicy, Webhook, follow_files, limits,
 };
 use irsa_webhook::settings::Settings;
 use irsa_webhook::watch;
@@ -46,6 +46,16 @@ pub(crate) fn certificate(folder: &Path) -> rustls::pki_types::CertificateDer<'s
 
 impl Running {
     pub(crate) async fn start(cluster: &Cluster, folder: &Path, grace: Duration) -> Self {
+        Self::start_for(cluster, folder, grace, None).await
+    }
+
+    /// Reviews only for clients with a certificate of this CA, if there is one.
+    pub(crate) async fn start_for(
+        cluster: &Cluster,
+        folder: &Path,
+        grace: Duration,
+        client_ca: Option<PathBuf>,
+    ) -> Self {
         let metrics = Metrics::default();
         let settings = Settings::default();
         let prefix = settings.annotation_prefix.clone();
@@ -78,7 +88,8 @@ impl Running {
             metrics: Some(local),
             policy: TlsPolicy::default(),
             shutdown_delay: Duration::ZERO,
-            drain: Duration::from_secs(5),
+            client_ca,
+            limits: limits(),
         })
         .unwrap();
         let (address, admin) = (server.address().unwrap(), server.metrics_address().unwrap());
@@ -113,7 +124,7 @@ impl Running {
     /// One request over TLS; any certificate will do.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> (StatusCode, String) {
         let (stream, _) = self.handshake().await;
-        exchange(stream, request).await
+        exchange(stream, request).await.unwrap()
     }
 
     /// A TLS connection, and the certificate that it was greeted with.
@@ -123,19 +134,8 @@ impl Running {
         tokio_rustls::client::TlsStream<TcpStream>,
         rustls::pki_types::CertificateDer<'static>,
     ) {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(anyone::Anyone))
-            .with_no_client_auth();
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
-            .unwrap();
+        let stream = tls_to(stream, &[]).await.unwrap();
         let certificate = stream.get_ref().1.peer_certificates().unwrap()[0]
             .clone()
             .into_owned();
@@ -145,7 +145,7 @@ impl Running {
     pub(crate) async fn page(&self, path: &str) -> (StatusCode, String) {
         let stream = TcpStream::connect(self.admin).await.unwrap();
         let request = Request::get(path).header("host", "x").body(Full::default());
-        exchange(stream, request.unwrap()).await
+        exchange(stream, request.unwrap()).await.unwrap()
     }
 
     /// Status, operations and warnings for a pod of this service account.
@@ -183,6 +183,29 @@ impl Running {
     }
 }
 
+/// TLS with anybody over a connection that is there.
+pub(crate) async fn tls_to(
+    stream: TcpStream,
+    protocols: &[&[u8]],
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let mut config = client_config().with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+}
+
+pub(crate) fn client_config()
+-> rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(anyone::Anyone))
+}
+
 pub(crate) fn post(path: &str, kind: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
     Request::post(path)
         .header("host", "x")
@@ -191,16 +214,20 @@ pub(crate) fn post(path: &str, kind: &str, body: impl Into<Bytes>) -> Request<Fu
         .unwrap()
 }
 
-async fn exchange<T>(stream: T, request: Request<Full<Bytes>>) -> (StatusCode, String)
+/// Status and body of the answer; none when the connection ends instead.
+pub(crate) async fn exchange<T>(
+    stream: T,
+    request: Request<Full<Bytes>>,
+) -> Option<(StatusCode, String)>
 where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
     tokio::spawn(connection);
-    let response = sender.send_request(request).await.unwrap();
+    let response = sender.send_request(request).await.ok()?;
     let status = response.status();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    (status, String::from_utf8(body.to_vec()).unwrap())
+    let body = response.into_body().collect().await.ok()?.to_bytes();
+    Some((status, String::from_utf8(body.to_vec()).unwrap()))
 }
 
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::policy::Timers;
+use crate::policy::{Assumptions, RotationPolicy, Timers};
+use crate::rotation::Block;
 use crate::rotation::guard::Guard;
 
 fn hours(hours: u64) -> Duration {

@@ -20,6 +20,13 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// The last good looks, for the status page.
+    pub(in crate::serve) fn source_looks(&self) -> Vec<(String, SystemTime)> {
+        self.0.source_looks.lock().clone()
+    }
+}
+
 impl SourceLooks {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(String, SystemTime)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

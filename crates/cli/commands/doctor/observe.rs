@@ -1,0 +1,142 @@
+//! What can be seen with what was given; nothing is changed, and what cannot be seen is said.
+
+mod aws;
+mod cluster;
+mod documents;
+mod flags;
+
+use std::path::{Path, PathBuf};
+
+use irsa_core::diagnosis::Facts;
+use irsa_core::diagnosis::facts::{Exchange, Seen, TokenSeen, Unseen};
+use irsa_core::issuer::IssuerUrl;
+use irsa_core::store_url::S3Location;
+use irsa_core::token::Token;
+use irsa_core::token::claims::ServiceAccount;
+use irsa_issuer::keyfile;
+use irsa_issuer::relying_party;
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use self::aws::Aws;
+use self::cluster::Cluster;
+use crate::args::FetchArgs;
+use crate::aws::AwsArgs;
+use crate::kubernetes::KubernetesArgs;
+use crate::report::Failure;
+
+/// What was given.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    pub(super) issuer: IssuerUrl,
+    pub(super) token_files: Vec<PathBuf>,
+    pub(super) role_arn: Option<String>,
+    pub(super) bucket: Option<S3Location>,
+    pub(super) bucket_owner: Option<String>,
+    pub(super) flag_files: Vec<PathBuf>,
+    pub(super) live: bool,
+    pub(super) servers: Vec<String>,
+    pub(super) service_account: Option<ServiceAccount>,
+    pub(super) ask_sts: bool,
+    pub(super) no_aws: bool,
+    pub(super) aws: AwsArgs,
+    pub(super) kubernetes: KubernetesArgs,
+    pub(super) fetch: FetchArgs,
+}
+
+/// A token as a text, for STS alone.
+type Text = Zeroizing<String>;
+
+/// Looks at everything once. What the user named and cannot be read is an error; what the world does not show is not.
+pub(super) async fn observe(inputs: &Inputs) -> Result<Facts, Failure> {
+    let Inputs { issuer, fetch, .. } = inputs;
+    let flags = flags::observe(&inputs.flag_files)?;
+    let mut texts = read_tokens(&inputs.token_files)?;
+    if let Some(path) = &fetch.ca_file {
+        relying_party::read_ca_file(path)?;
+    }
+    let (discovery, jwks) = documents::fetch(issuer, fetch.timeout).await;
+    let hosts = documents::hosts(issuer, jwks.as_ref(), fetch.timeout).await;
+    let cluster = Cluster::observe(inputs).await;
+    texts.extend(cluster.token);
+    let aws = Aws::load(inputs).await?;
+    let exchange = exchange(inputs, &aws, &texts).await;
+    let no_tokens = Unseen::not_asked(
+        "no token was given",
+        "add --token-file FILE with a pod's token, or --service-account NAMESPACE/NAME to have one made",
+    );
+    let tokens: Vec<TokenSeen> = texts.iter().map(parsed).collect();
+    Ok(Facts {
+        issuer: issuer.clone(),
+        now: Timestamp::now(),
+        relying_party: aws.relying_party(),
+        discovery,
+        jwks,
+        hosts,
+        flags,
+        servers: cluster.servers,
+        tokens: if tokens.is_empty() {
+            Seen::Unseen(cluster.token_unseen.unwrap_or(no_tokens))
+        } else {
+            Seen::Found(tokens)
+        },
+        provider: aws.provider().await,
+        role: aws.role().await,
+        bucket: aws.bucket().await,
+        account: cluster.account,
+        webhook: cluster.webhook,
+        exchange,
+    })
+}
+
+/// Where a token is from, and the token.
+struct Source {
+    from: String,
+    text: Text,
+}
+
+fn parsed(source: &Source) -> TokenSeen {
+    TokenSeen {
+        from: source.from.clone(),
+        token: Token::parse(&source.text),
+    }
+}
+
+fn read_tokens(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
+    let read = |path: &PathBuf| {
+        let bytes = keyfile::read(path)?;
+        Ok(Source {
+            from: shown(path),
+            text: Zeroizing::new(String::from_utf8_lossy(&bytes).trim().to_owned()),
+        })
+    };
+    paths.iter().map(read).collect()
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+async fn exchange(inputs: &Inputs, aws: &Aws<'_>, texts: &[Source]) -> Seen<Exchange> {
+    let unseen = |why: &str, help: &str| Seen::Unseen(Unseen::not_asked(why, help));
+    if !inputs.ask_sts {
+        let help = "add --ask-sts: it shows the token to STS, as the pod does";
+        return unseen("STS was not asked", help);
+    }
+    match texts.first() {
+        Some(source) => aws.exchange(&source.text).await,
+        None => unseen(
+            "STS was not asked: there is no token",
+            "add --token-file FILE",
+        ),
+    }
+}
+
+/// What another part of the command line says about why it failed.
+fn unseen_because(failure: &Failure, help: &str) -> Unseen {
+    Unseen {
+        why: failure.message(),
+        help: Some(help.to_owned()),
+        retryable: false,
+    }
+}

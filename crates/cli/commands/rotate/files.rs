@@ -1,0 +1,153 @@
+//! The key files of this control-plane node, as its manifests name them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use irsa_apiserver::component::Role;
+use irsa_apiserver::distro::Distro;
+use irsa_apiserver::file;
+use irsa_apiserver::flags::{Flag, TokenFlags};
+use irsa_apiserver::mounts::Mounts;
+use irsa_apiserver::patch::Manifest;
+use irsa_core::block::KeyFile;
+use irsa_core::keys::PublicKey;
+use irsa_core::kid::Kid;
+use irsa_core::observation::Disk;
+use irsa_core::private::PrivateKeyPem;
+use irsa_issuer::keyfile;
+use serde_json::Value;
+
+use super::gates::Known;
+use super::node::Node;
+use crate::commands::apiserver::about;
+use crate::report::Failure;
+
+/// What the API server of this node would load if it started now.
+pub(super) fn disk(node: &Node<'_>, seen: &mut Known) -> Result<Disk, Failure> {
+    let files = node.files()?;
+    let mut trusted = BTreeSet::new();
+    for (_, path) in &files.trusted {
+        for key in public_keys(path)? {
+            trusted.insert(key.kid());
+            seen.insert(key.kid(), key);
+        }
+    }
+    let mut signer = |path: &Path| -> Result<Kid, Failure> {
+        // The component's own file: its mode is its owner's business here.
+        let key = PrivateKeyPem::parse(&keyfile::read(path)?)?;
+        let key = key.public_key();
+        seen.insert(key.kid(), key.clone());
+        Ok(key.kid())
+    };
+    let signing = signer(&files.signing)?;
+    let controller = files.controller.as_deref().map(signer).transpose()?;
+    Ok(Disk {
+        trusted,
+        signing,
+        controller,
+        copies: node.copies().names()?,
+    })
+}
+
+/// The keys of a file of an API server.
+pub(super) fn public_keys(path: &Path) -> Result<Vec<PublicKey>, Failure> {
+    let keys = KeyFile::parse(&keyfile::read(path)?).apiserver_keys();
+    let keys = keys.map_err(|error| {
+        Failure::usage(
+            format!("{}: {error}", path.display()),
+            "irsa keys inspect FILE shows what each block of the file is",
+        )
+    })?;
+    Ok(keys.into_iter().map(|(_, key)| key).collect())
+}
+
+/// The key files that manifests name, where they are on this host.
+pub(super) struct Files {
+    /// As the API server sees each, and as this host does.
+    pub(super) trusted: Vec<(String, PathBuf)>,
+    /// On this host.
+    pub(super) signing: PathBuf,
+    /// The controller-manager's, on this host.
+    pub(super) controller: Option<PathBuf>,
+}
+
+impl Node<'_> {
+    /// The key files of this node's API server, and of the controller-manager beside it.
+    pub(super) fn files(&self) -> Result<Files, Failure> {
+        let server = Component::read(&self.manifest, Role::ApiServer)?;
+        let usage = |what: &str| {
+            Failure::usage(
+                format!("{} {what}", self.manifest.display()),
+                "name the static pod manifest of kube-apiserver with --manifest",
+            )
+        };
+        let mut trusted = Vec::new();
+        for file in server.flags.values(Flag::KeyFile) {
+            trusted.push((file.clone(), server.on_host(&self.root, file)?));
+        }
+        let signing = server.flags.value(Flag::SigningKeyFile);
+        let signing =
+            signing.ok_or_else(|| usage("names no --service-account-signing-key-file"))?;
+        Ok(Files {
+            trusted,
+            signing: server.on_host(&self.root, signing)?,
+            controller: self.controller()?,
+        })
+    }
+
+    /// The key file of this node's controller-manager; none if the node has none, or gives it no key.
+    fn controller(&self) -> Result<Option<PathBuf>, Failure> {
+        let named = self.controller_manager_manifest.clone();
+        let beside = self.manifest.with_file_name("kube-controller-manager.yaml");
+        let Some(manifest) = named.or_else(|| beside.exists().then_some(beside)) else {
+            return Ok(None);
+        };
+        let manager = Component::read(&manifest, Role::ControllerManager)?;
+        let file = manager.flags.value(Flag::PrivateKeyFile);
+        file.map(|file| manager.on_host(&self.root, file))
+            .transpose()
+    }
+}
+
+/// A component of a manifest.
+struct Component {
+    path: PathBuf,
+    flags: TokenFlags,
+    mounts: Mounts,
+    document: Value,
+}
+
+impl Component {
+    fn read(path: &Path, role: Role) -> Result<Self, Failure> {
+        let text = file::read(path)?;
+        let fail = |error: irsa_apiserver::patch::PatchError| about(path, &error);
+        let manifest = Manifest::read(&text, path, Some(Distro::Kubeadm)).map_err(fail)?;
+        let mut components = manifest.components.iter();
+        let component = components.find(|component| component.role == role);
+        let component = component.ok_or_else(|| {
+            Failure::usage(
+                format!("{} has no {role}", path.display()),
+                "name the manifest of this node's component",
+            )
+        })?;
+        let (flags, _) = manifest.flags(component).map_err(fail)?;
+        let document = manifest.document(component).map_err(fail)?;
+        Ok(Self {
+            path: path.to_owned(),
+            flags,
+            mounts: component.mounts.clone(),
+            document,
+        })
+    }
+
+    fn on_host(&self, root: &Path, file: &str) -> Result<PathBuf, Failure> {
+        let host = self.mounts.host_path(&self.document, file);
+        let host = host.ok_or_else(|| {
+            Failure::usage(
+                format!("{} does not mount {file}", self.path.display()),
+                "mount its directory, or name a file below a directory that is mounted",
+            )
+        })?;
+        Ok(root.join(host.trim_start_matches('/')))
+    }
+}

@@ -1,0 +1,184 @@
+//! The documents of the issuer: in each place that they are written to, and as others show them.
+
+use std::path::PathBuf;
+
+use irsa_core::documents::IssuerDocuments;
+use irsa_core::issuer::{IssuerUrl, JwksUri};
+use irsa_core::jwks::JwkSet;
+use irsa_core::keys::PublicKey;
+use irsa_core::observation::{Published, Sink};
+use irsa_core::publication;
+use irsa_issuer::publish::dir::Directory;
+use irsa_issuer::publish::s3::S3Store;
+use irsa_issuer::publish::{self, Publisher};
+use irsa_issuer::relying_party::{FetchError, RelyingParty};
+
+use super::gates::Known;
+use super::places::Buckets;
+use crate::commands::publish::target::Target;
+use crate::report::Failure;
+
+/// The documents of an issuer everywhere.
+pub(super) struct Sinks {
+    pub(super) issuer: IssuerUrl,
+    pub(super) jwks_uri: Option<JwksUri>,
+    /// Where they are written to, by name.
+    pub(super) places: Vec<(String, Place)>,
+    /// Where else the JWKS must be the same.
+    pub(super) served: Vec<String>,
+    pub(super) relying_party: RelyingParty,
+}
+
+/// A place that documents are written to.
+pub(super) enum Place {
+    Directory(PathBuf),
+    S3(Box<S3Store>),
+}
+
+impl Place {
+    /// Opens each target once.
+    pub(super) async fn open(
+        targets: Vec<Target>,
+        buckets: &mut Buckets<'_>,
+    ) -> Result<Vec<(String, Self)>, Failure> {
+        let mut places: Vec<(String, Self)> = Vec::new();
+        for target in targets {
+            let name = target.to_string();
+            if places.iter().any(|(known, _)| *known == name) {
+                continue;
+            }
+            let place = match target {
+                Target::Directory(path) => Self::Directory(path),
+                Target::S3(location) => Self::S3(Box::new(buckets.at(&location).await?)),
+            };
+            places.push((name, place));
+        }
+        Ok(places)
+    }
+
+    async fn read(&self, path: &str) -> Result<JwkSet, Failure> {
+        let stored = match self {
+            Self::Directory(root) => Directory::new(root.clone()).get(path).await?,
+            Self::S3(store) => store.get(path).await?,
+        };
+        Ok(match stored {
+            Some(stored) => JwkSet::parse(&stored.bytes)?,
+            None => JwkSet::default(),
+        })
+    }
+}
+
+fn remember(known: &mut Known, set: &JwkSet) {
+    for jwk in set.keys() {
+        known.insert(jwk.key.kid(), jwk.key.clone());
+    }
+}
+
+impl Sinks {
+    /// The path of the JWKS in a sink.
+    fn jwks_path(&self) -> Result<String, Failure> {
+        let uri = self
+            .jwks_uri
+            .clone()
+            .unwrap_or_else(|| self.issuer.default_jwks_uri());
+        uri.below(&self.issuer).map(str::to_owned).ok_or_else(|| {
+            Failure::usage(
+                format!("{uri} is not below the issuer {}", self.issuer),
+                "the JWKS must stand where irsa publishes it",
+            )
+        })
+    }
+
+    /// What stands in each place.
+    pub(super) async fn written(&self, known: &mut Known) -> Result<Vec<Sink>, Failure> {
+        let path = self.jwks_path()?;
+        let mut sinks = Vec::new();
+        for (name, place) in &self.places {
+            let set = place.read(&path).await?;
+            remember(known, &set);
+            sinks.push(Sink {
+                name: name.clone(),
+                published: Published::of(&set),
+            });
+        }
+        Ok(sinks)
+    }
+
+    /// What anyone gets at the issuer URL.
+    pub(super) async fn public(&mut self, known: &mut Known) -> Result<Published, Failure> {
+        match self.relying_party.keys(&self.issuer).await {
+            Ok(found) => {
+                remember(known, &found.keys);
+                Ok(Published::of(&found.keys))
+            }
+            // Before the first publication nothing is there.
+            Err(FetchError::Status { status, .. }) if status.as_u16() == 404 => {
+                Ok(Published::default())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the other addresses show.
+    pub(super) async fn served(&mut self, known: &mut Known) -> Result<Vec<Sink>, Failure> {
+        let mut sinks = Vec::new();
+        for url in &self.served {
+            let set = match self.relying_party.get(url).await {
+                Ok(bytes) => JwkSet::parse(&bytes).map_err(|source| FetchError::Jwks {
+                    url: url.clone(),
+                    source,
+                })?,
+                Err(FetchError::Status { status, .. }) if status.as_u16() == 404 => {
+                    JwkSet::default()
+                }
+                Err(error) => return Err(error.into()),
+            };
+            remember(known, &set);
+            sinks.push(Sink {
+                name: url.clone(),
+                published: Published::of(&set),
+            });
+        }
+        Ok(sinks)
+    }
+
+    /// Writes a set of keys into one place, and the discovery document beside it.
+    pub(super) async fn write(
+        &self,
+        sink: &str,
+        edit: impl FnOnce(&mut Vec<PublicKey>),
+        withdraw: &[String],
+    ) -> Result<(), Failure> {
+        let found = self.places.iter().find(|(name, _)| name == sink);
+        match found {
+            Some((_, Place::Directory(root))) => {
+                let locked = Directory::new(root.clone()).lock()?;
+                self.rewrite(&locked, edit, withdraw).await
+            }
+            Some((_, Place::S3(store))) => self.rewrite(&**store, edit, withdraw).await,
+            None => Err(Failure::failed(
+                format!("{sink} is not among the places of the documents"),
+                "this is a bug in irsa: report it with the command line",
+            )),
+        }
+    }
+
+    async fn rewrite(
+        &self,
+        publisher: &impl Publisher,
+        edit: impl FnOnce(&mut Vec<PublicKey>),
+        withdraw: &[String],
+    ) -> Result<(), Failure> {
+        let stored = publisher.get(&self.jwks_path()?).await?;
+        let set = match stored {
+            Some(stored) => JwkSet::parse(&stored.bytes)?,
+            None => JwkSet::default(),
+        };
+        let mut keys: Vec<PublicKey> = set.keys().iter().map(|jwk| jwk.key.clone()).collect();
+        edit(&mut keys);
+        let documents = IssuerDocuments::render(self.issuer.clone(), self.jwks_uri.clone(), &keys)?;
+        let observed = publish::observe(publisher, &documents).await?;
+        let changes = publication::plan(&documents, &observed, withdraw)?;
+        Ok(publish::apply(publisher, &changes).await?)
+    }
+}

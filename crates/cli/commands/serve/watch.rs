@@ -1,0 +1,378 @@
+//! What the status page shows besides what is served: other places of the documents, and the rotation.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::future::pending;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueHint;
+use irsa_core::documents::DocumentName;
+use irsa_core::issuer::IssuerUrl;
+use irsa_core::jwks::{Jwk, JwkSet};
+use irsa_issuer::relying_party::{RelyingParty, TIMEOUT};
+use irsa_issuer::serve::status::{Agreement, RotatingKey, Rotation, SinkLook};
+use irsa_issuer::serve::{Metrics, SiteHandle};
+use irsa_issuer::store::{AnyStore, DocumentStore as _, Look};
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::from::{self, FromArgs};
+use crate::args::duration;
+use crate::commands::publish::Target;
+use crate::report::Failure;
+
+/// The status page at / of the admin port.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Status page")]
+pub struct WatchArgs {
+    /// Compare what is served with another place of the same documents (several: repeat it): public, which is the issuer
+    /// URL as relying parties see it, dir:PATH or s3://BUCKET[/PREFIX]. With several issuers each stands at the path of its
+    /// URL below it
+    #[arg(long, env = "IRSA_COMPARE", value_name = "SINK", value_parser = Sink::parse, value_delimiter = ',', hide_env_values = true)]
+    pub compare: Vec<Sink>,
+    /// How long to wait between two comparisons
+    #[arg(long, env = "IRSA_COMPARE_INTERVAL", value_name = "DURATION", value_parser = duration, default_value = "60s", hide_env_values = true)]
+    pub compare_interval: Duration,
+    /// Show this rotation (several: repeat it): a file that irsa rotate status -o json writes. It holds nothing secret
+    #[arg(long, env = "IRSA_ROTATION_STATUS", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ',', hide_env_values = true)]
+    pub rotation_status: Vec<PathBuf>,
+    /// Show at /status on the public port whether all is well, without names, keys and errors
+    #[arg(long, env = "IRSA_PUBLIC_STATUS", hide_env_values = true)]
+    pub public_status: bool,
+}
+
+impl WatchArgs {
+    /// What nobody could see is not looked at.
+    pub(super) fn check(&self, admin: Option<SocketAddr>) -> Result<(), Failure> {
+        let flag = match (self.compare.is_empty(), self.rotation_status.is_empty()) {
+            (false, _) => "--compare",
+            (true, false) => "--rotation-status",
+            (true, true) => return Ok(()),
+        };
+        if admin.is_some() {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            format!("{flag} shows on the admin port, and there is none"),
+            "add --admin-listen 127.0.0.1:9090",
+        ))
+    }
+}
+
+/// One more place of the documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sink {
+    /// The issuer URL, as relying parties fetch it.
+    Public,
+    /// A store.
+    Store(Target),
+}
+
+impl Sink {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "public" {
+            return Ok(Self::Public);
+        }
+        Target::parse(text)
+            .map(Self::Store)
+            .map_err(|error| format!("{error}, or public"))
+    }
+}
+
+impl fmt::Display for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public => f.write_str("public"),
+            Self::Store(target) => target.fmt(f),
+        }
+    }
+}
+
+/// Looks around for as long as the server runs.
+pub(super) struct Watch {
+    site: SiteHandle,
+    metrics: Metrics,
+    sinks: Vec<Watched>,
+    relying_party: RelyingParty,
+    rotations: Vec<PathBuf>,
+    every: Duration,
+}
+
+/// An issuer's documents in a sink.
+struct Watched {
+    name: String,
+    issuer: IssuerUrl,
+    store: Option<AnyStore>,
+}
+
+impl Watch {
+    /// What was asked for. `one` says that the issuer of a store stands at its root.
+    pub(super) async fn new(
+        args: WatchArgs,
+        from: &FromArgs,
+        issuers: Vec<IssuerUrl>,
+        one: bool,
+        (site, metrics): (SiteHandle, Metrics),
+    ) -> Result<Self, Failure> {
+        let WatchArgs {
+            compare,
+            compare_interval,
+            rotation_status,
+            public_status,
+        } = args;
+        if public_status {
+            metrics.board().publish_summary();
+        }
+        let mut sinks = Vec::new();
+        for sink in compare {
+            let name = sink.to_string();
+            let stores: Vec<(IssuerUrl, Option<AnyStore>)> = match sink {
+                Sink::Public => issuers
+                    .iter()
+                    .map(|issuer| (issuer.clone(), None))
+                    .collect(),
+                Sink::Store(target) => {
+                    let stores = from::stores_at(from, &target, issuers.clone(), one).await?;
+                    stores
+                        .into_iter()
+                        .map(|(issuer, store)| (issuer, Some(store)))
+                        .collect()
+                }
+            };
+            sinks.extend(stores.into_iter().map(|(issuer, store)| Watched {
+                name: name.clone(),
+                issuer,
+                store,
+            }));
+        }
+        Ok(Self {
+            site,
+            metrics,
+            sinks,
+            relying_party: RelyingParty::new(from.ca_file.as_deref(), TIMEOUT),
+            rotations: rotation_status,
+            every: compare_interval.max(Duration::from_secs(1)),
+        })
+    }
+
+    /// Never returns.
+    pub(super) async fn run(mut self) {
+        if self.sinks.is_empty() && self.rotations.is_empty() {
+            return pending().await;
+        }
+        loop {
+            self.rotations_now();
+            self.compare().await;
+            sleep(self.every).await;
+        }
+    }
+
+    /// One place after the other: this is no hurry, and must be no load.
+    async fn compare(&mut self) {
+        let mut looks = Vec::with_capacity(self.sinks.len());
+        let served = self.served();
+        for sink in &self.sinks {
+            let url = sink.issuer.to_string();
+            let found = match served.get(&url) {
+                Some((path, keys)) => seen_in(sink, path, keys, &mut self.relying_party).await,
+                None => Agreement::Unreadable("this issuer is not served here".to_owned()),
+            };
+            if let Agreement::Differs { missing, foreign } = &found {
+                tracing::warn!(
+                    issuer = url,
+                    sink = sink.name,
+                    only_here = missing.join(" "),
+                    only_there = foreign.join(" "),
+                    "another place of the documents holds other keys"
+                );
+            }
+            looks.push(SinkLook {
+                issuer: url,
+                sink: sink.name.clone(),
+                found,
+                at: Timestamp::now(),
+            });
+        }
+        self.metrics.board().sinks_seen(looks);
+    }
+
+    /// The JWKS of each issuer with its path below the issuer. One that is served can be read.
+    fn served(&self) -> HashMap<String, (String, JwkSet)> {
+        let wanted: HashMap<String, &IssuerUrl> = self
+            .sinks
+            .iter()
+            .map(|sink| (sink.issuer.to_string(), &sink.issuer))
+            .collect();
+        let site = self.site.current();
+        let documents = site
+            .documents()
+            .filter(|(_, document)| document.kind() == DocumentName::Jwks);
+        documents
+            .filter_map(|(url, document)| {
+                let issuer = wanted.get(url)?;
+                let path = document.path().strip_prefix(issuer.path())?;
+                let keys = JwkSet::parse(document.body()).ok()?;
+                Some((
+                    url.to_owned(),
+                    (path.trim_start_matches('/').to_owned(), keys),
+                ))
+            })
+            .collect()
+    }
+
+    fn rotations_now(&self) {
+        let board = self.metrics.board();
+        let mut rotations = Vec::with_capacity(self.rotations.len());
+        for file in &self.rotations {
+            match read_rotation(file) {
+                Ok(rotation) => rotations.push(rotation),
+                Err(why) => {
+                    let subject = file.display().to_string();
+                    board.problem(Timestamp::now(), &subject, &why);
+                    tracing::warn!(file = subject, why, "the rotation's status is not shown");
+                }
+            }
+        }
+        board.rotations_seen(rotations);
+    }
+}
+
+async fn seen_in(
+    sink: &Watched,
+    path: &str,
+    served: &JwkSet,
+    relying_party: &mut RelyingParty,
+) -> Agreement {
+    let found = match &sink.store {
+        None => match relying_party.keys(&sink.issuer).await {
+            Ok(published) => Ok(published.keys),
+            Err(error) => Err(in_words(&error)),
+        },
+        Some(store) => match store.look(path, None).await {
+            Ok(Look::Found(stored)) => {
+                JwkSet::parse(&stored.bytes).map_err(|error| in_words(&error))
+            }
+            Ok(Look::Absent | Look::Unchanged) => Err(format!("there is no {path}")),
+            Err(error) => Err(in_words(&error)),
+        },
+    };
+    match found {
+        Ok(found) => compare(served, &found),
+        Err(why) => Agreement::Unreadable(why),
+    }
+}
+
+/// Kid and key: a sink that has another key under a kid of ours holds another key.
+fn compare(served: &JwkSet, found: &JwkSet) -> Agreement {
+    let only_in = |one: &JwkSet, other: &JwkSet| -> Vec<String> {
+        let known = |jwk: &Jwk| other.find(&jwk.kid).any(|there| there.key == jwk.key);
+        let lacking = one.keys().iter().filter(|jwk| !known(jwk));
+        lacking.map(|jwk| jwk.kid.clone()).collect()
+    };
+    let (missing, foreign) = (only_in(served, found), only_in(found, served));
+    if missing.is_empty() && foreign.is_empty() {
+        Agreement::Agrees
+    } else {
+        Agreement::Differs { missing, foreign }
+    }
+}
+
+fn in_words(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// What `irsa rotate status -o json` prints, as far as it is shown.
+#[derive(serde::Deserialize)]
+struct Status {
+    issuer: String,
+    written: Timestamp,
+    keys: Vec<Row>,
+}
+
+#[derive(serde::Deserialize)]
+struct Row {
+    kid: String,
+    state: String,
+    #[serde(default)]
+    since: Option<Timestamp>,
+    #[serde(default)]
+    compromised: bool,
+    #[serde(default)]
+    next: String,
+    #[serde(default)]
+    opens: Option<Timestamp>,
+}
+
+fn read_rotation(file: &Path) -> Result<Rotation, String> {
+    let mut text = String::new();
+    let opened = fs::File::open(file).map_err(|error| format!("cannot be read: {error}"))?;
+    let read = opened.take(MAX_STATUS + 1).read_to_string(&mut text);
+    read.map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > MAX_STATUS {
+        return Err("is larger than 1 MiB: what irsa rotate status -o json prints is not".into());
+    }
+    parse_rotation(&text)
+}
+
+fn parse_rotation(text: &str) -> Result<Rotation, String> {
+    let status: Status = serde_json::from_str(text)
+        .map_err(|error| format!("is not what irsa rotate status -o json prints: {error}"))?;
+    let key = |row: Row| RotatingKey {
+        kid: row.kid,
+        state: row.state,
+        since: row.since,
+        next: row.next,
+        opens: row.opens,
+        compromised: row.compromised,
+    };
+    Ok(Rotation {
+        issuer: status.issuer,
+        written: status.written,
+        keys: status.keys.into_iter().map(key).collect(),
+    })
+}
+
+const MAX_STATUS: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sinks_are_named_as_they_were_typed() {
+        for text in ["public", "dir:/srv/oidc", "s3://my-bucket/prod"] {
+            assert_eq!(Sink::parse(text).unwrap().to_string(), text);
+        }
+        assert!(
+            Sink::parse("https://h")
+                .unwrap_err()
+                .ends_with(", or public")
+        );
+    }
+
+    #[test]
+    fn a_rotation_is_what_rotate_status_prints() {
+        let rotation = parse_rotation(
+            r#"{"issuer":"https://h","generation":7,"written":"2026-11-22T10:00:00Z","servers":[],"keys":[{"kid":"a",
+               "state":"current","since":null,"compromised":false,"next":"is replaced","opens":"2026-12-01T00:00:00Z"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(rotation.keys[0].state, "current");
+        assert!(rotation.keys[0].opens.is_some());
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"issuer":"h","written":"today","keys":[]}"#,
+        ] {
+            assert!(parse_rotation(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What else keeps a key, and what is left of it: each case is one that a rotation met or may meet in the world.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::tests::{DAY, at, drained, ring, seen, settle, step, with_next, world};
+use super::*;
+use crate::observation::{Hold, Published, Sink, StaleTokens};
+use crate::policy::{Assumptions, Timers};
+use crate::ring::{Stage, Track, What};
+use crate::rotation::simulation::world::kid;
+
+/// A policy that takes the word of its operator for it that clients read new tokens.
+fn short() -> RotationPolicy {
+    let assumptions = Assumptions {
+        cluster_token: Duration::from_hours(24),
+        ..Assumptions::default()
+    };
+    let period = Some(Duration::from_hours(24 * 1000));
+    RotationPolicy::new(
+        assumptions,
+        Timers {
+            period,
+            ..Timers::default()
+        },
+    )
+    .unwrap()
+}
+
+fn settle_with(
+    policy: &RotationPolicy,
+    mut ring: KeyRing,
+    observed: &Observation,
+    now: Timestamp,
+) -> (KeyRing, Step) {
+    for _ in 0..20 {
+        match next_step(&ring, policy, observed, now) {
+            Step::Save(next) => ring = *next,
+            step => return (ring, step),
+        }
+    }
+    panic!("it does not come to rest");
+}
+
+fn cluster_track(ring: &KeyRing) -> Track {
+    match ring.key(&kid(1)).unwrap().stage {
+        Stage::Draining { cluster, .. } => cluster,
+        Stage::Next(_) | Stage::Signing { .. } => panic!("it does not drain"),
+    }
+}
+
+#[test]
+fn a_controller_manager_that_still_signs_keeps_the_key() {
+    let (world, ring) = drained();
+    let mut observed = seen(&world);
+    let disk = observed.servers[1].disk.as_mut().unwrap();
+    disk.controller = Some(kid(1));
+    let (ring, asked) = settle(ring, &observed, at(3));
+    assert!(
+        matches!(&asked, Step::Act(Action::Promote(promotion)) if promotion.server() == "api-2" && *promotion.kid() == kid(2)),
+        "{asked:?}"
+    );
+    let far = waits(&ring, &RotationPolicy::default(), &observed, at(800));
+    let still = |wait: &Wait| matches!(&wait.reason, Reason::StillSigns { servers, .. } if *servers == ["api-2"]);
+    assert!(far.iter().any(still), "{far:?}");
+    observed.servers[1].disk.as_mut().unwrap().controller = Some(kid(2));
+    let (_, asked) = settle(ring, &observed, at(4));
+    assert!(matches!(asked, Step::Wait(_)), "{asked:?}");
+}
+
+#[test]
+fn a_controller_manager_with_a_key_of_its_own_waits_for_the_first_rotation() {
+    let mut world = world();
+    world.at_rest.clear();
+    let mut observed = seen(&world);
+    observed.servers[0].disk.as_mut().unwrap().controller = Some(kid(7));
+    let unknown = step(&ring(), &observed, at(1));
+    assert!(
+        matches!(unknown, Step::Blocked(Block::UnknownSigner { .. })),
+        "{unknown:?}"
+    );
+    let adopted = ring().adopted(&kid(7), "x".into(), at(1)).unwrap();
+    let (_, asked) = settle(adopted, &observed, at(1));
+    // It is put where tokens of it are accepted; nothing demands a private half that is nowhere.
+    assert!(!matches!(asked, Step::Blocked(_)), "{asked:?}");
+}
+
+#[test]
+fn a_copy_that_a_crash_left_behind_is_removed() {
+    let (world, ring) = drained();
+    let ring = ring.leaving(&kid(1), What::Disowned, "x".into(), at(400));
+    let mut world = world;
+    for server in &mut world.servers {
+        server.disk.trusted.remove(&kid(1));
+        server.loaded = server.disk.clone();
+    }
+    let mut observed = seen(&world);
+    observed.servers[0].disk.as_mut().unwrap().copies = BTreeSet::from([kid(1), kid(2)]);
+    let (ring, asked) = settle_with(&short(), ring, &observed, at(400));
+    assert!(
+        matches!(&asked, Step::Act(Action::Distrust { kid: of, server }) if *of == kid(1) && server == "api-1"),
+        "{asked:?}"
+    );
+    observed.servers[0].disk.as_mut().unwrap().copies = BTreeSet::from([kid(2)]);
+    let (ring, asked) = settle_with(&short(), ring, &observed, at(400));
+    assert!(
+        matches!(&asked, Step::Act(Action::Withdraw { .. })),
+        "{asked:?}"
+    );
+    observed.sinks[0].published.kids.remove(&kid(1));
+    observed.public = observed.sinks[0].published.clone();
+    let (_, asked) = settle_with(&short(), ring, &observed, at(400));
+    assert!(
+        matches!(&asked, Step::Act(Action::Erase { kid: of }) if *of == kid(1)),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn every_served_address_must_agree() {
+    let (world, ring) = with_next();
+    let mut observed = seen(&world);
+    let lagging = Published {
+        kids: BTreeSet::from([kid(1)]),
+        foreign: BTreeSet::new(),
+    };
+    let place = |published| Sink {
+        name: "https://10.0.0.5/keys.json".into(),
+        published,
+    };
+    observed.served = vec![place(lagging)];
+    let (ring, asked) = settle(ring, &observed, at(5));
+    assert!(matches!(asked, Step::Wait(_)), "{asked:?}");
+    let Stage::Next(sight) = ring.next().unwrap().stage else {
+        panic!()
+    };
+    assert_eq!(
+        sight.published, None,
+        "the clock begins when the last one shows it"
+    );
+    observed.served = vec![place(observed.public.clone())];
+    let (ring, _) = settle(ring, &observed, at(5));
+    assert!(matches!(
+        step(&ring, &observed, at(7)),
+        Step::Act(Action::Promote(_))
+    ));
+
+    let (world, ring) = drained();
+    let ring = settle(ring, &seen(&world), at(5)).0;
+    let mut world = world;
+    world.sinks[0].remove(&kid(1));
+    world.public.remove(&kid(1));
+    let mut observed = seen(&world);
+    let stale = Published {
+        kids: BTreeSet::from([kid(1), kid(2)]),
+        foreign: BTreeSet::new(),
+    };
+    observed.served = vec![place(stale)];
+    let (ring, _) = settle(ring, &observed, at(5));
+    let Stage::Draining { public, .. } = ring.key(&kid(1)).unwrap().stage else {
+        panic!()
+    };
+    assert!(matches!(public, Track::Leaving { .. }), "{public:?}");
+    let mut strange = seen(&world);
+    strange.served = vec![place(Published {
+        kids: BTreeSet::from([kid(9)]),
+        foreign: BTreeSet::new(),
+    })];
+    assert!(matches!(
+        step(&ring, &strange, at(5)),
+        Step::Blocked(Block::UnknownPublished { .. })
+    ));
+}
+
+#[test]
+fn clients_that_never_read_a_new_token_keep_the_key_for_a_year() {
+    let (world, ring) = drained();
+    let mut observed = seen(&world);
+    let counted = |started, count| Some(StaleTokens { started, count });
+    // It has left the JWKS long ago.
+    let (ring, _) = settle_with(&short(), ring, &observed, at(6));
+    observed.sinks[0].published.kids.remove(&kid(1));
+    observed.public = observed.sinks[0].published.clone();
+    observed.servers[0].stale = counted(0, 5);
+    let mut ring = settle_with(&short(), ring, &observed, at(6)).0;
+    // It rises every other day.
+    for day in 7..20 {
+        observed.servers[0].stale = counted(0, 5 + u64::try_from(day / 2).unwrap());
+        ring = settle_with(&short(), ring, &observed, at(day)).0;
+        assert_eq!(cluster_track(&ring), Track::Held, "day {day}");
+    }
+    let told = waits(&ring, &short(), &observed, at(20));
+    let held = |wait: &Wait| matches!(&wait.reason, Reason::Held { hold: Hold::StaleTokens { server }, .. } if server == "api-1");
+    assert!(told.iter().any(held), "{told:?}");
+    // A new process counts from nothing.
+    observed.servers[0].stale = counted(20 * DAY, 1);
+    ring = settle_with(&short(), ring, &observed, at(20)).0;
+    let quiet = settle_with(&short(), ring.clone(), &observed, at(29)).0;
+    assert!(matches!(cluster_track(&quiet), Track::Leaving { .. }));
+    // One that never falls silent ends with the last token that it can have.
+    observed.servers[0].stale = counted(20 * DAY, 2);
+    let late = settle_with(&short(), ring, &observed, at(369)).0;
+    assert!(matches!(cluster_track(&late), Track::Leaving { .. }));
+}
+
+#[test]
+fn a_lost_ring_takes_over_what_lies_on_the_nodes() {
+    let (world, _) = with_next();
+    let mut observed = seen(&world);
+    let disk = observed.servers[0].disk.as_mut().unwrap();
+    disk.controller = Some(kid(2));
+    disk.copies = BTreeSet::from([kid(2), kid(5)]);
+    let ring = rebuild::rebuild(&simulation::issuer(), &observed, at(7)).unwrap();
+    assert!(ring.knows(&kid(5)));
+    let Stage::Draining {
+        public, cluster, ..
+    } = ring.key(&kid(5)).unwrap().stage
+    else {
+        panic!()
+    };
+    assert!(!matches!(
+        (public, cluster),
+        (Track::Held, _) | (_, Track::Held)
+    ));
+}
