@@ -51,5 +51,7 @@ mod status;
 mod thumbprint;
 /// Tokens: minted, verified, explained.
 mod token;
-/// The pod identity webhook: reviews offline, flags, serving.
+/// The pod identity webhook: reviews offline.
 mod webhook;
+/// The pod identity webhook: its flags, its configuration file, its manifest.
+mod webhook_serve;

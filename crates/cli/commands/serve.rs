@@ -171,7 +171,8 @@ fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::system("signals cannot be listened for", &error))
 }
 
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+/// Resolves when the process is told to end.
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let (mut terminate, mut interrupt) = (
         listen_for(SignalKind::terminate())?,
         listen_for(SignalKind::interrupt())?,
