@@ -4,7 +4,7 @@
 
 mod addresses;
 mod legacy;
-mod process;
+mod metrics;
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 use self::addresses::addresses;
 pub use self::legacy::LegacyToken;
-pub use self::process::start_instant;
+use self::metrics::stale_tokens;
+pub use self::metrics::start_instant;
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -176,6 +177,18 @@ impl ApiServer {
     /// Whether it is ready (`/readyz`).
     pub async fn ready(&self) -> Result<(), LiveError> {
         self.get("/readyz").await.map(drop)
+    }
+
+    /// When its process started, in seconds since 1970, as its own metrics say. It tells an old process from a new one.
+    pub async fn started(&self) -> Result<Option<f64>, LiveError> {
+        Ok(start_instant(&self.get("/metrics").await?))
+    }
+
+    /// Since when its process counts, in seconds since 1970, and how often it has met a client that never reads a new
+    /// token (`serviceaccount_stale_tokens_total`). A counter that is not there has not counted yet.
+    pub async fn stale_tokens(&self) -> Result<Option<(i64, u64)>, LiveError> {
+        let text = self.get("/metrics").await?;
+        Ok(stale_tokens(&text))
     }
 
     /// A token signed by this server (`TokenRequest`), for its own audiences when none is given.

@@ -1,6 +1,7 @@
 //! `irsa serve`.
 
 pub mod from;
+mod rotation;
 pub mod watch;
 
 use std::num::NonZero;
@@ -106,7 +107,7 @@ async fn serve_issuers(
         }
     }
     let handle = SiteHandle::new(source.site()?);
-    let one = issuers.len() == 1;
+    let one = settings.issuers.origin != Origin::File;
     let seen = (handle.clone(), metrics.clone());
     let watch = Watch::new(watch, store, issuers, one, seen).await?;
     let bound = Server::bind(config, handle.clone(), metrics.clone())

@@ -177,3 +177,7 @@ def page(body, **more):
 def bad(report):
     """What is named: (verdict, name) of each warning and failure."""
     return [(check["verdict"], check["id"]) for check in report["checks"] if check["verdict"] in ("warning", "failure")]
+
+
+def verdicts(report, name):
+    return [check["verdict"] for check in report["checks"] if check["id"] == name]

@@ -2,16 +2,17 @@
 
 import json
 
-from scene import bad
+from scene import SUBJECT, bad, verdicts
 
-from harness import irsa
+from harness import free_ports, irsa
 from harness.seaweed import Seaweed
 
 
 def stores(checks, work, scene):
-    with Seaweed(work, scene.authority, trusted=[("https://localhost:1/oidc", "x")]) as store:
+    (port,) = free_ports(1)
+    issuer = f"https://localhost:{port}/oidc-bucket/prod"
+    with Seaweed(work, scene.authority, trusted=[(issuer, SUBJECT)], port=port) as store:
         environment = {**store.environment, "IRSA_CA_FILE": str(store.ca), "IRSA_LOG": "warn"}
-        issuer = f"{store.endpoint}/oidc-bucket/prod"
         key = work / "keys/sa.pub"
         irsa.must(0, "publish", "--to", "s3://oidc-bucket/prod", "--create-bucket", key, environment=environment)
         irsa.must(0, "iam", "provider", "apply", "--issuer", issuer, environment=environment)
@@ -27,6 +28,19 @@ def stores(checks, work, scene):
         for name in ("bucket", "bucket-policy", "provider", "thumbprint"):
             found = [check["verdict"] for check in report["checks"] if check["id"] == name]
             checks.equal(f"documents in S3: {name}", ["ok"], found)
+
+        token = work / "bucket-token"
+        token.write_text(scene.token(iss=issuer))
+        words = ("doctor", "--issuer", issuer, "--token-file", token, "--role-arn", store.role_arn, "--ask-sts", "-o", "json")
+        report = json.loads(irsa.run(*words, environment=environment).text())
+        # Its roles are in a file: they cannot be looked at.
+        checks.equal("an STS that others wrote accepts the token", ["ok"], verdicts(report, "sts"))
+        checks.equal("an STS that others wrote: nothing is named", [], bad(report))
+        token.write_text(scene.token(key="next", iss=issuer))
+        report = json.loads(irsa.run(*words, environment=environment).text())
+        checks.equal("an STS that others wrote refuses a key that is not published", [("failure", "token-key")], bad(report))
+        said = next(check["message"] for check in report["checks"] if check["id"] == "sts")
+        checks.contains("and doctor says why", said, "STS answers", "because of token-key")
 
         client = s3(store)
         policy = client.get_bucket_policy(Bucket="oidc-bucket")["Policy"]

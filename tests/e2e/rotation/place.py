@@ -41,6 +41,9 @@ class Site:
         self._replica = None
 
     def __enter__(self):
+        for node in self.cluster.nodes:
+            # An API server waits for watches to end; a kubelet would not wait for ever either.
+            node.kubelet.longest_grace = 1.0
         sa = self.cluster.nodes[0].pki / "sa.pub"
         self.irsa(0, "publish", "--to", self.target, "--issuer", self.issuer, "--create-bucket", sa)
         self.irsa(0, "iam", "provider", "apply", "--issuer", self.issuer)
