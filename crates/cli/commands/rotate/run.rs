@@ -5,6 +5,7 @@ use irsa_core::kid::Kid;
 use irsa_core::policy::RotationPolicy;
 use irsa_core::ring::KeyRing;
 use irsa_issuer::relying_party::RelyingParty;
+use irsa_issuer::sign::random_uuid;
 use irsa_issuer::state::RingStore;
 use jiff::Timestamp;
 
@@ -36,7 +37,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         let course = Course {
             issuer,
             policy: args.policy.policy()?,
-            holder: holder(),
+            holder: holder()?,
             lease: args.lease,
             dry_run,
             at: args.at,
@@ -339,9 +340,10 @@ fn on_node<'a>(
     }))
 }
 
-/// Host and process: nobody else has this name while we live.
-fn holder() -> String {
+/// Host, process and chance: nobody else has this name, also where every container's process is number 1.
+fn holder() -> Result<String, Failure> {
     let name = rustix::system::uname();
     let host = name.nodename().to_string_lossy().into_owned();
-    format!("{host}:{}", std::process::id())
+    let chance: String = random_uuid()?.chars().take(8).collect();
+    Ok(format!("{host}:{}:{chance}", std::process::id()))
 }
