@@ -17,6 +17,8 @@ mod apiserver;
 mod apiserver_manifests;
 /// The README's command lines, run for each distribution.
 mod apiserver_readme;
+/// The whole chain set up.
+mod bootstrap;
 /// No command ever shows a private key.
 mod canary;
 /// Precedence of flags, environment and file; `irsa config show`.
@@ -47,6 +49,8 @@ mod rotate;
 mod serve;
 /// The status page: what is compared, shown, and kept from the public.
 mod status;
+/// The whole chain taken down.
+mod teardown;
 /// CA thumbprints of files and servers.
 mod thumbprint;
 /// Tokens: minted, verified, explained.
