@@ -2,14 +2,11 @@ use clap::Parser as _;
 use irsa_cli::config::Config;
 use serde_json::Value;
 
-use super::{files, is_yet_to_come, text, yaml};
+use super::{files, text, yaml};
 use crate::util::{Home, repository};
 
 /// Demands that irsa takes a command line.
 fn taken(place: &str, words: &[String]) {
-    if is_yet_to_come(words) {
-        return;
-    }
     let all = std::iter::once("irsa".to_owned()).chain(words.iter().cloned());
     if let Err(error) = irsa_cli::Cli::try_parse_from(all) {
         panic!("{place}: irsa {}\n{error}", words.join(" "));

@@ -1,7 +1,7 @@
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use super::{files, is_yet_to_come, text};
+use super::{files, text};
 use crate::util::repository;
 
 fn pages() -> Vec<(String, String)> {
@@ -75,7 +75,7 @@ fn commands_in_blocks_are_taken() {
                 for mut words in commands(line) {
                     count += 1;
                     // An ellipsis stands for arguments that were given before.
-                    if is_yet_to_come(&words) || words.iter().any(|word| word == "…") {
+                    if words.iter().any(|word| word == "…") {
                         continue;
                     }
                     if code.contains("export IRSA_ISSUER=") && words.len() > 2 {
@@ -110,9 +110,6 @@ fn commands_in_running_text_exist() {
             }
             for words in commands(&quoted.replace('\n', " ")) {
                 count += 1;
-                if is_yet_to_come(&words) {
-                    continue;
-                }
                 let Err(error) = irsa_cli::Cli::try_parse_from(&words) else {
                     continue;
                 };

@@ -41,6 +41,9 @@ def run(checks):
         plane.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         for case, text in rendered.items():
             judged(checks, plane, work, case, text)
+        # Those who do without Helm.
+        for path in sorted((ROOT / "deploy/kubernetes").glob("*.yaml")):
+            judged(checks, plane, work, path.stem, path.read_text())
 
 
 def helm(*words):
