@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import subprocess
 import threading
 
 import aws_peer
@@ -182,6 +183,39 @@ def deregister(site, checks):
     checks.equal("kept roles", 2, len(site.world.roles))
 
 
+def readme(site, checks):
+    """The README's two commands as they stand there, typed into a shell in an empty directory."""
+    text = (pathlib.Path(__file__).parents[3] / "README.md").read_text()
+    section = text.split("\n## In the EKS console\n")[1].split("\n## ")[0]
+    lines = section.split("```sh\n")[1].split("```")[0].splitlines()
+    checks.equal("two commands", ["register", "deregister"], [line.split()[2] for line in lines])
+    place, tools = site.work / "empty", site.work / "tools"
+    place.mkdir()
+    tools.mkdir()
+    (tools / "irsa").symlink_to(pathlib.Path(irsa.path()).resolve())
+    environment = {**site.environment, "PATH": f"{tools}:/usr/bin:/bin"}
+
+    def typed(line):
+        words = ["sh", "-euc", line]
+        ended = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        site.said.append((line.split()[1:], ended.stdout, ended.stderr))
+        checks.equal(line, 0, ended.returncode) or print(ended.stderr)
+        return ended
+
+    ended = typed(lines[0])
+    checks.contains("the console shows it", ended.stdout, "status      ACTIVE", "role/Operator=full")
+    checks.equal("it is registered as the README says", "EKS_ANYWHERE", site.world.clusters["prod"]["provider"])
+    again = typed(lines[0])
+    checks.contains("the same command again", again.stderr, "is registered already")
+    ended = typed(lines[1])
+    checks.equal("nothing stands in AWS", ({}, {}), (site.world.clusters, site.world.roles))
+    checks.equal("nor in the cluster", [], site.objects())
+    site.wait_gone()
+    checks.equal("nor in the directory", [], list(place.iterdir()))
+    again = typed(lines[1])
+    checks.equal("a second time there is nothing to do", 0, again.stdout.count("deleted"))
+
+
 def refusals(site, checks):
     """Nothing is asked of AWS or changed in the cluster when the request itself is wrong."""
     changed = [*BASE[:3], "prod.example.com"]
@@ -271,6 +305,7 @@ def secrecy(site, checks):
 ALL = {
     "peer": peer,
     "register": register,
+    "readme": readme,
     "files": files,
     "refusals": refusals,
     "retries": retries,

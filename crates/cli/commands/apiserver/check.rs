@@ -261,21 +261,7 @@ fn look(
         });
         (file.to_owned(), kid)
     });
-    let row = ComponentRow {
-        file: path.to_owned(),
-        component: component.role.to_string(),
-        distro: manifest.detected.distro.to_string(),
-        evidence: manifest.detected.evidence.clone(),
-        flags: Flag::ALL
-            .into_iter()
-            .filter(|flag| flags.has(*flag))
-            .map(|flag| FlagRow {
-                flag: flag.name(),
-                values: flags.values(flag).to_vec(),
-                written: written.has(flag),
-            })
-            .collect(),
-    };
+    let row = row(manifest, component, path, &written, &flags);
     Ok(Looked {
         file: path.to_owned(),
         role: component.role,
@@ -286,6 +272,28 @@ fn look(
         key_files,
         signing,
     })
+}
+
+fn row(
+    manifest: &Manifest<'_>,
+    component: &Component,
+    path: &Path,
+    written: &TokenFlags,
+    flags: &TokenFlags,
+) -> ComponentRow {
+    let of = |flag: Flag| FlagRow {
+        flag: flag.name(),
+        values: flags.values(flag).to_vec(),
+        written: written.has(flag),
+    };
+    let set = Flag::ALL.into_iter().filter(|flag| flags.has(*flag));
+    ComponentRow {
+        file: path.to_owned(),
+        component: component.role.to_string(),
+        distro: manifest.detected.distro.to_string(),
+        evidence: manifest.detected.evidence.clone(),
+        flags: set.map(of).collect(),
+    }
 }
 
 /// A key file of this host. That it is not here says nothing: the manifest may be of another host.

@@ -1,6 +1,6 @@
 //! One control-plane node: what its manifests say, what they shall say, and who else is there.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use irsa_apiserver::component::Role;
 use irsa_apiserver::flags::Flag;
@@ -72,50 +72,26 @@ impl Node {
             directory: key_directory,
         };
         sources.name(&mut wanted)?;
-        let beside =
-            manifest::controller_manager(&manifest, controller_manager_manifest.as_deref());
+        let manager = manager(&manifest, controller_manager_manifest.as_deref())?;
         let standing = Standing::read(manifest, Role::ApiServer)?;
-        let manager = manager(beside)?;
-        let manager_kid = manager.as_ref().and_then(|manager| {
-            let path = manager.on_host(&root, manager.flags.value(Flag::PrivateKeyFile)?)?;
-            let key = PrivateKeyPem::parse(&keyfile::read(&path).ok()?).ok()?;
-            Some(key.public_key().kid())
-        });
-        let read = |file: &str| {
-            let placed = sources.find(file);
-            placed.or_else(|| standing.on_host(&root, file))
-        };
-        let current = standing.flags.value(Flag::SigningKeyFile);
-        let current = current.and_then(|file| standing.on_host(&root, file));
-        let keys = sources.keys(&root, current.as_deref());
-        let signing = wanted.signing_key_file.as_deref().and_then(read);
-        let signing = signing.or(current);
-        let canary = Canary::read(signing.as_deref(), &wanted.issuer, &standing.flags)?;
-        let goal = Goal {
-            phase,
-            issuer: wanted.issuer.clone(),
-            kids: kids(&wanted.key_files, read)?,
-            gone: kids(&wanted.remove_key_files, read)?,
-            signing: canary.as_ref().map(|canary| canary.kid().clone()),
-            elsewhere: Vec::new(),
-        };
+        let manager_kid = manager
+            .as_ref()
+            .and_then(|manager| signs_with(manager, &root));
+        let (keys, canary, goal) = aims(&sources, &wanted, phase, &standing, &root)?;
         let config = cluster.config(&root).await?;
         let url = server.unwrap_or_else(|| standing.url());
         let server = cluster.server(&config, &url)?;
         let peers = others(&cluster, &config, &server, peer).await?;
-        let manager = match manager {
-            Some(standing) => {
-                let process = Manager::at(&standing.url(), &config)?;
-                Some((File::of(standing, &wanted, phase)?, process))
-            }
-            None => None,
-        };
+        let manager = manager.map(|standing| {
+            let process = Manager::at(&standing.url(), &config)?;
+            Ok::<_, Failure>((File::of(standing, &wanted, phase)?, process))
+        });
         Ok(Self {
             server,
             keys,
             peers,
             api_server: File::of(standing, &wanted, phase)?,
-            manager,
+            manager: manager.transpose()?,
             manager_kid,
             goal,
             account: cluster.service_account,
@@ -214,8 +190,44 @@ impl Node {
     }
 }
 
-fn manager(path: Option<PathBuf>) -> Result<Option<Standing>, Failure> {
-    let Some(path) = path else {
+/// The keys to place, a token as it is going to be signed, and what the server must show at the end.
+fn aims(
+    sources: &Sources,
+    wanted: &Wanted,
+    phase: Phase,
+    standing: &Standing,
+    root: &Path,
+) -> Result<(Vec<Key>, Option<Canary>, Goal), Failure> {
+    let read = |file: &str| {
+        let placed = sources.find(file);
+        placed.or_else(|| standing.on_host(root, file))
+    };
+    let current = standing.flags.value(Flag::SigningKeyFile);
+    let current = current.and_then(|file| standing.on_host(root, file));
+    let keys = sources.keys(root, current.as_deref());
+    let signing = wanted.signing_key_file.as_deref().and_then(read);
+    let signing = signing.or(current);
+    let canary = Canary::read(signing.as_deref(), &wanted.issuer, &standing.flags)?;
+    let goal = Goal {
+        phase,
+        issuer: wanted.issuer.clone(),
+        kids: kids(&wanted.key_files, read)?,
+        gone: kids(&wanted.remove_key_files, read)?,
+        signing: canary.as_ref().map(|canary| canary.kid().clone()),
+        elsewhere: Vec::new(),
+    };
+    Ok((keys, canary, goal))
+}
+
+/// The key that kube-controller-manager signs with now, if it can be read here.
+fn signs_with(manager: &Standing, root: &Path) -> Option<Kid> {
+    let path = manager.on_host(root, manager.flags.value(Flag::PrivateKeyFile)?)?;
+    let key = PrivateKeyPem::parse(&keyfile::read(&path).ok()?).ok()?;
+    Some(key.public_key().kid())
+}
+
+fn manager(manifest: &Path, named: Option<&Path>) -> Result<Option<Standing>, Failure> {
+    let Some(path) = manifest::controller_manager(manifest, named) else {
         report::warning(
             "no manifest of kube-controller-manager: it goes on signing tokens of legacy Secrets with its own key",
         );

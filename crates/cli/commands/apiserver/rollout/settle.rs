@@ -172,9 +172,10 @@ impl Pending {
             let path = standing.on_host(root, file)?;
             path.exists().then_some(path)
         };
-        // A file that is not on this host is no reason to wait for ever: the server says whether it could read it.
+        // What cannot be read from here proves nothing either way: whether kube-apiserver could, it shows by being ready.
         let files = flags.values(Flag::KeyFile).iter();
-        let files: Vec<_> = files.filter(|file| here(file).is_some()).cloned().collect();
+        let kids = files.filter_map(|file| kids(std::slice::from_ref(file), here).ok());
+        let kids = kids.flatten().collect();
         let issuer = flags.values(Flag::Issuer).first().map(String::as_str);
         let issuer = issuer.and_then(|url| IssuerUrl::parse(url, TrailingSlash::Allow).ok());
         let key = flags.value(Flag::SigningKeyFile).and_then(here);
@@ -190,10 +191,10 @@ impl Pending {
                 ),
             ));
         };
-        let canary = Canary::read(key.as_deref(), &issuer, flags)?;
+        let canary = Canary::read(key.as_deref(), &issuer, flags).ok().flatten();
         Ok(Goal {
             phase: Phase::Sign,
-            kids: kids(&files, here)?,
+            kids,
             gone: BTreeSet::new(),
             signing: canary.as_ref().map(|canary| canary.kid().clone()),
             elsewhere: Vec::new(),
