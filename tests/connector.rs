@@ -42,6 +42,10 @@ fn what_is_wrong_in_itself_is_refused_before_aws_is_asked() {
             "AWS's own",
         ),
         (
+            vec!["--name", "prod", "--apply", "--tag", "irsa:registration=x"],
+            "irsa sets this one itself",
+        ),
+        (
             vec!["--name", "prod", "--apply", "--tag", "a=1", "--tag", "a=2"],
             "tag \"a\" is given twice",
         ),
@@ -139,7 +143,6 @@ fn the_policy_is_printed_without_aws_and_narrowed() {
         "observe",
         "--for",
         "view",
-        "--tags",
     ];
     let narrow: serde_json::Value = serde_json::from_str(&irsa(&home, &args).ok().stdout).unwrap();
     let golden = std::fs::read(crate::util::repository(

@@ -11,10 +11,15 @@
 
 mod util;
 
-/// No command ever shows a private key.
+/// kube-apiserver's flags: both passes and back, what is wrong, what is wanted.
 mod apiserver;
+/// Manifests that are not as kubeadm writes them.
+mod apiserver_manifests;
+/// The README's command lines, run for each distribution.
+mod apiserver_readme;
 /// The whole chain set up.
 mod bootstrap;
+/// No command ever shows a private key.
 mod canary;
 /// Precedence of flags, environment and file; `irsa config show`.
 mod config;
@@ -24,6 +29,8 @@ mod connector;
 mod deploy;
 /// The documentation agrees with the binary.
 mod docs;
+/// The doctor, on doubles of IAM, STS and S3.
+mod doctor;
 /// JWKS and discovery documents on standard output.
 mod documents;
 /// IAM without IAM: policies, lint, other tools' forms.
@@ -48,5 +55,7 @@ mod teardown;
 mod thumbprint;
 /// Tokens: minted, verified, explained.
 mod token;
-/// The pod identity webhook: reviews offline, flags, serving.
+/// The pod identity webhook: reviews offline.
 mod webhook;
+/// The pod identity webhook: its flags, its configuration file, its manifest.
+mod webhook_serve;

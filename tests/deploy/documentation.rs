@@ -155,6 +155,18 @@ fn links_lead_somewhere() {
     assert!(count > 20, "{count}");
 }
 
+/// The oldest compiler that is promised is the one that everything is built with.
+#[test]
+fn the_promised_compiler_is_the_one_in_use() {
+    let quoted = |text: &str, key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split('"').nth(1).unwrap().to_owned()
+    };
+    let promised = quoted(&text("Cargo.toml"), "rust-version");
+    let used = quoted(&text("rust-toolchain.toml"), "channel");
+    assert_eq!(used.strip_suffix(".0"), Some(promised.as_str()));
+}
+
 fn shows_only_help(kind: ErrorKind) -> bool {
     matches!(
         kind,

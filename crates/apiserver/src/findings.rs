@@ -1,11 +1,15 @@
 //! What is wrong with the token flags of a file, each fault with the strings that differ and the way to mend it.
 
+mod seen;
+mod wanted;
+
 use std::collections::BTreeSet;
 
 use irsa_core::block::{KeyFile, Verdict};
 use irsa_core::kid::Kid;
 use serde::Serialize;
 
+pub use self::seen::Seen;
 use crate::component::Role;
 use crate::flags::{Arity, Flag, TokenFlags};
 use crate::mounts::is_below;
@@ -47,44 +51,6 @@ impl Finding {
             "{severity}: {place}{}\n   help: {}",
             self.message, self.help
         )
-    }
-}
-
-/// A file that a flag names, as far as it can be seen from here.
-#[derive(Debug)]
-pub enum Seen<T> {
-    /// It was read.
-    Read(T),
-    /// It is not visible inside the container: no volume holds it.
-    NotMounted,
-    /// It cannot be read, for this reason.
-    Unreadable(String),
-    /// It is not on this host, or was not looked at.
-    NotHere,
-}
-
-impl<T> Seen<T> {
-    /// Makes something of what was read.
-    pub fn map<U>(self, parse: impl FnOnce(T) -> Result<U, String>) -> Seen<U> {
-        match self {
-            Self::Read(value) => match parse(value) {
-                Ok(value) => Seen::Read(value),
-                Err(reason) => Seen::Unreadable(reason),
-            },
-            Self::NotMounted => Seen::NotMounted,
-            Self::Unreadable(reason) => Seen::Unreadable(reason),
-            Self::NotHere => Seen::NotHere,
-        }
-    }
-
-    /// Whether it was read, without what it says.
-    fn state(&self) -> Seen<()> {
-        match self {
-            Self::Read(_) => Seen::Read(()),
-            Self::NotMounted => Seen::NotMounted,
-            Self::Unreadable(reason) => Seen::Unreadable(reason.clone()),
-            Self::NotHere => Seen::NotHere,
-        }
     }
 }
 
@@ -384,67 +350,6 @@ impl Findings<'_> {
                 ),
                 "add its public half: kube-apiserver signs tokens that it refuses itself",
             );
-        }
-    }
-
-    fn wanted(&mut self, wanted: &Wanted) {
-        let flags = self.inspected.flags;
-        let ours = wanted.issuer.as_str();
-        match flags.values(Flag::Issuer) {
-            [first, ..] if first == ours => {}
-            all => {
-                let near = all.iter().find(|issuer| {
-                    issuer.trim_end_matches('/') == ours.trim_end_matches('/') && *issuer != ours
-                });
-                let first = all.first().map_or("not set", String::as_str).to_owned();
-                let help = match near {
-                    Some(_) => {
-                        "the two differ in a slash at the end, and AWS compares byte for byte"
-                    }
-                    None if all.iter().any(|issuer| issuer == ours) => {
-                        "ours is accepted and does not sign yet: irsa apiserver patch --phase sign"
-                    }
-                    None => "irsa apiserver patch --phase accept",
-                };
-                let flag = near.unwrap_or(&first).clone();
-                self.problem(
-                    Some((Flag::Issuer, &flag)),
-                    format!(
-                        "the first --service-account-issuer is \"{first}\", expected \"{ours}\""
-                    ),
-                    help,
-                );
-            }
-        }
-        for path in wanted
-            .key_files
-            .iter()
-            .filter(|path| !flags.values(Flag::KeyFile).contains(path))
-        {
-            self.problem(
-                None,
-                format!("no --service-account-key-file is \"{path}\""),
-                "irsa apiserver patch --phase accept",
-            );
-        }
-        let one = [
-            (Flag::SigningKeyFile, wanted.signing_key_file.clone()),
-            (
-                Flag::JwksUri,
-                wanted.jwks_uri.as_ref().map(ToString::to_string),
-            ),
-        ];
-        for (flag, expected) in one {
-            let Some(expected) = expected else { continue };
-            let found = flags.value(flag).unwrap_or("not set");
-            if found != expected {
-                let message = format!("{flag} is \"{found}\", expected \"{expected}\"");
-                self.problem(
-                    Some((flag, found)),
-                    message,
-                    "irsa apiserver patch --phase sign",
-                );
-            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`shape`]); what they must become is decided from values alone ([`plan`]); the edits that lead there are data
 //! ([`edit`]), made in the text by one YAML library and checked by another.
 
+pub mod alone;
 pub mod component;
 pub mod distro;
 pub mod edit;

@@ -2,17 +2,22 @@
 //!
 //! A load balancer in front would answer for whichever server it likes; every question here goes to one address.
 
+mod addresses;
+mod legacy;
+mod metrics;
+
 use std::fmt;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use http::Request;
 use irsa_core::explain::Explain;
-use irsa_core::token::Token;
 use irsa_core::token::claims::ServiceAccount;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
+
+use self::addresses::addresses;
+pub use self::legacy::LegacyToken;
+use self::metrics::stale_tokens;
+pub use self::metrics::start_instant;
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,17 +37,6 @@ pub struct Review {
     pub authenticated: bool,
     /// Why not.
     pub error: Option<String>,
-}
-
-/// A token in a Secret, by what can be told of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LegacyToken {
-    /// Namespace and name of the Secret.
-    pub secret: String,
-    /// When the Secret was made (RFC 3339).
-    pub created: String,
-    /// The key that signed the token.
-    pub kid: String,
 }
 
 /// Why a question has no answer.
@@ -187,11 +181,7 @@ impl ApiServer {
 
     /// When its process started, in seconds since 1970, as its own metrics say. It tells an old process from a new one.
     pub async fn started(&self) -> Result<Option<f64>, LiveError> {
-        let text = self.get("/metrics").await?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("process_start_time_seconds "));
-        Ok(line.and_then(|value| value.trim().parse().ok()))
+        Ok(start_instant(&self.get("/metrics").await?))
     }
 
     /// Since when its process counts, in seconds since 1970, and how often it has met a client that never reads a new
@@ -274,28 +264,6 @@ impl ApiServer {
         Ok(addresses(&slices))
     }
 
-    /// The key of each token that kube-controller-manager wrote into a Secret (`kubernetes.io/service-account-token`), by
-    /// the Secret's namespace and name. The tokens themselves are forgotten at once.
-    pub async fn legacy_tokens(&self) -> Result<Vec<LegacyToken>, LiveError> {
-        let question = "for Secrets with tokens";
-        let mut found = Vec::new();
-        let mut rest = String::new();
-        loop {
-            let path = format!("{TOKEN_SECRETS}{rest}");
-            let page = self.read(&path, question).await?;
-            let items = page
-                .get("items")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten();
-            found.extend(items.filter_map(legacy_token));
-            match page.pointer("/metadata/continue").and_then(Value::as_str) {
-                Some(next) if !next.is_empty() => rest = format!("&continue={}", query(next)),
-                _ => return Ok(found),
-            }
-        }
-    }
-
     /// Reads an object.
     pub(crate) async fn read(
         &self,
@@ -373,133 +341,5 @@ impl ApiServer {
         };
         let request = request.map_err(|error| fail(kube::Error::HttpError(error)))?;
         self.client.request_text(request).await.map_err(fail)
-    }
-}
-
-/// Secrets of the legacy type, in pages.
-const TOKEN_SECRETS: &str =
-    "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fservice-account-token&limit=500";
-
-fn query(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
-}
-
-fn legacy_token(secret: &Value) -> Option<LegacyToken> {
-    let text = |pointer| secret.pointer(pointer).and_then(Value::as_str);
-    let encoded = Zeroizing::new(text("/data/token")?.to_owned());
-    let token = Zeroizing::new(BASE64.decode(encoded.as_bytes()).ok()?);
-    let token = Token::parse(std::str::from_utf8(&token).ok()?).ok()?;
-    Some(LegacyToken {
-        secret: format!(
-            "{}/{}",
-            text("/metadata/namespace")?,
-            text("/metadata/name")?
-        ),
-        created: text("/metadata/creationTimestamp")
-            .unwrap_or_default()
-            .to_owned(),
-        kid: token.kid().unwrap_or_default().to_owned(),
-    })
-}
-
-fn stale_tokens(metrics: &str) -> Option<(i64, u64)> {
-    let value = |name: &str| {
-        let mut lines = metrics.lines();
-        let number = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        number.and_then(|number| Duration::try_from_secs_f64(number.trim().parse().ok()?).ok())
-    };
-    let started = value("process_start_time_seconds")?.as_secs();
-    let count = value("serviceaccount_stale_tokens_total").unwrap_or_default();
-    Some((i64::try_from(started).ok()?, count.as_secs()))
-}
-
-fn addresses(slices: &Value) -> Vec<String> {
-    let items = slices
-        .get("items")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let mut found = Vec::new();
-    for slice in items {
-        let list = |key: &str| {
-            slice
-                .get(key)
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default()
-        };
-        let port = list("ports")
-            .first()
-            .and_then(|port| port.get("port")?.as_u64())
-            .unwrap_or(6443);
-        for endpoint in list("endpoints") {
-            let addresses = endpoint
-                .get("addresses")
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default();
-            for address in addresses.iter().filter_map(Value::as_str) {
-                let host = if address.contains(':') {
-                    format!("[{address}]")
-                } else {
-                    address.to_owned()
-                };
-                found.push(format!("https://{host}:{port}"));
-            }
-        }
-    }
-    found.sort();
-    found.dedup();
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_both_families() {
-        let slices = json!({"items": [
-            {"addressType": "IPv4", "ports": [{"name": "https", "port": 6443}], "endpoints": [{"addresses": ["10.0.0.2"]}, {"addresses": ["10.0.0.1"]}]},
-            {"addressType": "IPv6", "ports": [{"port": 443}], "endpoints": [{"addresses": ["fd00::1"]}]},
-        ]});
-        assert_eq!(
-            addresses(&slices),
-            [
-                "https://10.0.0.1:6443",
-                "https://10.0.0.2:6443",
-                "https://[fd00::1]:443"
-            ]
-        );
-        assert_eq!(addresses(&json!({})), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_counter_of_stale_tokens() {
-        let text = "# TYPE x counter\nserviceaccount_stale_tokens_total 1.2e+01\nprocess_start_time_seconds 1.79e+09\n";
-        assert_eq!(stale_tokens(text), Some((1_790_000_000, 12)));
-        let fresh = "process_start_time_seconds 5\n";
-        assert_eq!(stale_tokens(fresh), Some((5, 0)));
-        assert_eq!(stale_tokens(""), None);
-    }
-
-    #[test]
-    fn the_key_of_a_token_in_a_secret() {
-        let part = |value: Value| {
-            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string())
-        };
-        let token = format!(
-            "{}.{}.AAAA",
-            part(json!({"alg": "RS256", "kid": "k"})),
-            part(json!({}))
-        );
-        let secret = json!({"metadata": {"namespace": "ci", "name": "robot"}, "data": {"token": BASE64.encode(&token)}});
-        assert_eq!(legacy_token(&secret).unwrap().secret, "ci/robot");
-        assert_eq!(legacy_token(&secret).unwrap().kid, "k");
-        assert_eq!(
-            legacy_token(&json!({"metadata": {"namespace": "a", "name": "b"}})),
-            None
-        );
-        assert_eq!(query("a+b="), "a%2Bb%3D");
     }
 }

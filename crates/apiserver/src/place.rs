@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use irsa_core::block::KeyFile;
@@ -74,14 +74,15 @@ pub struct Access {
 }
 
 impl Access {
-    /// Owner and group of a key that is in use, which group members may read if they may read that one.
-    pub fn like(key: &Path) -> Self {
-        match fs::metadata(key) {
-            Ok(metadata) => Self {
+    /// Owner and group of a key that is in use, which group members may read if they may read that one. Without such a
+    /// key it is for whoever places it.
+    pub fn like(key: Option<&Path>) -> Self {
+        match key.map(fs::metadata) {
+            Some(Ok(metadata)) => Self {
                 owner: Some((metadata.uid(), metadata.gid())),
                 mode: 0o600 | (metadata.mode() & 0o040),
             },
-            Err(_) => Self {
+            Some(Err(_)) | None => Self {
                 owner: None,
                 mode: 0o600,
             },
@@ -155,14 +156,14 @@ fn write(
         action: "written",
         source,
     };
-    fs::create_dir_all(directory).map_err(fail)?;
-    if target.symlink_metadata().is_ok() {
-        let same = *read(&target)? == text;
-        return if same {
-            Ok(target)
-        } else {
-            Err(PlaceError::Taken(target))
-        };
+    make_directory(directory).map_err(fail)?;
+    if let Ok(found) = target.symlink_metadata() {
+        // A link could lead to a file that is not ours to give away.
+        if !found.is_file() || *read(&target)? != text {
+            return Err(PlaceError::Taken(target));
+        }
+        mend(&target, access).map_err(fail)?;
+        return Ok(target);
     }
     let mut new = Builder::new()
         .prefix(".irsa-")
@@ -170,12 +171,7 @@ fn write(
         .tempfile_in(directory)
         .map_err(fail)?;
     new.write_all(text).map_err(fail)?;
-    if let Some((owner, group)) = access.owner {
-        fchown(new.as_file(), Some(owner), Some(group)).map_err(fail)?;
-    }
-    new.as_file()
-        .set_permissions(Permissions::from_mode(access.mode))
-        .map_err(fail)?;
+    give(new.as_file(), access).map_err(fail)?;
     new.as_file().sync_all().map_err(fail)?;
     new.persist_noclobber(&target)
         .map_err(|error| fail(error.error))?;
@@ -183,6 +179,41 @@ fn write(
         .and_then(|directory| directory.sync_all())
         .map_err(fail)?;
     Ok(target)
+}
+
+/// Every API server must be able to look into it; the files in it say who may read them.
+fn make_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(directory)?;
+    fs::set_permissions(directory, Permissions::from_mode(0o755))
+}
+
+/// A key that was placed before: whoever changed its mode or owner since would keep kube-apiserver from it, or let
+/// others at it.
+fn mend(target: &Path, access: Access) -> io::Result<()> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(target)?;
+    let found = file.metadata()?;
+    let owned = access
+        .owner
+        .is_none_or(|owner| owner == (found.uid(), found.gid()));
+    if found.mode() & 0o7777 == access.mode && owned {
+        return Ok(());
+    }
+    give(&file, access)?;
+    file.sync_all()
+}
+
+/// The owner first: a change of owner may clear bits of the mode.
+fn give(file: &File, access: Access) -> io::Result<()> {
+    if let Some((owner, group)) = access.owner {
+        fchown(file, Some(owner), Some(group))?;
+    }
+    file.set_permissions(Permissions::from_mode(access.mode))
 }
 
 #[cfg(test)]
@@ -216,12 +247,50 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_there_gets_its_mode_back_and_a_link_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("irsa");
+        let source = home.path().join("ours.pub");
+        fs::copy(example("p256.pub"), &source).unwrap();
+        let placed = public(&source, &directory).unwrap();
+        assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o755);
+        for wrong in [0o600, 0o666, 0o4644] {
+            fs::set_permissions(&placed, Permissions::from_mode(wrong)).unwrap();
+            public(&source, &directory).unwrap();
+            assert_eq!(fs::metadata(&placed).unwrap().mode() & 0o7777, 0o644);
+        }
+        let kept = directory.join("kept.pub");
+        fs::rename(&placed, &kept).unwrap();
+        std::os::unix::fs::symlink(&kept, &placed).unwrap();
+        let error = public(&source, &directory).unwrap_err();
+        assert!(matches!(error, PlaceError::Taken(_)), "{error}");
+    }
+
+    #[test]
+    fn a_key_is_for_whoever_may_read_the_one_in_use() {
+        let home = tempfile::tempdir().unwrap();
+        let key = home.path().join("sa.key");
+        fs::write(&key, "").unwrap();
+        for (mode, wanted) in [
+            (0o600, 0o600),
+            (0o640, 0o640),
+            (0o644, 0o640),
+            (0o400, 0o600),
+        ] {
+            fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Access::like(Some(&key)).mode, wanted, "{mode:o}");
+        }
+        let none = Access::like(None);
+        assert_eq!((none.owner, none.mode), (None, 0o600));
+    }
+
+    #[test]
     fn a_public_file_is_no_signing_key() {
         let home = tempfile::tempdir().unwrap();
         let error = private(
             &example("p256.pub"),
             home.path(),
-            Access::like(Path::new("/nowhere")),
+            Access::like(Some(Path::new("/nowhere"))),
         )
         .unwrap_err();
         assert!(matches!(error, PlaceError::NoSigningKey { .. }));

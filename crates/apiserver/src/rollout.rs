@@ -4,6 +4,8 @@
 //! placed; the manifest is replaced; the new process is seen and serves the new state. When it is not seen in time the
 //! old manifest is put back. Decisions are here; `live` asks and `file` writes.
 
+mod process;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -14,6 +16,8 @@ use irsa_core::jwks::JwkSet;
 use irsa_core::kid::Kid;
 use irsa_core::token::Token;
 
+use self::process::same;
+pub use self::process::{Asked, Back, back, distinct};
 use crate::live::Review;
 use crate::plan::Phase;
 
@@ -33,6 +37,8 @@ pub struct Goal {
     pub gone: BTreeSet<Kid>,
     /// The key that must sign, in [`Phase::Sign`].
     pub signing: Option<Kid>,
+    /// When the other API servers started: an address that answers with one of these instants is not this node's.
+    pub elsewhere: Vec<f64>,
 }
 
 /// What was seen of a server, as far as it was asked.
@@ -57,6 +63,8 @@ pub struct Seen {
 pub enum Missing {
     /// The old process still runs.
     Restart,
+    /// Another node's API server answers at this address.
+    Elsewhere,
     /// It is not ready.
     Ready,
     /// It does not serve a JWKS.
@@ -87,6 +95,7 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Restart => f.write_str("the old process still runs"),
+            Self::Elsewhere => f.write_str("another API server answers at its address"),
             Self::Ready => f.write_str("it is not ready"),
             Self::Documents => f.write_str("it serves no JWKS"),
             Self::Key(kid) => write!(f, "its JWKS does not have key {kid}"),
@@ -108,6 +117,10 @@ impl fmt::Display for Missing {
 /// What a server still lacks; nothing when it runs with the new flags. `before` is when the old process started, if
 /// the flags were changed at all.
 pub fn missing(goal: &Goal, seen: &Seen, before: Option<f64>) -> Option<Missing> {
+    let elsewhere = |started| goal.elsewhere.iter().any(|other| same(*other, started));
+    if seen.started.is_some_and(elsewhere) {
+        return Some(Missing::Elsewhere);
+    }
     if let Some(before) = before
         && seen.started.is_none_or(|started| started <= before)
     {

@@ -40,6 +40,7 @@ fn goal(phase: Phase) -> Goal {
         kids: [kid("p256.pub")].into(),
         gone: BTreeSet::new(),
         signing: Some(kid("p256.pub")),
+        elsewhere: vec![300.0],
     }
 }
 
@@ -140,6 +141,13 @@ fn each_thing_that_is_missing_is_named() {
             .to_string();
         assert!(found.contains(expected), "{found}");
     }
+    // A load balancer has gone over to another node, which has the new state already.
+    let elsewhere = Seen {
+        started: Some(300.0),
+        ..reached()
+    };
+    let found = missing(&goal(Phase::Sign), &elsewhere, Some(100.0));
+    assert_eq!(found, Some(Missing::Elsewhere));
     let retired = Goal {
         kids: BTreeSet::new(),
         gone: [kid("p256.pub")].into(),

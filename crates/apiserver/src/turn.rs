@@ -22,10 +22,10 @@ pub struct Turn {
 /// Why it is not this node's turn.
 #[derive(Debug, thiserror::Error)]
 pub enum TurnError {
-    /// Another node is at it.
-    #[error("node \"{holder}\" is rolling out since {since}")]
+    /// Another run is at it.
+    #[error("\"{holder}\" is rolling out since {since}")]
     Taken {
-        /// Which node.
+        /// Which run: the host's name and what is its own.
         holder: String,
         /// Since when.
         since: String,
@@ -39,7 +39,7 @@ impl Explain for TurnError {
     fn help(&self) -> Option<String> {
         match self {
             Self::Taken { .. } => Some(format!(
-                "one API server at a time: run it again when that node is through (Lease kube-system/{NAME} runs out by itself)"
+                "one API server at a time: run it again when that one is through (Lease kube-system/{NAME} runs out by itself)"
             )),
             Self::Live(error) => error.help(),
         }
@@ -54,10 +54,12 @@ impl Explain for TurnError {
 }
 
 impl Turn {
-    /// Takes the turn for as long as a rollout may last.
+    /// Takes the turn for as long as a rollout may last. `holder` is the name of this run, which no other has; the turn
+    /// of a run that `died` is taken over at once.
     pub async fn take(
         server: &ApiServer,
         holder: &str,
+        died: &[String],
         lasts: Duration,
         now: Timestamp,
     ) -> Result<Self, TurnError> {
@@ -88,7 +90,7 @@ impl Turn {
             Err(error) if error.is_not_found() => Value::Null,
             other => other?,
         };
-        if let Some((holder, since)) = taken(&found, holder, now) {
+        if let Some((holder, since)) = taken(&found, died, now) {
             return Err(TurnError::Taken { holder, since });
         }
         let version = found
@@ -119,13 +121,13 @@ impl Turn {
     }
 }
 
-/// Who else holds a Lease that has not run out.
-fn taken(lease: &Value, us: &str, now: Timestamp) -> Option<(String, String)> {
+/// Who holds a Lease that has not run out, and may still be alive.
+fn taken(lease: &Value, died: &[String], now: Timestamp) -> Option<(String, String)> {
     let spec = lease.get("spec")?;
     let holder = spec
         .get("holderIdentity")?
         .as_str()
-        .filter(|holder| *holder != us && !holder.is_empty())?;
+        .filter(|holder| !holder.is_empty() && !died.iter().any(|died| died == holder))?;
     let since = spec.get("renewTime")?.as_str()?;
     let seconds = spec.get("leaseDurationSeconds")?.as_i64()?;
     let until = since
@@ -150,14 +152,12 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let lease = json!({"spec": {"holderIdentity": "a", "leaseDurationSeconds": 60, "renewTime": "2026-11-22T10:00:00.000000Z"}});
         let now = at("2026-11-22T10:00:59Z");
-        assert_eq!(taken(&lease, "b", now).unwrap().0, "a");
-        assert_eq!(
-            taken(&lease, "a", now),
-            None,
-            "our own, from a run that was killed"
-        );
-        assert_eq!(taken(&lease, "b", at("2026-11-22T10:01:00Z")), None);
-        assert_eq!(taken(&Value::Null, "b", now), None);
+        assert_eq!(taken(&lease, &[], now).unwrap().0, "a");
+        assert_eq!(taken(&lease, &["b".into()], now).unwrap().0, "a");
+        let died = ["b".to_owned(), "a".to_owned()];
+        assert_eq!(taken(&lease, &died, now), None, "a run that was killed");
+        assert_eq!(taken(&lease, &[], at("2026-11-22T10:01:00Z")), None);
+        assert_eq!(taken(&Value::Null, &[], now), None);
         assert_eq!(micro(now), "2026-11-22T10:00:59.000000Z");
     }
 }

@@ -46,6 +46,8 @@ pub fn parse(text: &str) -> Result<Vec<Value>, YamlError> {
     serde_saphyr::from_multiple(text).map_err(|error| {
         let message = error.without_snippet().to_string();
         let first = message.lines().next().unwrap_or_default();
+        // Advice for programmers.
+        let first = first.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
         YamlError::Invalid(first.chars().take(300).collect())
     })
 }

@@ -18,6 +18,7 @@ use irsa_connector::role::Registration;
 use crate::aws::AwsArgs;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::kubernetes::KubernetesArgs;
 use crate::report::Failure;
 
 /// The subcommands.
@@ -63,6 +64,17 @@ pub struct RegistrationArgs {
     /// CA certificates in PEM to trust besides the system's
     #[arg(long, env = "IRSA_CA_FILE", value_name = "FILE", value_hint = ValueHint::FilePath, hide_env_values = true)]
     pub ca_file: Option<PathBuf>,
+}
+
+/// What `status` and `doctor` look at.
+#[derive(Debug, clap::Args)]
+pub struct LookArgs {
+    /// Which registration.
+    #[command(flatten)]
+    pub registration: RegistrationArgs,
+    /// Kubernetes.
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
 }
 
 /// Where registrations are remembered.

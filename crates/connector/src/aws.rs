@@ -1,5 +1,6 @@
 //! The calls to EKS, IAM and STS, one function each.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_eks::config::timeout::TimeoutConfig;
@@ -16,9 +17,10 @@ use zeroize::Zeroizing;
 
 use crate::activation::{Activation, ActivationCode};
 use crate::call::CallError;
+use crate::journal::Record;
 use crate::plan::{ClusterRecord, Request, RoleRecord};
 use crate::policy::{agent_policy, trust_policy};
-use crate::role::{POLICY_NAME, Registration, SERVICE_LINKED_ROLE, SERVICE_PRINCIPAL};
+use crate::role::{MARK_TAG, POLICY_NAME, Registration, SERVICE_LINKED_ROLE, SERVICE_PRINCIPAL};
 
 /// How long one attempt of a call may take.
 const ATTEMPT: Duration = Duration::from_secs(30);
@@ -149,23 +151,27 @@ impl Aws {
         }
     }
 
-    /// `iam:CreateRole` with trust policy and tag, until IAM knows it.
+    /// `iam:CreateRole` with trust policy and tags, until IAM knows it.
     pub async fn create_role(
         &self,
         registration: &Registration,
+        mark: &str,
         boundary: Option<&str>,
     ) -> Result<(), CallError> {
         const CALL: &str = "iam:CreateRole";
         let name = registration.role_name();
         let (key, value) = registration.role_tag();
-        let tag = Tag::builder().key(key).value(value).build();
-        let tag = tag.map_err(|error| {
-            CallError::new(
-                CALL,
-                quoted(&name),
-                unsent::<aws_sdk_iam::operation::create_role::CreateRoleError>(error),
-            )
-        })?;
+        let tag = |key: &str, value: &str| {
+            let tag = Tag::builder().key(key).value(value).build();
+            tag.map_err(|error| {
+                CallError::new(
+                    CALL,
+                    quoted(&name),
+                    unsent::<aws_sdk_iam::operation::create_role::CreateRoleError>(error),
+                )
+            })
+        };
+        let (owner, mark) = (tag(key, &value)?, tag(MARK_TAG, mark)?);
         let description = format!("Agents of the connected cluster {}", registration.name);
         self.iam
             .create_role()
@@ -173,7 +179,8 @@ impl Aws {
             .assume_role_policy_document(trust_policy().to_string())
             .description(description)
             .set_permissions_boundary(boundary.map(str::to_owned))
-            .tags(tag)
+            .tags(owner)
+            .tags(mark)
             .send()
             .await
             .map_err(|error| CallError::new(CALL, quoted(&name), error))?;
@@ -197,8 +204,12 @@ impl Aws {
         Ok(())
     }
 
-    /// `eks:RegisterCluster` with this idempotency token.
-    pub async fn register(&self, request: &Request, token: &str) -> Result<Activation, CallError> {
+    /// `eks:RegisterCluster` with the record's idempotency token and mark.
+    pub async fn register(
+        &self,
+        request: &Request,
+        record: &Record,
+    ) -> Result<Activation, CallError> {
         const CALL: &str = "eks:RegisterCluster";
         let name = quoted(request.registration.name.as_str());
         let provider = ConnectorConfigProvider::from(request.provider.as_str());
@@ -213,14 +224,16 @@ impl Aws {
                 unsent::<aws_sdk_eks::operation::register_cluster::RegisterClusterError>(error),
             )
         })?;
-        let tags = (!request.tags.is_empty()).then(|| request.tags.clone().into_iter().collect());
+        let tags = request.tags.iter();
+        let mut tags: HashMap<_, _> = tags.map(|(k, v)| (k.clone(), v.clone())).collect();
+        tags.insert(MARK_TAG.to_owned(), record.mark.clone());
         let call = self
             .eks
             .register_cluster()
             .name(request.registration.name.as_str())
             .connector_config(config)
-            .client_request_token(token)
-            .set_tags(tags)
+            .client_request_token(&record.client_request_token)
+            .set_tags(Some(tags))
             .send();
         let answer = quietly(call)
             .await
@@ -335,6 +348,7 @@ fn record(cluster: Cluster) -> ClusterRecord {
         role_arn: text(config.as_ref().and_then(|c| c.role_arn.as_ref())),
         provider: text(config.as_ref().and_then(|c| c.provider.as_ref())),
         client_request_token: cluster.client_request_token,
+        mark: cluster.tags.and_then(|mut tags| tags.remove(MARK_TAG)),
     }
 }
 

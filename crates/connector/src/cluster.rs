@@ -125,9 +125,12 @@ impl Cluster {
         }
     }
 
-    /// Deletes an object; says whether it was there.
-    pub async fn delete(&self, object: &ObjectRef) -> Result<bool, ClusterError> {
-        let params = DeleteParams::background();
+    /// Deletes an object, or finds out on the server whether it could be; says whether it was there.
+    pub async fn delete(&self, object: &ObjectRef, dry_run: bool) -> Result<bool, ClusterError> {
+        let params = DeleteParams {
+            dry_run,
+            ..DeleteParams::background()
+        };
         match self.api(object).delete(&object.name, &params).await {
             Ok(_) => Ok(true),
             Err(error) if code(&error) == 404 => Ok(false),

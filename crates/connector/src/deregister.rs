@@ -10,7 +10,7 @@ use crate::role::{Registration, role_name_of};
 /// What became of one part.
 #[derive(Debug)]
 pub enum Part {
-    /// It was there and is gone.
+    /// It was there and is gone; in a dry run it would go.
     Done(String),
     /// It was not there.
     Absent(String),
@@ -50,8 +50,12 @@ impl Explain for Incomplete {
     }
 }
 
-/// Deregisters the cluster in EKS. The record is that of EKS before, for the parts that follow.
-pub async fn cluster(aws: &Aws, registration: &Registration) -> (Part, Option<ClusterRecord>) {
+/// Deregisters the cluster in EKS; a dry run only looks. The record is that of EKS before, for the parts that follow.
+pub async fn cluster(
+    aws: &Aws,
+    registration: &Registration,
+    dry_run: bool,
+) -> (Part, Option<ClusterRecord>) {
     let name = registration.name.as_str();
     let what = format!("cluster \"{name}\" in EKS");
     let seen = match aws.describe_cluster(name).await {
@@ -61,9 +65,17 @@ pub async fn cluster(aws: &Aws, registration: &Registration) -> (Part, Option<Cl
         }
         Ok(seen) => seen,
         // The right to look may be missing where the right to deregister is there.
-        Err(error) if error.is("AccessDeniedException") => None,
+        Err(error) if error.is("AccessDeniedException") && !dry_run => None,
         Err(error) => return (Part::Failed(what, Box::new(error)), None),
     };
+    if dry_run {
+        let part = if seen.is_some() {
+            Part::Done
+        } else {
+            Part::Absent
+        };
+        return (part(what), seen);
+    }
     match aws.deregister(name).await {
         Ok(Some(cluster)) => {
             let seen = seen.or(Some(cluster));
@@ -76,8 +88,13 @@ pub async fn cluster(aws: &Aws, registration: &Registration) -> (Part, Option<Cl
 
 /// Deletes the agent role if its tag says that irsa made it for this cluster. `registered` is the role of the cluster as
 /// EKS knew it, whatever its path; the role that irsa would have made is looked at in any case, for a run before may
-/// have ended after the cluster was gone.
-pub async fn role(aws: &Aws, registration: &Registration, registered: Option<&str>) -> Vec<Part> {
+/// have ended after the cluster was gone. A dry run only looks.
+pub async fn role(
+    aws: &Aws,
+    registration: &Registration,
+    registered: Option<&str>,
+    dry_run: bool,
+) -> Vec<Part> {
     let own = registration.role_name();
     let mut names = vec![own.clone()];
     if let Some(arn) = registered {
@@ -95,6 +112,7 @@ pub async fn role(aws: &Aws, registration: &Registration, registered: Option<&st
             Ok(Some(role)) if !registration.owns(&role.record.tags) => {
                 Part::Kept(format!("{what} has no tag of irsa for this cluster"))
             }
+            Ok(Some(_)) if dry_run => Part::Done(what),
             Ok(Some(_)) => match aws.delete_role(&name).await {
                 Ok(()) => Part::Done(what),
                 Err(error) => Part::Failed(what, Box::new(error)),

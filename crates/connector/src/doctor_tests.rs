@@ -76,6 +76,8 @@ fn faults(facts: &Facts) -> Vec<String> {
             finding.verdict == Verdict::Good,
             "{finding:?}"
         );
+        let same = all.iter().filter(|other| *other == finding).count();
+        assert_eq!(same, 1, "{finding:?} is told twice");
     }
     all.into_iter()
         .filter(|finding| finding.verdict != Verdict::Good)
@@ -101,6 +103,18 @@ fn one(faults: Vec<String>, text: &str) {
 
 fn log(container: &str, text: &str) -> Vec<String> {
     with_kubernetes(|k| k.pods[0].logs = vec![(container.into(), format!("before\n{text}\nafter"))])
+}
+
+/// Both runs of both pods say the same.
+#[test]
+fn a_sign_in_many_logs_is_told_once() {
+    let text = "x InvalidActivation y".to_owned();
+    let logs = vec![("connector-init".to_owned(), text); 2];
+    let faults = with_kubernetes(|k| k.pods.iter_mut().for_each(|pod| pod.logs.clone_from(&logs)));
+    one(
+        faults,
+        "logs: eks-connector-0, eks-connector-1: connector-init: Systems Manager refuses",
+    );
 }
 
 #[test]

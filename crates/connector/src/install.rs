@@ -38,7 +38,7 @@ impl irsa_core::explain::Explain for InstallError {
 /// What became of one object.
 #[derive(Debug)]
 pub enum Removal {
-    /// It was deleted.
+    /// It was deleted; in a dry run it would be.
     Done(String),
     /// It was left alone, and why.
     Kept(String),
@@ -120,8 +120,9 @@ pub async fn regrant(
     Ok((wanted, lines))
 }
 
-/// Deletes every object that irsa made for this cluster. What somebody else made is left alone and named.
-pub async fn remove(cluster: &Cluster, cluster_arn: &str) -> Vec<Removal> {
+/// Deletes every object that irsa made for this cluster. What somebody else made is left alone and named. A dry run is
+/// one on the server: it finds out whether each may be deleted.
+pub async fn remove(cluster: &Cluster, cluster_arn: &str, dry_run: bool) -> Vec<Removal> {
     let mut removals = Vec::new();
     match cluster.installed().await {
         Ok(Installed::Nothing) => {}
@@ -151,7 +152,7 @@ pub async fn remove(cluster: &Cluster, cluster_arn: &str) -> Vec<Removal> {
                 (object.name != console::IMPERSONATION, role)
             });
             for object in ours {
-                removals.extend(delete(cluster, object).await);
+                removals.extend(delete(cluster, object, dry_run).await);
             }
         }
         Err(error) => removals.push(Removal::Failed(Box::new(error))),
@@ -162,7 +163,7 @@ pub async fn remove(cluster: &Cluster, cluster_arn: &str) -> Vec<Removal> {
             Ok(Some(value)) if is_state_secret(&object) => {
                 // The agents made it; it goes with the StatefulSet that irsa made, or stays with a foreign one.
                 drop(value);
-                delete(cluster, &object).await
+                delete(cluster, &object, dry_run).await
             }
             Ok(Some(value)) if !is_ours(&value) => {
                 Some(Removal::Kept(format!("{object} was not made by irsa")))
@@ -172,7 +173,7 @@ pub async fn remove(cluster: &Cluster, cluster_arn: &str) -> Vec<Removal> {
                     Some(found) if found != cluster_arn => {
                         Some(Removal::Kept(format!("{object} belongs to {found}")))
                     }
-                    _ => delete(cluster, &object).await,
+                    _ => delete(cluster, &object, dry_run).await,
                 }
             }
             Err(error) => Some(Removal::Failed(Box::new(error))),
@@ -182,10 +183,12 @@ pub async fn remove(cluster: &Cluster, cluster_arn: &str) -> Vec<Removal> {
     removals
 }
 
-async fn delete(cluster: &Cluster, object: &ObjectRef) -> Option<Removal> {
-    match cluster.delete(object).await {
+async fn delete(cluster: &Cluster, object: &ObjectRef, dry_run: bool) -> Option<Removal> {
+    match cluster.delete(object, dry_run).await {
         Ok(true) => {
-            info!("delete {object}");
+            if !dry_run {
+                info!("delete {object}");
+            }
             Some(Removal::Done(object.to_string()))
         }
         Ok(false) => None,

@@ -46,8 +46,10 @@ pub struct Record {
     pub cluster_arn: String,
     /// The agent role.
     pub role_arn: String,
-    /// The idempotency token of the request, one for each registration.
+    /// The idempotency token of the request: whoever knows it could ask for the same answer, so it stays here.
     pub client_request_token: String,
+    /// What this registration writes on everything that it makes ([`MARK_TAG`](crate::role::MARK_TAG)); not secret.
+    pub mark: String,
     /// When the request was first sent.
     pub started: Timestamp,
     /// How far it is.
@@ -131,6 +133,7 @@ struct Stored {
     cluster_arn: String,
     role_arn: String,
     client_request_token: String,
+    mark: String,
     started: Timestamp,
     phase: StoredPhase,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -258,6 +261,7 @@ impl Journal {
             cluster_arn: std::mem::take(&mut stored.cluster_arn),
             role_arn: std::mem::take(&mut stored.role_arn),
             client_request_token: std::mem::take(&mut stored.client_request_token),
+            mark: std::mem::take(&mut stored.mark),
             started: stored.started,
             phase,
         })
@@ -322,6 +326,7 @@ fn serialize(record: &Record) -> io::Result<Zeroizing<Vec<u8>>> {
         cluster_arn: record.cluster_arn.clone(),
         role_arn: record.role_arn.clone(),
         client_request_token: record.client_request_token.clone(),
+        mark: record.mark.clone(),
         started: record.started,
         phase,
         activation_id: id,

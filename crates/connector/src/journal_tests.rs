@@ -19,6 +19,7 @@ fn record(phase: Phase) -> Record {
         cluster_arn: registration().cluster_arn(),
         role_arn: registration().role_arn(),
         client_request_token: "token".into(),
+        mark: "mark".into(),
         started: "2026-11-22T00:00:00Z".parse().unwrap(),
         phase,
     }

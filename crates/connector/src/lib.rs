@@ -1,7 +1,7 @@
 //! The EKS Connector sidecar: a cluster anywhere is registered with EKS, so that the EKS console shows it.
 //!
 //! Pure modules decide: [`name`], [`provider`], [`region`], [`principal`], [`grant`], [`image`], [`role`], [`policy`],
-//! [`manifest`], [`plan`] and [`doctor`]. Adapters act, one change at a time: [`aws`], [`cluster`], [`journal`] and
+//! [`manifest`], [`plan`], [`undo`] and [`doctor`]. Adapters act, one change at a time: [`aws`], [`cluster`], [`journal`] and
 //! [`export`]. [`connect`] is a registration from the first look to the connected cluster, on top of [`register`] and
 //! [`install`]; [`deregister`] takes it back.
 //!
@@ -31,3 +31,4 @@ pub mod provider;
 pub mod region;
 pub mod register;
 pub mod role;
+pub mod undo;

@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use irsa_core::explain::Explain;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::journal::{Phase, Record};
 use crate::provider::Provider;
 use crate::role::{POLICY_NAME, Registration, SERVICE_LINKED_ROLE};
-
-/// How far this machine's clock and AWS's may be apart.
-const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// What the operator asks for.
 #[derive(Debug, Clone)]
@@ -57,6 +54,8 @@ pub struct ClusterRecord {
     pub provider: Option<String>,
     /// The token of the request that registered it, if EKS says so.
     pub client_request_token: Option<String>,
+    /// The mark of the registration that made it, from its tag.
+    pub mark: Option<String>,
 }
 
 /// A role as IAM knows it.
@@ -243,23 +242,18 @@ pub fn plan(
     }
 }
 
-/// Whether a registration is the one that this journal's run asked for without seeing the answer.
+/// Whether a registration is one that this journal's run asked for without seeing the answer: its code is lost.
 ///
-/// AWS may say by which token it was asked. If it does not, a pending registration with our role that was made after
-/// we asked is ours: nobody else would ask for the same name with the same role at the same time.
+/// Name, role and time are no proof: another operator registers the same name with the same role. It is ours by the mark
+/// that the request wrote on it, or by the request's token if EKS says so; without either it is left alone. A connected
+/// one is in use, whoever made it.
 pub fn is_lost_answer(cluster: &ClusterRecord, record: &Record) -> bool {
-    if let Some(token) = &cluster.client_request_token {
-        return *token == record.client_request_token;
-    }
-    let ours = cluster.role_arn.as_ref() == Some(&record.role_arn);
-    let after = cluster.created.is_some_and(|created| {
-        created
-            >= record
-                .started
-                .saturating_sub(SKEW)
-                .unwrap_or(record.started)
-    });
-    ours && after && cluster.status != "ACTIVE"
+    let ours = match (&cluster.mark, &cluster.client_request_token) {
+        (Some(mark), _) => *mark == record.mark,
+        (None, Some(token)) => *token == record.client_request_token,
+        (None, None) => false,
+    };
+    ours && cluster.connected && cluster.status != "ACTIVE"
 }
 
 fn steps(request: &Request, observed: &Observed, again: bool) -> Result<Vec<Step>, PlanError> {

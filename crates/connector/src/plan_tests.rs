@@ -31,6 +31,7 @@ fn record(phase: Phase) -> Record {
         cluster_arn: own().registration.cluster_arn(),
         role_arn: own().role_arn(),
         client_request_token: "t".into(),
+        mark: "m".into(),
         started: now(),
         phase,
     }
@@ -51,6 +52,7 @@ fn cluster(status: &str) -> ClusterRecord {
         connected: true,
         activation_id: Some("id".into()),
         role_arn: Some(own().role_arn()),
+        mark: Some("m".into()),
         ..ClusterRecord::default()
     }
 }
@@ -191,17 +193,38 @@ fn a_name_in_other_hands_is_left_alone() {
     ));
 
     let registering = record(Phase::Registering);
-    let mut other = cluster("PENDING");
-    other.role_arn = Some("arn:aws:iam::111122223333:role/other".into());
-    let mut earlier = cluster("PENDING");
-    earlier.created = Some("2026-11-22T11:00:00Z".parse().unwrap());
-    let mut token = cluster("PENDING");
-    token.client_request_token = Some("other".into());
-    for found in [other, earlier, token] {
+    let with = |mark: Option<&str>, token: Option<&str>| ClusterRecord {
+        mark: mark.map(str::to_owned),
+        client_request_token: token.map(str::to_owned),
+        ..cluster("PENDING")
+    };
+    // Name, role and time are as they would be; what we wrote on it is not there.
+    for found in [
+        with(None, None),
+        with(Some("other"), None),
+        with(None, Some("other")),
+        with(Some("other"), Some("t")),
+    ] {
+        assert!(!is_lost_answer(&found, &registering), "{found:?}");
         assert!(matches!(
             plan(&own(), &observed(Some(found)), Some(&registering), now()),
             Err(PlanError::Taken { .. })
         ));
+    }
+    for found in [with(Some("m"), None), with(None, Some("t"))] {
+        assert!(is_lost_answer(&found, &registering), "{found:?}");
+        for taken in [
+            ClusterRecord {
+                status: "ACTIVE".into(),
+                ..found.clone()
+            },
+            ClusterRecord {
+                connected: false,
+                ..found
+            },
+        ] {
+            assert!(!is_lost_answer(&taken, &registering), "{taken:?}");
+        }
     }
     let mut again = cluster("PENDING");
     again.activation_id = Some("another".into());

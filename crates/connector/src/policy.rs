@@ -31,8 +31,6 @@ pub struct Scope<'a> {
     pub cluster: &'a str,
     /// The agent role to pass, when it is not one that irsa makes: then no rights on roles are needed.
     pub role_arn: Option<&'a str>,
-    /// Whether the cluster gets tags.
-    pub tags: bool,
 }
 
 /// Who may take the agent role: Systems Manager (EKS user guide, "Amazon EKS connector IAM role").
@@ -101,7 +99,7 @@ fn register_statements(scope: &Scope<'_>) -> Vec<Value> {
         "arn:{}:iam::{}:role/aws-service-role/{SERVICE_PRINCIPAL}/{SERVICE_LINKED_ROLE}",
         scope.partition, scope.account
     );
-    let mut statements = vec![
+    vec![
         // Neither action knows resources.
         json!({
             "Sid": "RegisterCluster",
@@ -135,16 +133,14 @@ fn register_statements(scope: &Scope<'_>) -> Vec<Value> {
             "Resource": service_linked,
             "Condition": {"StringEquals": {"iam:AWSServiceName": SERVICE_PRINCIPAL}},
         }),
-    ];
-    if scope.tags {
-        statements.push(json!({
+        // Every registration carries its mark.
+        json!({
             "Sid": "TagTheCluster",
             "Effect": "Allow",
             "Action": ["eks:TagResource"],
             "Resource": cluster(scope),
-        }));
-    }
-    statements
+        }),
+    ]
 }
 
 fn deregister_statements(scope: &Scope<'_>) -> Vec<Value> {

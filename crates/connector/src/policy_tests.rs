@@ -6,7 +6,6 @@ const SCOPE: Scope<'_> = Scope {
     account: "111122223333",
     cluster: "prod",
     role_arn: None,
-    tags: false,
 };
 
 fn actions(policy: &Value) -> Vec<String> {

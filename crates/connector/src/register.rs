@@ -15,8 +15,9 @@ use crate::call::{CallError, Verdict};
 use irsa_core::explain::Explain as _;
 
 use crate::journal::{JournalError, LockedJournal, Phase, Record};
-use crate::plan::{Observed, Request, Step, is_lost_answer};
+use crate::plan::{ClusterRecord, Observed, Request, Step, is_lost_answer};
 use crate::role::SERVICE_LINKED_ROLE;
+use crate::undo::{Reason, Undo, undo};
 
 pub use error::{RegisterError, Undone};
 pub use wait::await_connected;
@@ -86,7 +87,6 @@ pub async fn execute(
         request,
         journal,
         timing,
-        role_is_ours: false,
         record: begin(request, steps, journal)?,
     };
     for step in steps {
@@ -125,6 +125,7 @@ fn begin(
         cluster_arn: request.registration.cluster_arn(),
         role_arn: request.role_arn(),
         client_request_token: Uuid::new_v4().to_string(),
+        mark: Uuid::new_v4().to_string(),
         started: Timestamp::now(),
         phase: Phase::Registering,
     };
@@ -153,13 +154,11 @@ struct Run<'a> {
     request: &'a Request,
     journal: &'a LockedJournal,
     timing: Timing,
-    role_is_ours: bool,
     record: Record,
 }
 
 impl Run<'_> {
     async fn apply(&mut self, step: &Step) -> Result<(), Stop> {
-        let registration = &self.request.registration;
         match step {
             Step::CreateServiceLinkedRole => {
                 match self.aws.create_service_linked_role().await {
@@ -171,21 +170,26 @@ impl Run<'_> {
                     done => done.map_err(stop),
                 }
             }
-            Step::CreateRole { boundary, .. } => {
-                let made = self
-                    .aws
-                    .create_role(registration, boundary.as_deref())
-                    .await;
-                made.map_err(stop)?;
-                self.role_is_ours = true;
-                Ok(())
-            }
-            Step::PutRolePolicy { .. } => {
-                // A role that stood before was known by its tag.
-                self.role_is_ours = true;
-                self.put_policy().await
-            }
+            Step::CreateRole { boundary, .. } => self.create_role(boundary.as_deref()).await,
+            Step::PutRolePolicy { .. } => self.put_policy().await,
             Step::RegisterCluster { .. } => self.register().await,
+        }
+    }
+
+    async fn create_role(&self, boundary: Option<&str>) -> Result<(), Stop> {
+        let registration = &self.request.registration;
+        let mark = &self.record.mark;
+        let Err(error) = self.aws.create_role(registration, mark, boundary).await else {
+            return Ok(());
+        };
+        if !error.is("EntityAlreadyExists") {
+            return Err(stop(error));
+        }
+        // Made by our own request whose answer was lost, or by another run of this moment: the tag says for whom.
+        let role = self.aws.role(&registration.role_name()).await;
+        match role.map_err(stop)? {
+            Some(role) if registration.owns(&role.record.tags) => Ok(()),
+            _ => Err(Stop::Refused(error)),
         }
     }
 
@@ -204,8 +208,7 @@ impl Run<'_> {
         let mut pause = Pause::new(self.timing);
         let mut made_service_linked_role = false;
         loop {
-            let token = &self.record.client_request_token;
-            let error = match self.aws.register(self.request, token).await {
+            let error = match self.aws.register(self.request, &self.record).await {
                 Ok(activation) => {
                     self.record.role_arn = self.request.role_arn();
                     self.record.phase = Phase::Registered(activation);
@@ -215,44 +218,51 @@ impl Run<'_> {
                 Err(error) => error,
             };
             match error.verdict() {
-                Verdict::Permanent => return Err(Stop::Refused(error)),
                 Verdict::Unclear => return Err(Stop::Unclear(error)),
-                Verdict::InUse => self.take_back_lost(error).await?,
+                // A request that was sent before may have been done, and is refused with either now.
+                verdict @ (Verdict::InUse | Verdict::Permanent) => match self.way(verdict).await? {
+                    Way::Lost => self.take_back_lost().await?,
+                    Way::Leaving => {}
+                    Way::Closed => return Err(Stop::Refused(error)),
+                },
                 Verdict::MakeServiceLinkedRole if !made_service_linked_role => {
                     info!("{}", Step::CreateServiceLinkedRole);
                     self.aws.create_service_linked_role().await.map_err(stop)?;
                     made_service_linked_role = true;
                     info!("waiting until EKS knows the service-linked role");
-                    if !pause.again().await {
-                        return Err(Stop::Unclear(error));
-                    }
                 }
                 Verdict::Wait | Verdict::MakeServiceLinkedRole => {
                     info!("waiting until EKS knows the new roles: {error}");
-                    if !pause.again().await {
-                        return Err(Stop::Unclear(error));
-                    }
                 }
+            }
+            if !pause.again().await {
+                return Err(Stop::Unclear(error));
             }
         }
     }
 
-    /// A cluster of this name exists by now. If it is the one whose answer we missed, its code is lost for ever: it is
-    /// deregistered, and the next request has a token of its own.
-    async fn take_back_lost(&mut self, error: CallError) -> Result<(), Stop> {
+    /// What stands where this registration should.
+    async fn way(&self, verdict: Verdict) -> Result<Way, Stop> {
         let name = self.request.registration.name.as_str();
-        let found = self.aws.describe_cluster(name).await.map_err(stop)?;
-        let Some(cluster) = found else {
-            sleep(self.timing.first_delay).await;
-            return Ok(());
+        let found = match self.aws.describe_cluster(name).await {
+            Ok(found) => found,
+            // The refusal says more than that nothing could be seen.
+            Err(_) if verdict == Verdict::Permanent => return Ok(Way::Closed),
+            Err(error) => return Err(stop(error)),
         };
-        if cluster.status == "DELETING" {
-            sleep(self.timing.first_delay).await;
-            return Ok(());
-        }
-        if !cluster.connected || !is_lost_answer(&cluster, &self.record) {
-            return Err(Stop::Refused(error));
-        }
+        let in_use = verdict == Verdict::InUse;
+        Ok(match found {
+            None if in_use => Way::Leaving,
+            Some(cluster) if in_use && cluster.status == "DELETING" => Way::Leaving,
+            Some(cluster) if is_lost_answer(&cluster, &self.record) => Way::Lost,
+            _ => Way::Closed,
+        })
+    }
+
+    /// The registration whose answer was missed has a code that nobody knows: it is deregistered, and the next request
+    /// has a token of its own.
+    async fn take_back_lost(&mut self) -> Result<(), Stop> {
+        let name = self.request.registration.name.as_str();
         warn!(
             "\"{name}\" was registered by a request whose answer was lost: it is deregistered and registered anew"
         );
@@ -263,34 +273,75 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Takes back what was made for a registration that AWS refuses.
+    /// Takes back what this registration made, as AWS refuses it. The journal is kept while something of it may stand.
     async fn undo(&self, source: CallError) -> RegisterError {
-        let role = self.request.registration.role_name();
-        let undone = if self.role_is_ours {
-            match self.aws.delete_role(&role).await {
-                Ok(()) => {
-                    info!("role {role} was deleted again");
-                    Undone::Role(role)
-                }
-                Err(error) => Undone::Stands {
-                    role,
-                    error: error.to_string(),
-                },
-            }
+        let registration = &self.request.registration;
+        let seen = self.aws.describe_cluster(registration.name.as_str()).await;
+        let over = match &seen {
+            Ok(Some(cluster)) => !is_lost_answer(cluster, &self.record),
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        let undone = if self.request.owns_role() {
+            self.undo_role(seen).await
         } else {
             Undone::Nothing
         };
-        if !matches!(undone, Undone::Stands { .. })
+        if over
+            && !matches!(undone, Undone::Stands { .. })
             && let Err(error) = self.journal.erase()
         {
             return error.into();
         }
         RegisterError::Refused {
-            name: self.request.registration.name.to_string(),
+            name: registration.name.to_string(),
             undone,
             source: Box::new(source),
         }
     }
+
+    async fn undo_role(&self, seen: Result<Option<ClusterRecord>, CallError>) -> Undone {
+        let registration = &self.request.registration;
+        let role = registration.role_name();
+        let Ok(cluster) = seen else {
+            let reason = Reason::Unseen;
+            return Undone::Kept { role, reason };
+        };
+        let stands = |error: &CallError| Undone::Stands {
+            role: role.clone(),
+            error: error.to_string(),
+        };
+        let found = match self.aws.role(&role).await {
+            Ok(found) => found.map(|role| role.record),
+            Err(error) => return stands(&error),
+        };
+        match undo(
+            registration,
+            &self.record.mark,
+            found.as_ref(),
+            cluster.as_ref(),
+        ) {
+            Undo::Nothing => Undone::Nothing,
+            Undo::Keep(reason) => Undone::Kept { role, reason },
+            Undo::Delete => match self.aws.delete_role(&role).await {
+                Ok(()) => {
+                    info!("role {role} was deleted again");
+                    Undone::Role(role)
+                }
+                Err(error) => stands(&error),
+            },
+        }
+    }
+}
+
+/// What stands where a registration should, after EKS has refused it.
+enum Way {
+    /// The answer to an earlier request of ours that was lost.
+    Lost,
+    /// Nothing, or what goes away: to be tried again.
+    Leaving,
+    /// Somebody else's, or nothing that explains the refusal.
+    Closed,
 }
 
 /// Delays that double, up to a limit for all together.

@@ -16,6 +16,10 @@ pub const ROLE_PREFIX: &str = "irsa-connector-";
 pub const POLICY_NAME: &str = "eks-connector-agent";
 /// The tag that holds the cluster's ARN.
 pub const OWNER_TAG: &str = "irsa:connected-cluster";
+/// The tag, on the agent role and on the cluster in EKS, that holds the mark of the registration that made it.
+///
+/// Role name and cluster name are the same for everybody who registers the cluster; the mark stands in one journal only.
+pub const MARK_TAG: &str = "irsa:registration";
 /// The service-linked role of EKS Connector.
 pub const SERVICE_LINKED_ROLE: &str = "AWSServiceRoleForAmazonEKSConnector";
 /// The service that the service-linked role belongs to.
@@ -73,6 +77,11 @@ impl Registration {
     /// Whether these tags say that a role was made by irsa for this cluster.
     pub fn owns(&self, tags: &BTreeMap<String, String>) -> bool {
         tags.get(OWNER_TAG) == Some(&self.cluster_arn())
+    }
+
+    /// Whether these tags say that a role was made by the registration with this mark.
+    pub fn made(&self, tags: &BTreeMap<String, String>, mark: &str) -> bool {
+        self.owns(tags) && !mark.is_empty() && tags.get(MARK_TAG).is_some_and(|found| found == mark)
     }
 }
 

@@ -68,7 +68,6 @@ fn the_policies() {
         account: "111122223333",
         cluster: "prod",
         role_arn: None,
-        tags: true,
     };
     let all = [Work::Register, Work::Deregister, Work::Observe, Work::View];
     demand(

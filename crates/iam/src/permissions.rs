@@ -211,6 +211,24 @@ pub const COMMANDS: &[CommandPolicy] = &[
         ],
     },
     CommandPolicy {
+        command: "doctor",
+        about: "look at everything; with less it sees less, and says so",
+        statements: &[
+            ("Provider", &["iam:GetOpenIDConnectProvider"], PROVIDER),
+            ("NearMisses", &["iam:ListOpenIDConnectProviders"], &["*"]),
+            ("Role", &["iam:GetRole"], ROLE),
+            (
+                "Bucket",
+                &[
+                    "s3:GetBucketPolicy",
+                    "s3:GetBucketPublicAccessBlock",
+                    "s3:ListBucket",
+                ],
+                BUCKET,
+            ),
+        ],
+    },
+    CommandPolicy {
         command: "publish-cloudfront",
         about: "publish with a CloudFront distribution in front: --access cloudfront",
         statements: &[

@@ -1,10 +1,8 @@
 """`irsa apiserver rollout`: one node after the other, each proved before the next, and put back when it fails."""
 
-import os
-import signal
-import subprocess
 import time
 
+import killed
 import yaml
 from nodes import (
     ISSUER,
@@ -50,7 +48,7 @@ def check(cluster, checks, seed, work):
             load.wait_for_uses(150)
         check_placed(checks, first)
         check_unready_peer(roll, checks, first, third)
-        check_killed(roll, checks, third, key)
+        killed.check(roll, checks, third, first, key, work)
         for node in cluster.nodes:
             with restarted(node, CONTROLLER_MANAGER):
                 roll.sign(node)
@@ -115,6 +113,19 @@ def check_refusals(roll, checks, node, absent):
     checks.true("sign before accept is refused", ended.code in (1, 2), ended)
     ended = unchanged(node, checks, "one other server", lambda: roll.accept(node, code=4, peers=[absent]))
     checks.contains("one other server is too few", ended.errors(), "--allow-single")
+    # One of them, and this node's own under another name.
+    names = [absent.url, node.url.replace("127.0.0.1", "localhost")]
+    words = [*roll.words(node, "accept", peers=[]), *[word for name in names for word in ("--peer", name)]]
+    ended = unchanged(node, checks, "its own name", lambda: irsa.run(*words))
+    checks.equal("its own name is no other server", 4, ended.code)
+    checks.contains("which is said", ended.errors(), "this node's own API server under another name")
+    names = [absent.url, absent.url.replace("127.0.0.1", "localhost")]
+    words = [*roll.words(node, "accept", peers=[]), *[word for name in names for word in ("--peer", name)]]
+    ended = unchanged(node, checks, "one server twice", lambda: irsa.run(*words))
+    checks.equal("one server under two names is one", 4, ended.code)
+    checks.contains("which is said too", ended.errors(), f"the same API server as {absent.url}")
+    ended = unchanged(node, checks, "a time without bounds", lambda: roll.accept(node, code=2, timeout="2h"))
+    checks.contains("a time without bounds is refused", ended.errors(), "out of bounds", "5 s to 1 h")
     # These servers do not register themselves: they have one address.
     ended = unchanged(node, checks, "no other server", lambda: irsa.run(*roll.words(node, "accept", peers=[])))
     checks.true("no other server is too few", ended.code in (2, 4), ended)
@@ -182,25 +193,6 @@ def check_unready_peer(roll, checks, node, stock):
     ended = unchanged(node, checks, "sign before the third node accepts", lambda: irsa.run(*roll.words(node, "sign")))
     checks.true("sign before the third node accepts is refused", ended.code in (1, 4), ended)
     checks.contains("the third node is named", ended.errors(), stock.url)
-
-
-def check_killed(roll, checks, node, key):
-    """A run that is killed while the API server restarts: the next one finishes the work."""
-    before = contents(node)
-    command = [irsa.path(), *map(str, roll.words(node, "accept"))]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
-    try:
-        wait_until("the manifest to change", lambda: contents(node) != before, 30, pause=0.02)
-    finally:
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-    # While the server restarts the answer is "not now, safe to run again".
-    again = irsa.run(*roll.words(node, "accept"))
-    checks.true("a run right after one that was killed ends well or asks for another", again.code in (0, 4), again)
-    node.wait_ready()
-    roll.accept(node)
-    checks.true("a run that was killed is finished by the next", key.kid in node.client.kids(), node.client.kids())
-    checks.equal("and signs as before", STOCK_ISSUER, signed_by(node)[0])
 
 
 def check_second_run(roll, checks, node):

@@ -85,7 +85,11 @@ def register(site, checks):
     checks.equal("status", "ACTIVE", result["status"])
     checks.equal("the order of the calls", ORDER, [call for call, _ in site.world.calls][: len(ORDER)])
     given = dict(site.world.calls)["eks:RegisterCluster"]
+    mark = given["tags"].pop("irsa:registration")
     checks.equal("tags", {"team": "blue"}, given["tags"])
+    role = next(iter(site.world.roles.values()))
+    checks.equal("the role and the cluster have one mark", role["tags"]["irsa:registration"], mark)
+    checks.true("which is not the token", mark != given["clientRequestToken"])
     checks.equal("provider", "OTHER", given["connectorConfig"]["provider"])
     journal = list((site.home / ".local/state/irsa/connector").rglob("journal.json"))
     checks.equal("one journal", 1, len(journal))
@@ -100,6 +104,10 @@ def register(site, checks):
 
     other = site.run(1, *[word.replace("prod", "other") for word in REGISTER], *GRANTS, "--apply")
     checks.contains("another name in the same cluster is refused", other.errors(), "this cluster is connected as", "cluster/prod")
+
+
+def reads(call):
+    return call.split(":")[1].startswith(aws_peer.READS)
 
 
 def versions(site):
@@ -145,7 +153,15 @@ def deregister(site, checks):
     role = next(iter(site.world.roles.values()))
     role["attached"].append("arn:aws:iam::aws:policy/ReadOnlyAccess")
     site.world.roles["foreign"] = {"trust": "{}", "tags": {}, "inline": {}, "attached": [], "path": "/a/path/"}
-    site.deregister()
+    site.world.next_run()
+    before = versions(site)
+    dry = json.loads(site.deregister(0, "--dry-run", "-o", "json").text())
+    checks.equal("a dry run changes nothing in AWS", [], [call for call, _ in site.world.calls if not reads(call)])
+    checks.equal("and no object", before, versions(site))
+    done = json.loads(site.deregister(0, "-o", "json").text())
+    would, did = ([row["what"] for row in each["parts"] if row["state"].startswith("delete")] for each in (dry, done))
+    checks.equal("the run deletes what the dry run named", would, did)
+    checks.true("which is all", len(did) > 15, did)
     checks.equal("clusters", {}, site.world.clusters)
     checks.equal("roles", ["foreign"], list(site.world.roles))
     checks.equal("objects of the whole cluster", [], site.objects())
@@ -233,7 +249,7 @@ def races(site, checks):
 
 def permissions(site, checks):
     """The printed policy covers every call that any check made."""
-    printed = json.loads(site.run(0, "connector", "permissions", "--tags").text())
+    printed = json.loads(site.run(0, "connector", "permissions").text())
     allowed = {action for statement in printed["Statement"] for action in statement["Action"]}
     # Needs no permission (STS API reference).
     missing = site.world.asked - allowed - {"sts:GetCallerIdentity"}

@@ -1,19 +1,26 @@
 //! `irsa apiserver rollout`.
 
+mod canary;
 mod keys;
+mod manager;
+mod manifest;
 mod node;
+mod settle;
+mod turn;
 mod wait;
+mod write;
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueHint;
-use irsa_apiserver::turn::Turn;
+use irsa_apiserver::file::Backups;
 use irsa_apiserver::{place, yaml};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use self::node::Node;
+use self::turn::Run;
 use super::patch::PhaseArg;
 use super::servers::ClusterArgs;
 use super::wanted::WantedArgs;
@@ -21,7 +28,7 @@ use crate::args::duration;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Render;
-use crate::report::{self, Failure};
+use crate::report::Failure;
 
 /// Bring the API server of this control-plane node into a phase, and prove it.
 ///
@@ -29,7 +36,9 @@ use crate::report::{self, Failure};
 /// API servers must be healthy and accept a token as this one is going to sign it. Keys named with --place-key are
 /// copied to a directory of their own and mounted. The manifest is replaced whole; the new process must appear, be
 /// ready and serve the new state within the time given, or the manifest is put back as it was. One node at a time: a
-/// Lease in the cluster sees to it. In phase sign kube-controller-manager follows with the same key.
+/// Lease in the cluster sees to it. In phase sign kube-controller-manager follows with the same key. When a run is killed
+/// before the proof, the next one on this node waits for it, or puts the manifest back; irsa apiserver revert FILE undoes
+/// the last change by hand.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What the flags shall be.
@@ -71,7 +80,7 @@ pub struct Args {
     /// Go on although fewer than two other API servers are healthy: the API is away for some seconds
     #[arg(long)]
     pub allow_single: bool,
-    /// How long the new state may take to be seen, for each component
+    /// How long the new state may take to be seen, for each component: 5s to 1h
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     pub timeout: Duration,
     /// Where this host's files are found, when irsa runs in a container
@@ -151,46 +160,49 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
 
 /// Rolls one node out, for `irsa apiserver rollout` and for `irsa rotate`.
 pub(crate) async fn roll_out(args: Args, context: &Context) -> Result<Report, Failure> {
-    let (dry_run, timeout, backup, phase) =
-        (args.dry_run, args.timeout, args.backup.clone(), args.phase);
+    let (timeout, phase) = (bounded(args.timeout)?, args.phase);
+    let backups = super::backups(args.backup.clone())?;
+    if args.dry_run {
+        settle::announce(&args, &backups)?;
+        let node = Node::look(args, context).await?;
+        node.may_begin().await?;
+        return Ok(report(&node, phase, Vec::new()));
+    }
+    let mut run = Run::begin(&backups)?;
+    let settled = settle::settle(&args, &backups, &mut run).await?;
     let node = Node::look(args, context).await?;
     node.may_begin().await?;
-    let mut report = Report {
+    let mut report = report(&node, phase, settled);
+    let turn = run.take_turn(&node.server, timeout).await??;
+    // Between the look and the turn another node may have changed what the others accept.
+    let rolled = match node.may_begin().await {
+        Ok(elsewhere) => act(&node, &mut report, elsewhere, timeout, &backups).await,
+        Err(error) => Err(error),
+    };
+    let given_back = run.give_back(turn, &node.server).await;
+    rolled?;
+    given_back?;
+    Ok(report)
+}
+
+fn report(node: &Node, phase: PhaseArg, proved: Vec<String>) -> Report {
+    Report {
         phase,
         server: node.server.url().to_owned(),
         written: false,
         placed: Vec::new(),
         diff: node.diff(),
         backups: Vec::new(),
-        proved: Vec::new(),
-    };
-    if dry_run {
-        return Ok(report);
+        proved,
     }
-    let holder = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    let turn = Turn::take(&node.server, &holder, timeout * 4, Timestamp::now()).await?;
-    // Between the look and the turn another node may have changed what the others accept.
-    let rolled = match node.may_begin().await {
-        Ok(()) => act(&node, &mut report, timeout, backup).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = turn.give_back(&node.server).await {
-        report::warning(&format!(
-            "the turn is not given back and runs out by itself: {error}"
-        ));
-    }
-    rolled?;
-    Ok(report)
 }
 
 async fn act(
     node: &Node,
     report: &mut Report,
+    elsewhere: Vec<f64>,
     timeout: Duration,
-    backup: Option<PathBuf>,
+    backups: &Backups,
 ) -> Result<(), Failure> {
     for key in &node.keys {
         report.placed.push(if key.private {
@@ -199,21 +211,37 @@ async fn act(
             place::public(&key.source, &key.directory)?
         });
     }
-    let backups = super::backups(backup)?;
-    report.backups = node.write_api_server(&backups, timeout).await?;
+    report.backups = node.write_api_server(backups, elsewhere, timeout).await?;
     report.written = true;
     report.proved.push(format!(
         "{} is ready and serves the new state",
         node.server.url()
     ));
     report.proved.extend(node.prove_to_peers().await?);
-    if let Some(backup) = node.write_controller_manager(&backups, timeout).await? {
+    if let Some(backup) = node.write_controller_manager(backups, timeout).await? {
         report.backups.push(backup);
         report
             .proved
-            .push("kube-controller-manager was started anew and is healthy".to_owned());
+            .push("a new process of kube-controller-manager is healthy".to_owned());
     }
     Ok(())
+}
+
+/// Longest and shortest `--timeout`: a node that needs an hour is ill, and a turn must run out some day.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(1);
+
+/// Refuses a time in which nothing sensible can be waited for.
+fn bounded(timeout: Duration) -> Result<Duration, Failure> {
+    if TIMEOUTS.contains(&timeout) {
+        return Ok(timeout);
+    }
+    Err(Failure::usage(
+        format!(
+            "{} s for a restart is out of bounds, expected 5 s to 1 h",
+            timeout.as_secs_f64()
+        ),
+        "give another --timeout, like --timeout 5m",
+    ))
 }
 
 fn diff(path: &std::path::Path, before: &str, after: &str) -> String {

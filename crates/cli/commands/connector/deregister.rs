@@ -24,6 +24,9 @@ pub struct Args {
     /// Which registration.
     #[command(flatten)]
     pub registration: RegistrationArgs,
+    /// Print what would be deleted, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Leave the agent role alone
     #[arg(long)]
     pub keep_role: bool,
@@ -41,6 +44,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Deregistered {
     cluster_arn: String,
+    dry_run: bool,
     parts: Vec<Row>,
 }
 
@@ -53,16 +57,19 @@ struct Row {
 impl Render for Deregistered {
     fn text(&self) -> String {
         let rows = self.parts.iter();
-        let lines: Vec<_> = rows
+        let mut lines: Vec<_> = rows
             .map(|row| format!("{:<8} {}", row.state, visible(&row.what)))
             .collect();
+        if self.dry_run {
+            lines.push("nothing was changed".into());
+        }
         lines.join("\n")
     }
 }
 
-/// What a run leaves.
-#[derive(Default)]
+/// What a run leaves, or would leave.
 struct Outcome {
+    dry_run: bool,
     rows: Vec<Row>,
     failures: Vec<Failed>,
 }
@@ -78,6 +85,7 @@ struct Failed {
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args {
         registration,
+        dry_run,
         keep_role,
         keep_k8s,
         journal,
@@ -87,30 +95,28 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     context.block_on(async {
         let session = registration.open().await?;
         let registration = &session.registration;
-        let journal = Journal::new(&journal, registration).lock()?;
-        let mut outcome = Outcome::default();
-        let (part, seen) = deregister::cluster(&session.aws, registration).await;
+        let journal = Journal::new(&journal, registration);
+        // Only a run that changes something keeps others away, and makes the folder if there is none.
+        let journal = if dry_run { None } else { Some(journal.lock()?) };
+        let mut outcome = Outcome {
+            dry_run,
+            rows: Vec::new(),
+            failures: Vec::new(),
+        };
+        let (part, seen) = deregister::cluster(&session.aws, registration, dry_run).await;
         let still_there = matches!(part, Part::Failed(..));
         outcome.part(part);
+        let role = format!("role \"{}\"", registration.role_name());
         if keep_role {
-            outcome.row(
-                "kept",
-                format!("role \"{}\": --keep-role", registration.role_name()),
-            );
+            outcome.row("kept", format!("{role}: --keep-role"));
         } else if still_there {
             // Without its role the cluster would still be registered, and its agents dead.
-            outcome.row(
-                "kept",
-                format!(
-                    "role \"{}\": the cluster is still registered",
-                    registration.role_name()
-                ),
-            );
+            outcome.row("kept", format!("{role}: the cluster is still registered"));
         } else {
-            let role = seen
+            let named = seen
                 .as_ref()
                 .and_then(|cluster| cluster.role_arn.as_deref());
-            for part in deregister::role(&session.aws, registration, role).await {
+            for part in deregister::role(&session.aws, registration, named, dry_run).await {
                 outcome.part(part);
             }
         }
@@ -121,12 +127,13 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
                 .objects(&kubernetes, &registration.cluster_arn())
                 .await;
         }
-        if !still_there {
+        if let Some(journal) = journal.filter(|_| !still_there) {
             journal.erase()?;
         }
-        let Outcome { rows, failures } = outcome;
+        let Outcome { rows, failures, .. } = outcome;
         context.print(&Deregistered {
             cluster_arn: registration.cluster_arn(),
+            dry_run,
             parts: rows,
         })?;
         finish(registration.name.as_str(), failures)
@@ -154,9 +161,14 @@ impl Outcome {
         self.rows.push(Row { state, what });
     }
 
+    fn deleted(&mut self, what: String) {
+        let state = if self.dry_run { "delete" } else { "deleted" };
+        self.row(state, what);
+    }
+
     fn part(&mut self, part: Part) {
         match part {
-            Part::Done(what) => self.row("deleted", what),
+            Part::Done(what) => self.deleted(what),
             Part::Absent(what) => self.row("absent", what),
             Part::Kept(what) => self.row("kept", what),
             Part::Failed(what, error) => self.fail(what, *error),
@@ -184,13 +196,13 @@ impl Outcome {
                 return;
             }
         };
-        let removals = install::remove(&Cluster::new(client), cluster_arn).await;
+        let removals = install::remove(&Cluster::new(client), cluster_arn, self.dry_run).await;
         if removals.is_empty() {
             self.row("absent", ALL.into());
         }
         for removal in removals {
             match removal {
-                Removal::Done(what) => self.row("deleted", what),
+                Removal::Done(what) => self.deleted(what),
                 Removal::Kept(what) => self.row("kept", what),
                 Removal::Failed(error) => {
                     let error: ClusterError = *error;

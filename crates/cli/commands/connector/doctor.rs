@@ -5,10 +5,9 @@ use irsa_connector::examine;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::RegistrationArgs;
+use super::LookArgs;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::kubernetes::KubernetesArgs;
 use crate::output::Render;
 use crate::report::Failure;
 use crate::visible::visible;
@@ -19,12 +18,9 @@ use crate::visible::visible;
 /// with 1 if something keeps the cluster from being seen.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which registration.
+    /// What to look at.
     #[command(flatten)]
-    pub registration: RegistrationArgs,
-    /// Kubernetes.
-    #[command(flatten)]
-    pub kubernetes: KubernetesArgs,
+    pub look: LookArgs,
 }
 
 #[derive(Serialize)]
@@ -84,10 +80,11 @@ impl Render for Report {
 
 /// Examines a cluster.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
-    let Args {
+    let Args { look } = args;
+    let LookArgs {
         registration,
         kubernetes,
-    } = args;
+    } = look;
     context.block_on(async {
         let session = registration.open().await?;
         let client = kubernetes

@@ -33,9 +33,6 @@ pub struct Args {
     /// The role that is given with register --role-arn: then no rights on roles are needed
     #[arg(long, value_name = "ARN")]
     pub role_arn: Option<String>,
-    /// Clusters get tags, as with register --tag
-    #[arg(long)]
-    pub tags: bool,
 }
 
 /// What a policy is for.
@@ -69,7 +66,6 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         region,
         name,
         role_arn,
-        tags,
     } = args;
     let work: Vec<_> = if work.is_empty() {
         vec![Work::Register, Work::Deregister, Work::Observe]
@@ -92,7 +88,6 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         account: account.as_deref().unwrap_or("*"),
         cluster: name.as_ref().map_or("*", ClusterName::as_str),
         role_arn: role_arn.as_deref(),
-        tags,
     };
     context.print(&Policy(operator_policy(&work, &scope)))?;
     Ok(Exit::Done)

@@ -15,7 +15,7 @@ use irsa_connector::plan::{Request, RoleChoice};
 use irsa_connector::principal::ConsoleArn;
 use irsa_connector::provider::Provider;
 use irsa_connector::register::Timing;
-use irsa_connector::role::role_name_of;
+use irsa_connector::role::{MARK_TAG, role_name_of};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -331,9 +331,10 @@ fn tags(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failur
             ));
         }
     }
-    if tags.len() > 50 {
+    // EKS takes 50, and the registration's mark is one.
+    if tags.len() > 49 {
         return Err(Failure::usage(
-            format!("there are {} tags, expected 50 at most", tags.len()),
+            format!("there are {} tags, expected 49 at most", tags.len()),
             "leave some out",
         ));
     }
@@ -350,6 +351,9 @@ fn tag(text: &str) -> Result<(String, String), String> {
     }
     if key.to_ascii_lowercase().starts_with("aws:") {
         return Err("keys that begin with aws: are AWS's own".into());
+    }
+    if key == MARK_TAG {
+        return Err("irsa sets this one itself".into());
     }
     if value.chars().count() > 256 {
         return Err("a value has 256 characters at most".into());

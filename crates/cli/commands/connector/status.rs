@@ -5,10 +5,9 @@ use irsa_connector::examine::{self, PodStatus};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::RegistrationArgs;
+use super::LookArgs;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::kubernetes::KubernetesArgs;
 use crate::output::Render;
 use crate::report::{self, Failure};
 use crate::visible::visible;
@@ -16,12 +15,9 @@ use crate::visible::visible;
 /// Show a connected cluster: its status in EKS, its activation, its agents and their last error.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which registration.
+    /// What to look at.
     #[command(flatten)]
-    pub registration: RegistrationArgs,
-    /// Kubernetes.
-    #[command(flatten)]
-    pub kubernetes: KubernetesArgs,
+    pub look: LookArgs,
 }
 
 #[derive(Serialize)]
@@ -84,10 +80,11 @@ impl Render for Status {
 
 /// Shows the status.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
-    let Args {
+    let Args { look } = args;
+    let LookArgs {
         registration,
         kubernetes,
-    } = args;
+    } = look;
     context.block_on(async {
         let session = registration.open().await?;
         let registration = &session.registration;

@@ -142,7 +142,7 @@ async fn breaks(
     policy: &RotationPolicy,
     yes: bool,
 ) -> Result<Breaks, Failure> {
-    if ring.key(kid).is_none() {
+    if !ring.knows(kid) {
         return Err(unknown(format!("key {kid} is not in the key ring")));
     }
     // A token that names no key is told by its signature.
@@ -182,12 +182,15 @@ impl Asked {
         let why = || "asked for on the command line".to_owned();
         let mut edited: Option<KeyRing> = None;
         if let Some(kid) = &self.compromised {
-            let known = ring.key(kid);
-            let known =
-                known.ok_or_else(|| unknown(format!("key {kid} is not in the key ring")))?;
-            // Declared before, by another node's run: a second time changes nothing.
-            if known.compromised.is_none() {
-                edited = ring.compromised(kid, why(), now);
+            // Declared before, by another node's run, or spent by now: a second time changes nothing.
+            match ring.key(kid) {
+                Some(key) if key.compromised.is_none() => {
+                    edited = ring.compromised(kid, why(), now);
+                }
+                None if !ring.knows(kid) => {
+                    return Err(unknown(format!("key {kid} is not in the key ring")));
+                }
+                Some(_) | None => {}
             }
         }
         if let Some(kid) = &self.adopt {

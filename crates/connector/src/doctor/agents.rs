@@ -1,5 +1,7 @@
 //! Questions about the connector's pods.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::{Facts, Finding, KubernetesFacts, PodFacts, SecretState};
@@ -281,23 +283,35 @@ fn pod(facts: &PodFacts) -> Option<Finding> {
 fn logs(facts: &Facts, kubernetes: &KubernetesFacts) -> Vec<Finding> {
     let region = facts.registration.region.as_str();
     let name = facts.registration.name.as_str();
-    let mut findings: Vec<Finding> = Vec::new();
+    // The log of the run before, that of this run and those of the other pods mostly say the same.
+    let mut seen: BTreeMap<(usize, &str), BTreeSet<&str>> = BTreeMap::new();
     for pod in &kubernetes.pods {
         for (container, log) in &pod.logs {
-            for sign in &SIGNS {
-                let here = sign.container.is_empty() || sign.container == container;
-                let seen = log
-                    .lines()
-                    .any(|line| sign.texts.iter().all(|text| line.contains(text)));
-                let help = sign.help.replace("REGION", region).replace("NAME", name);
-                if here && seen {
-                    let found = format!("{}: {container}: {}", pod_name(&pod.pod), sign.found);
-                    findings.push(Finding::bad("logs", found, help));
+            for (number, sign) in SIGNS.iter().enumerate() {
+                if sign.is_in(container, log) {
+                    let pods = seen.entry((number, container)).or_default();
+                    pods.insert(pod_name(&pod.pod));
                 }
             }
         }
     }
-    findings
+    let findings = seen.iter().filter_map(|((number, container), pods)| {
+        let sign = SIGNS.get(*number)?;
+        let pods: Vec<_> = pods.iter().copied().collect();
+        let found = format!("{}: {container}: {}", pods.join(", "), sign.found);
+        let help = sign.help.replace("REGION", region).replace("NAME", name);
+        Some(Finding::bad("logs", found, help))
+    });
+    findings.collect()
+}
+
+impl Sign {
+    fn is_in(&self, container: &str, log: &str) -> bool {
+        let here = self.container.is_empty() || self.container == container;
+        here && log
+            .lines()
+            .any(|line| self.texts.iter().all(|text| line.contains(text)))
+    }
 }
 
 pub(super) fn is_ready(pod: &Value) -> bool {

@@ -7,6 +7,7 @@ use irsa_core::explain::Explain;
 use crate::call::{CallError, CallKind, Verdict};
 use crate::journal::JournalError;
 use crate::plan::PlanError;
+use crate::undo::Reason;
 
 /// Why a registration did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,14 @@ pub enum Undone {
     Nothing,
     /// The role was deleted.
     Role(String),
-    /// The role is still there.
+    /// The role is left, and why.
+    Kept {
+        /// Which role.
+        role: String,
+        /// Why.
+        reason: Reason,
+    },
+    /// The role is still there, though it should be gone.
     Stands {
         /// Which role.
         role: String,
@@ -73,6 +81,7 @@ impl std::fmt::Display for Undone {
         match self {
             Self::Nothing => f.write_str("no role was made for it"),
             Self::Role(role) => write!(f, "role \"{role}\" was deleted again"),
+            Self::Kept { role, reason } => write!(f, "role \"{role}\" is left: {reason}"),
             Self::Stands { role, error } => write!(f, "role \"{role}\" stands: {error}"),
         }
     }
@@ -97,6 +106,11 @@ impl Explain for RegisterError {
             } => Some(format!(
                 "irsa connector deregister --name {name} deletes the role"
             )),
+            Self::Refused { source, name, .. } if source.verdict() == Verdict::InUse => {
+                Some(format!(
+                    "irsa connector status --name {name} shows whose it is; if it is yours, irsa connector deregister --name {name} and register again, else choose another --name"
+                ))
+            }
             Self::Refused { source, .. } => source.help(),
             Self::Interrupted { source, .. } => {
                 let again = "run the same command again: it goes on from here";

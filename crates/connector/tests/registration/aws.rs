@@ -20,6 +20,7 @@ pub(crate) struct FakeCluster {
     pub(crate) code: String,
     pub(crate) role_arn: String,
     pub(crate) token: String,
+    pub(crate) tags: BTreeMap<String, String>,
     pub(crate) created: Timestamp,
 }
 
@@ -159,6 +160,7 @@ fn register(world: &mut World, name: &str, input: &Value) -> Answer {
         code: code.clone(),
         role_arn,
         token,
+        tags: serde_json::from_value(input["tags"].clone()).unwrap_or_default(),
         created: Timestamp::now(),
     };
     world.clusters.insert(cluster.clone(), made);
@@ -189,6 +191,12 @@ fn described(world: &World, name: &str) -> Option<Value> {
         "createdAt": cluster.created.as_second(),
         "status": status,
     });
+    if !world.hides_tags {
+        answer["tags"] = json!(cluster.tags);
+    }
+    if world.tells_tokens {
+        answer["clientRequestToken"] = json!(cluster.token);
+    }
     if cluster.connected {
         answer["connectorConfig"] = json!({
             "activationId": cluster.activation_id,
@@ -241,10 +249,13 @@ fn query(
                 trust: form["AssumeRolePolicyDocument"].clone(),
                 ..FakeRole::default()
             };
-            if let (Some(key), Some(value)) = (
-                form.get("Tags.member.1.Key"),
-                form.get("Tags.member.1.Value"),
-            ) {
+            for number in 1.. {
+                let (Some(key), Some(value)) = (
+                    form.get(&format!("Tags.member.{number}.Key")),
+                    form.get(&format!("Tags.member.{number}.Value")),
+                ) else {
+                    break;
+                };
                 made.tags.insert(key.clone(), value.clone());
             }
             world.roles.insert(role.clone(), made);

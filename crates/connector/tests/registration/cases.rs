@@ -56,13 +56,14 @@ async fn a_first_registration_calls_in_this_order_and_with_these_parameters() {
             "name": "prod",
             "connectorConfig": {"provider": "OTHER", "roleArn": registration.role_arn()},
             "clientRequestToken": input["clientRequestToken"],
-            "tags": {"team": "blue"},
+            "tags": {"team": "blue", "irsa:registration": site.record().unwrap().mark},
         })
     );
     assert_eq!(input["clientRequestToken"].as_str().unwrap().len(), 36);
     let role = &written(&site, "iam:CreateRole")[0];
     assert_eq!(role["RoleName"], registration.role_name());
     assert_eq!(role["Tags.member.1.Value"], registration.cluster_arn());
+    assert_eq!(role["Tags.member.2.Value"], site.record().unwrap().mark);
     let policy: serde_json::Value = serde_json::from_str(
         written(&site, "iam:PutRolePolicy")[0]["PolicyDocument"]
             .as_str()

@@ -7,9 +7,14 @@ use crate::site::Site;
 
 /// What `irsa connector deregister` is made of: the names of the parts by what became of them.
 pub(crate) async fn everything(site: &Site) -> Vec<String> {
+    let all = parts(site, false).await;
+    site.journal().lock().unwrap().erase().unwrap();
+    all
+}
+
+async fn parts(site: &Site, dry_run: bool) -> Vec<String> {
     let aws = site.aws().await;
     let registration = site.registration();
-    let journal = site.journal().lock().unwrap();
     let mut all = Vec::new();
     let mut tell = |part: Part| {
         all.push(match part {
@@ -19,23 +24,48 @@ pub(crate) async fn everything(site: &Site) -> Vec<String> {
             Part::Failed(what, error) => format!("failed {what}: {error}"),
         });
     };
-    let (part, seen) = deregister::cluster(&aws, &registration).await;
+    let (part, seen) = deregister::cluster(&aws, &registration, dry_run).await;
     tell(part);
     let role = seen
         .as_ref()
         .and_then(|cluster| cluster.role_arn.as_deref());
-    for part in deregister::role(&aws, &registration, role).await {
+    for part in deregister::role(&aws, &registration, role, dry_run).await {
         tell(part);
     }
-    for removal in install::remove(&site.cluster(), &registration.cluster_arn()).await {
+    for removal in install::remove(&site.cluster(), &registration.cluster_arn(), dry_run).await {
         all.push(match removal {
             Removal::Done(what) => format!("deleted {what}"),
             Removal::Kept(what) => format!("kept {what}"),
             Removal::Failed(error) => format!("failed {error}"),
         });
     }
-    journal.erase().unwrap();
     all
+}
+
+#[tokio::test]
+async fn a_dry_run_names_what_would_go_and_changes_nothing() {
+    let site = Site::new().await;
+    site.register().await.unwrap();
+    site.server.next_run(None);
+    let before = site.server.world().objects.clone();
+    let dry = parts(&site, true).await;
+    {
+        let world = site.server.world();
+        assert_eq!(world.objects, before);
+        assert_eq!((world.clusters.len(), world.roles.len()), (1, 1));
+        assert_eq!(world.writes, []);
+    }
+    assert_eq!(
+        dry,
+        everything(&site).await,
+        "and the run does what it said"
+    );
+    assert!(
+        parts(&site, true)
+            .await
+            .iter()
+            .all(|line| line.starts_with("absent"))
+    );
 }
 
 fn has(all: &[String], text: &str) {

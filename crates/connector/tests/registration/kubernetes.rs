@@ -13,9 +13,15 @@ struct Place {
     api_version: String,
 }
 
-pub(crate) fn name(method: &str, path: &str, query: &str) -> (String, bool) {
+/// Asked in the address, or in a deletion's options.
+fn is_dry(query: &str, body: &[u8]) -> bool {
+    let options: Value = serde_json::from_slice(body).unwrap_or_default();
+    query.contains("dryRun=All") || options["dryRun"] == json!(["All"])
+}
+
+pub(crate) fn name(method: &str, path: &str, query: &str, body: &[u8]) -> (String, bool) {
     let place = place(path);
-    let dry = query.contains("dryRun=All");
+    let dry = is_dry(query, body);
     let name = place.name.as_deref().unwrap_or("*");
     let verb = if dry { "DRY-RUN" } else { method };
     (
@@ -32,7 +38,7 @@ pub(crate) fn answer(
     body: &[u8],
 ) -> Answer {
     let place = place(path);
-    let dry = query.contains("dryRun=All");
+    let dry = is_dry(query, body);
     match (method, &place.name) {
         ("GET", Some(name)) => match world.objects.get(&format!("{}/{name}", place.collection)) {
             Some(object) => ok(object),
@@ -64,6 +70,9 @@ pub(crate) fn answer(
             let wanted = &options["preconditions"]["resourceVersion"];
             if wanted.is_string() && *wanted != found["metadata"]["resourceVersion"] {
                 return status(409, "Conflict", path);
+            }
+            if dry {
+                return ok(&json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}));
             }
             world.objects.remove(&key);
             if place.plural == "namespaces" {

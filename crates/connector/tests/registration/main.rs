@@ -28,3 +28,5 @@ mod refusals;
 mod secrecy;
 /// Killed at every outside effect, and run again.
 mod sweep;
+/// What a refused registration takes back, and what it leaves.
+mod undoing;

@@ -19,6 +19,7 @@ pub(crate) fn cluster(status: &str, connected: bool) -> FakeCluster {
         code: "another code of 20 characters".into(),
         role_arn: "arn:aws:iam::111122223333:role/other".into(),
         token: "other".into(),
+        tags: std::collections::BTreeMap::default(),
         created: Timestamp::now(),
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     LoseAnswer,
     /// The service acts, and nothing of its answer but the status arrives.
     Garble,
+    /// Somebody else does this before the service acts.
+    Meanwhile(fn(&mut World)),
 }
 
 /// At which outside effect the client is killed.
@@ -42,6 +44,10 @@ pub(crate) enum Kill {
 
 /// Everything that stands outside.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact about the outside, independent of the others"
+)]
 pub(crate) struct World {
     pub(crate) clusters: BTreeMap<String, FakeCluster>,
     pub(crate) roles: BTreeMap<String, FakeRole>,
@@ -49,6 +55,11 @@ pub(crate) struct World {
     /// Whether the same token gets the same answer again; otherwise `ResourceInUseException`.
     pub(crate) idempotent: bool,
     pub(crate) registered: usize,
+    /// Whether `DescribeCluster` leaves out tags, and whether it tells the request's token.
+    pub(crate) hides_tags: bool,
+    pub(crate) tells_tokens: bool,
+    /// A role that somebody else makes when a test says so.
+    pub(crate) role_to_appear: Option<(String, FakeRole)>,
     pub(crate) objects: BTreeMap<String, Value>,
     pub(crate) versions: u64,
     /// Reads and writes in order, as `service:Action`.
@@ -156,7 +167,7 @@ impl Server {
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let method = parts.method.as_str().to_owned();
         let (name, is_write) = if path.starts_with("/api") {
-            kubernetes::name(&method, &path, &query)
+            kubernetes::name(&method, &path, &query, &body)
         } else {
             aws::name(&method, &path, &body)
         };
@@ -173,7 +184,11 @@ impl Server {
             if let Some(Fault::Refuse(status, code, text)) = fault {
                 Some(aws::refusal(&name, status, code, text))
             } else {
-                lost = fault;
+                if let Some(Fault::Meanwhile(act)) = fault {
+                    act(&mut world);
+                } else {
+                    lost = fault;
+                }
                 let fate = if is_write { world.fate() } else { Fate::Go };
                 if matches!(fate, Fate::KillBefore) {
                     world.killed.notify_one();

@@ -53,7 +53,7 @@ impl Sources {
         all.clone().find(placed).cloned()
     }
 
-    pub(super) fn keys(&self, root: &Path, like: &Path) -> Vec<Key> {
+    pub(super) fn keys(&self, root: &Path, like: Option<&Path>) -> Vec<Key> {
         let directory = below(root, &self.directory);
         let key = |source: &PathBuf, private| Key {
             source: source.clone(),

@@ -1,18 +1,26 @@
-//! Waiting for a node's new state, and putting the old one back.
+//! Waiting for a node's new state, and for the old one when it does not come.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use irsa_apiserver::file::Backups;
 use irsa_apiserver::live::{ApiServer, Review};
 use irsa_apiserver::plan::Phase;
-use irsa_apiserver::rollout::{self, Missing, Seen};
+use irsa_apiserver::rollout::{self, Back, Goal, Missing, Seen};
 use irsa_core::explain::Explain;
+use irsa_core::token::claims::ServiceAccount;
+use tokio::time::{Instant, sleep};
 
-use super::node::Node;
+use super::canary::Canary;
 use crate::report::Failure;
 
 /// Between two looks: short, because a restart of two seconds must be seen.
-const INTERVAL: Duration = Duration::from_millis(200);
+pub(super) const INTERVAL: Duration = Duration::from_millis(200);
+/// How long a process that started after a change must be well.
+pub(super) const STEADY: Duration = Duration::from_secs(3);
+/// How long the process from before the change must stay where it is: the kubelet looks at its manifests every 20 s
+/// (`fileCheckFrequency`), and might still be about to stop it.
+const UNTOUCHED: Duration = Duration::from_secs(25);
+/// The least time that is given to an old manifest.
+const LEAST: Duration = Duration::from_mins(1);
 
 /// Why a rollout did not arrive.
 #[derive(Debug, thiserror::Error)]
@@ -55,17 +63,6 @@ pub(super) enum WaitError {
         /// Who refuses it, and why.
         hold: rollout::Hold,
     },
-    /// kube-controller-manager was not seen to restart.
-    #[error(
-        "kube-controller-manager at {address} was not seen to restart and be healthy in time; its manifest was put back"
-    )]
-    Manager {
-        /// Where it answers.
-        address: String,
-    },
-    /// Its address is none.
-    #[error("\"{0}\" is no address of kube-controller-manager")]
-    ManagerAddress(String),
 }
 
 impl Explain for WaitError {
@@ -77,149 +74,163 @@ impl Explain for WaitError {
             Self::Refused { manifest, .. } => {
                 format!("tokens of this node are refused there: go back at once with irsa apiserver revert {}", manifest.display())
             }
-            Self::Manager { .. } => {
-                "the API server has its new state and stays there; see the kubelet's log, then run it again for kube-controller-manager".into()
-            }
-            Self::ManagerAddress(_) => "see --bind-address and --secure-port in its manifest".into(),
         })
     }
 }
 
-/// Waits until the server shows everything, or says what was missing at the end.
+/// A server, with what it must show.
+pub(super) struct Watched<'a> {
+    pub(super) server: &'a ApiServer,
+    pub(super) goal: &'a Goal,
+    pub(super) account: &'a ServiceAccount,
+    /// What it must accept, if it is to be asked.
+    pub(super) canary: Option<&'a Canary>,
+}
+
+/// A state that was not reached.
+pub(super) struct NotReached {
+    /// What was missing at the end.
+    pub(super) missing: Missing,
+    /// When the last new process started, if one was seen.
+    pub(super) failed: Option<f64>,
+}
+
+/// Waits until the server shows everything, or says what was missing at the end. `before` is when the process started
+/// that must make way, if there is one.
 pub(super) async fn until(
-    node: &Node,
+    watched: &Watched<'_>,
     before: Option<f64>,
     timeout: Duration,
-) -> Result<(), WaitError> {
+) -> Result<(), NotReached> {
     let deadline = Instant::now() + timeout;
+    let mut failed = None;
     loop {
-        let seen = observe(node, &node.server).await;
-        let Some(missing) = rollout::missing(node.goal(), &seen, before) else {
+        let seen = observe(watched).await;
+        let Some(missing) = rollout::missing(watched.goal, &seen, before) else {
             return Ok(());
         };
-        tracing::debug!(server = node.server.url(), %missing, "waiting");
-        if Instant::now() >= deadline {
-            return Err(WaitError::NotShown {
-                server: node.server.url().to_owned(),
-                missing,
-            });
+        if before.is_some_and(|before| rollout::back(seen.started, before, None) == Back::Anew) {
+            failed = seen.started;
         }
-        tokio::time::sleep(INTERVAL).await;
+        tracing::debug!(server = watched.server.url(), %missing, "waiting");
+        if Instant::now() >= deadline {
+            return Err(NotReached { missing, failed });
+        }
+        sleep(INTERVAL).await;
     }
 }
 
 /// Asks a server for everything. What it does not answer is not seen.
-async fn observe(node: &Node, server: &ApiServer) -> Seen {
+async fn observe(watched: &Watched<'_>) -> Seen {
+    let Watched {
+        server,
+        goal,
+        account,
+        canary,
+    } = watched;
     let mut seen = Seen {
         ready: server.ready().await.is_ok(),
+        started: server.started().await.ok().flatten(),
         ..Seen::default()
     };
     if !seen.ready {
         return seen;
     }
-    seen.started = server.started().await.ok().flatten();
     seen.discovery = server.discovery().await.ok().flatten();
     seen.jwks = server.jwks().await.ok().flatten();
-    if node.goal().phase == Phase::Sign {
-        seen.token = server.mint(node.account(), &[]).await.ok();
+    if goal.phase == Phase::Sign {
+        seen.token = server.mint(account, &[]).await.ok();
     }
-    if node.goal().phase != Phase::Retire {
+    if let Some(canary) = canary.filter(|_| goal.phase != Phase::Retire) {
+        // What could not be asked was not seen.
         let no = |error: String| Review {
             authenticated: false,
             error: Some(error),
         };
-        seen.canary = match node.canary(server).await {
-            Ok(None) => None,
-            Ok(Some(token)) => Some(
-                server
-                    .review(&token)
-                    .await
-                    .unwrap_or_else(|error| no(error.to_string())),
-            ),
-            // What could not be asked was not seen.
-            Err(error) => Some(no(error.message())),
-        };
+        seen.canary = Some(match canary.token(server, account).await {
+            Ok(token) => {
+                let review = server.review(&token).await;
+                review.unwrap_or_else(|error| no(error.to_string()))
+            }
+            Err(error) => no(error.message()),
+        });
     }
     seen
 }
 
-/// Puts the old manifest back and waits until the server is ready again.
+/// Puts the old manifest back and waits until the server runs with it. `before` is when the process from before the
+/// change started.
 pub(super) async fn put_back(
-    node: &Node,
-    backups: &Backups,
-    error: WaitError,
+    server: &ApiServer,
+    restore: impl FnOnce() -> Result<(), Failure>,
+    before: f64,
+    lost: NotReached,
     timeout: Duration,
 ) -> Failure {
-    let (WaitError::NotShown { server, missing }
-    | WaitError::PutBack { server, missing }
-    | WaitError::StillIll { server, missing }) = error
-    else {
-        return error.into();
-    };
-    if let Err(failure) = node.restore(backups) {
+    let NotReached { missing, failed } = lost;
+    // It may have been started once more since the last look.
+    let now = server.started().await.ok().flatten();
+    let failed = now
+        .filter(|_| rollout::back(now, before, failed) == Back::Anew)
+        .or(failed);
+    if let Err(failure) = restore() {
         return failure;
     }
-    let deadline = Instant::now() + timeout;
-    // The kubelet must have seen the old manifest: a ready server that is about to stop proves nothing.
-    let mut in_a_row = 0;
+    let name = server.url().to_owned();
+    let look = async || {
+        server.ready().await.ok()?;
+        server.started().await.ok().flatten()
+    };
+    if steady(look, before, failed, timeout).await {
+        WaitError::PutBack {
+            server: name,
+            missing,
+        }
+    } else {
+        WaitError::StillIll {
+            server: name,
+            missing,
+        }
+    }
+    .into()
+}
+
+/// Whether a process runs with the manifest that was put back, and stays. `look` says when the healthy process started.
+pub(super) async fn steady(
+    look: impl AsyncFn() -> Option<f64>,
+    before: f64,
+    failed: Option<f64>,
+    timeout: Duration,
+) -> bool {
+    let deadline = Instant::now() + timeout.max(LEAST);
+    let mut well: Option<(f64, Instant)> = None;
     while Instant::now() < deadline {
-        in_a_row = if node.server.ready().await.is_ok() {
-            in_a_row + 1
-        } else {
-            0
+        let started = look().await;
+        let needed = match rollout::back(started, before, failed) {
+            Back::Anew => Some(STEADY),
+            Back::Untouched => Some(UNTOUCHED),
+            Back::No => None,
         };
-        if in_a_row > 15 {
-            return WaitError::PutBack { server, missing }.into();
-        }
-        tokio::time::sleep(INTERVAL).await;
-    }
-    WaitError::StillIll { server, missing }.into()
-}
-
-/// A component that is seen to go away and come back.
-pub(super) struct Restart {
-    address: String,
-    server: kube::Client,
-}
-
-impl Restart {
-    /// Its certificate is its own and changes with every start; nothing secret is sent, and only its health is asked.
-    pub(super) fn watch(host: &str, port: u16) -> Result<Self, Failure> {
-        let address = format!("https://{host}:{port}");
-        let uri = address
-            .parse()
-            .map_err(|_| WaitError::ManagerAddress(address.clone()))?;
-        let mut config = kube::Config::new(uri);
-        config.accept_invalid_certs = true;
-        config.connect_timeout = Some(Duration::from_secs(2));
-        config.read_timeout = Some(Duration::from_secs(2));
-        config.default_retry = false;
-        let server = kube::Client::try_from(config)
-            .map_err(|_| WaitError::ManagerAddress(address.clone()))?;
-        Ok(Self { address, server })
-    }
-
-    /// Waits until it was away and is healthy.
-    pub(super) async fn until_back(self, timeout: Duration) -> Result<(), WaitError> {
-        let deadline = Instant::now() + timeout;
-        let mut was_away = false;
-        while Instant::now() < deadline {
-            let healthy = self.healthy().await;
-            if was_away && healthy {
-                return Ok(());
+        well = match (started.zip(needed), well) {
+            // One process all the time: it is not crashing over and over.
+            (Some((at, needed)), Some((known, since))) if at.total_cmp(&known).is_eq() => {
+                if since.elapsed() >= needed {
+                    return true;
+                }
+                well
             }
-            was_away = was_away || !healthy;
-            tokio::time::sleep(INTERVAL).await;
-        }
-        Err(WaitError::Manager {
-            address: self.address,
-        })
-    }
-
-    async fn healthy(&self) -> bool {
-        let Ok(request) = http::Request::get("/healthz").body(Vec::new()) else {
-            return false;
+            (Some((at, _)), _) => Some((at, Instant::now())),
+            (None, _) => None,
         };
-        self.server.request_text(request).await.is_ok()
+        sleep(INTERVAL).await;
     }
+    false
+}
+
+/// Nothing tells the new process from the old one.
+pub(super) fn silent(server: &ApiServer) -> Failure {
+    Failure::usage(
+        format!("{} does not say when it started", server.url()),
+        "its /metrics must have process_start_time_seconds: nothing else tells the new process from the old one",
+    )
 }

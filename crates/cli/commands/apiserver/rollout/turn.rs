@@ -1,0 +1,63 @@
+//! The right of this run to restart something: the only one on this node, and the only node.
+
+use std::time::Duration;
+
+use irsa_apiserver::alone::Alone;
+use irsa_apiserver::file::Backups;
+use irsa_apiserver::live::ApiServer;
+use irsa_apiserver::turn::{Turn, TurnError};
+use irsa_issuer::sign::random_uuid;
+use jiff::Timestamp;
+
+use crate::report::{self, Failure};
+
+/// The only run of this node.
+pub(super) struct Run {
+    /// No other run has this name.
+    name: String,
+    alone: Alone,
+}
+
+impl Run {
+    /// Keeps other rollouts of this node away.
+    pub(super) fn begin(backups: &Backups) -> Result<Self, Failure> {
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy();
+        Ok(Self {
+            name: format!("{host}_{}", random_uuid()?),
+            alone: Alone::take(backups.directory())?,
+        })
+    }
+
+    /// Takes the turn in the cluster, for all that one rollout may wait for. A run that died on this node does not keep
+    /// it.
+    pub(super) async fn take_turn(
+        &self,
+        server: &ApiServer,
+        timeout: Duration,
+    ) -> Result<Result<Turn, TurnError>, Failure> {
+        self.alone.enter(&self.name)?;
+        let (died, now) = (self.alone.died(), Timestamp::now());
+        let turn = Turn::take(server, &self.name, died, timeout * 4, now).await;
+        // An answer that was lost may have been a yes.
+        if matches!(turn, Err(TurnError::Taken { .. })) {
+            self.alone.withdraw()?;
+        }
+        Ok(turn)
+    }
+
+    /// Gives it back. When that fails the next run of this node takes it over.
+    pub(super) async fn give_back(
+        &mut self,
+        turn: Turn,
+        server: &ApiServer,
+    ) -> Result<(), Failure> {
+        match turn.give_back(server).await {
+            Ok(()) => self.alone.done()?,
+            Err(error) => report::warning(&format!(
+                "the turn is not given back: the next run on this node takes it over, for others it runs out by itself: {error}"
+            )),
+        }
+        Ok(())
+    }
+}
