@@ -1,21 +1,20 @@
 //! `irsa teardown`.
 
+mod documents;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use irsa_core::bootstrap::teardown::{
-    self, BucketSeen, Plan, Removal, Seen, StoredDocument, Unwanted,
-};
-use irsa_core::bucket::BucketChange;
-use irsa_core::bucket::PublicAccessBlock;
-use irsa_core::discovery;
-use irsa_core::issuer::{DISCOVERY_PATH, IssuerUrl};
+use irsa_core::bootstrap::teardown::{self, BucketSeen, Plan, Removal, Seen, Unwanted};
+use irsa_core::bucket::{BucketChange, PublicAccessBlock, distribution};
+use irsa_core::issuer::IssuerUrl;
 use irsa_core::provider::ProviderArn;
 use irsa_iam::{provider, role};
+use irsa_issuer::publish::Publisher as _;
 use irsa_issuer::publish::cloudfront;
 use irsa_issuer::publish::dir::Directory;
-use irsa_issuer::publish::{PublishError, Publisher};
 
+use self::documents::{discovery_path, documents};
 use super::bootstrap::lock;
 use super::bootstrap::show::{Event, Step, Voice};
 use super::bootstrap::site::{Site, Store};
@@ -82,9 +81,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         };
         let voice = Voice::new(context);
         let Some(mut ruin) = Ruin::new(&site, release_bucket_name, wait).await? else {
-            let message = "nothing to do: there is no distribution, and so no issuer";
-            end(&voice, 0, 0, None, message)?;
-            return Ok(Exit::Done);
+            return leftover(&site, &voice, dry_run).await;
         };
         let plan = ruin.plan()?;
         let steps: Vec<Step> = plan.removals.iter().map(step).collect();
@@ -106,6 +103,30 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         end(&voice, done, 0, Some(issuer), &message)?;
         Ok(Exit::Done)
     }))
+}
+
+/// What a run that was killed at its very end left: without a distribution there is no issuer to confirm, and nothing that
+/// anybody trusts.
+async fn leftover(site: &Site<'_>, voice: &Voice, dry_run: bool) -> Result<Exit, Failure> {
+    let mut steps = Vec::new();
+    if let Store::S3(bucket) = &site.store {
+        let cdn = cloudfront::observe(&site.cloudfront, bucket.store.location().bucket()).await?;
+        for change in distribution::plan_removal(&cdn) {
+            steps.push(step(&Removal::Distribution(change.clone())));
+            if !dry_run {
+                cloudfront::apply(&site.cloudfront, &change, Duration::ZERO, |_| ()).await?;
+            }
+        }
+    }
+    voice.plan(&steps, &[])?;
+    let (done, pending) = if dry_run {
+        (0, steps.len())
+    } else {
+        (steps.len(), 0)
+    };
+    let message = "nothing else to do: there is no distribution, and so no issuer";
+    end(voice, done, pending, None, message)?;
+    Ok(Exit::Done)
 }
 
 /// The issuer must be typed: this cannot be undone for pods that run.
@@ -361,41 +382,4 @@ impl<'a> Ruin<'a> {
         }
         Ok(())
     }
-}
-
-fn discovery_path() -> &'static str {
-    DISCOVERY_PATH.trim_start_matches('/')
-}
-
-/// The issuer's documents in a store, the JWKS first; or why what is there is not the issuer's.
-async fn documents(
-    store: &impl Publisher,
-    issuer: &IssuerUrl,
-) -> Result<(Vec<StoredDocument>, Option<String>), PublishError> {
-    let mut found = Vec::new();
-    let mut jwks = issuer.default_jwks_uri();
-    if let Some(stored) = store.get(discovery_path()).await? {
-        match discovery::parse(&stored.bytes, issuer) {
-            Ok(document) => jwks = document.jwks_uri,
-            Err(error) => {
-                let why = format!(
-                    "{}: it is not a document of {issuer}: {error}",
-                    discovery_path()
-                );
-                return Ok((found, Some(why)));
-            }
-        }
-        found.push(StoredDocument {
-            path: discovery_path().to_owned(),
-            tag: stored.tag,
-        });
-    }
-    if let Some(path) = jwks.below(issuer)
-        && let Some(stored) = store.get(path).await?
-    {
-        let path = path.to_owned();
-        let tag = stored.tag;
-        found.insert(0, StoredDocument { path, tag });
-    }
-    Ok((found, None))
 }

@@ -173,6 +173,15 @@ impl Voice {
     }
 }
 
+/// Whatever ends a run: its bar does not stay on the terminal.
+impl Drop for Voice {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 fn event(event: &Event<'_>) -> Result<(), Failure> {
     let json =
         serde_json::to_string(event).map_err(|error| Failure::output(&io::Error::other(error)))?;

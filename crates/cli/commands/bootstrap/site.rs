@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use aws_config::SdkConfig;
 use irsa_core::bucket::distribution::{CdnState, DistributionWanted};
-use irsa_core::documents::{DocumentName, IssuerDocuments};
-use irsa_core::issuer::{IssuerUrl, JwksUri, TrailingSlash};
+use irsa_core::documents::IssuerDocuments;
+use irsa_core::issuer::{DISCOVERY_PATH, IssuerUrl, JwksUri, TrailingSlash};
 use irsa_core::store_url::{Partition, S3Location};
 use irsa_issuer::keyfile::PairPaths;
 use irsa_issuer::publish::s3::{self, S3Store};
@@ -243,12 +243,17 @@ impl<'a> Site<'a> {
 }
 
 impl Bucket {
-    /// The ARNs of the documents.
-    pub fn objects(&self, documents: &IssuerDocuments) -> Vec<String> {
+    /// The ARNs of the documents of an issuer. They are known before there is a key.
+    pub fn objects(&self, issuer: &IssuerUrl, jwks_uri: Option<JwksUri>) -> Vec<String> {
         let partition = Partition::of_region(self.reach.region());
         let location = self.store.location();
-        let arn = |name| location.object_arn(partition, documents.path(name));
-        DocumentName::ALL.map(arn).to_vec()
+        let jwks = jwks_uri.unwrap_or_else(|| issuer.default_jwks_uri());
+        let discovery = DISCOVERY_PATH.trim_start_matches('/');
+        jwks.below(issuer)
+            .into_iter()
+            .chain([discovery])
+            .map(|path| location.object_arn(partition, path))
+            .collect()
     }
 }
 

@@ -143,10 +143,13 @@ pub fn plan(unwanted: &Unwanted, seen: &Seen) -> Result<Plan, TeardownError> {
     let documents = seen.documents.iter().cloned().map(Removal::Document);
     plan.removals.extend(documents);
     plan.kept.extend(seen.foreign_documents.clone());
-    distribution_removal(seen, &mut plan);
+    // The distribution tells who the issuer is: it goes last, switched off before its bucket's name is given away.
+    let (off, gone) = distribution_removals(seen, &mut plan);
+    plan.removals.extend(off);
     if let Some(bucket) = &seen.bucket {
         bucket_removal(unwanted.release_bucket, bucket, &mut plan)?;
     }
+    plan.removals.extend(gone);
     Ok(plan)
 }
 
@@ -176,29 +179,35 @@ fn role_removal(
     Ok(())
 }
 
-fn distribution_removal(seen: &Seen, plan: &mut Plan) {
+/// How the distribution is switched off, and how it is deleted after that.
+fn distribution_removals(seen: &Seen, plan: &mut Plan) -> (Vec<Removal>, Vec<Removal>) {
     let others = seen
         .bucket
         .as_ref()
         .is_some_and(|bucket| bucket.holds_others);
-    let Some(found) = &seen.cdn.distribution else {
-        let rest = distribution::plan_removal(&seen.cdn);
-        plan.removals
-            .extend(rest.into_iter().map(Removal::Distribution));
-        return;
+    if let Some(found) = &seen.cdn.distribution {
+        let why = match (found.tagged, others) {
+            (false, _) => Some(format!("it has no tag {}", OWNER_TAG.0)),
+            (true, true) => Some("its bucket holds other objects, which it may serve".to_owned()),
+            (true, false) => None,
+        };
+        if let Some(why) = why {
+            plan.kept
+                .push(format!("CloudFront distribution {}: {why}", found.id));
+            return (Vec::new(), Vec::new());
+        }
+    }
+    let removals = distribution::plan_removal(&seen.cdn).into_iter();
+    let deletes = |change: &DistributionChange| {
+        matches!(
+            change,
+            DistributionChange::Delete { .. } | DistributionChange::DeleteAccessControl { .. }
+        )
     };
-    let why = if !found.tagged {
-        format!("it has no tag {}", OWNER_TAG.0)
-    } else if others {
-        "its bucket holds other objects, which it may serve".to_owned()
-    } else {
-        let removals = distribution::plan_removal(&seen.cdn);
-        plan.removals
-            .extend(removals.into_iter().map(Removal::Distribution));
-        return;
-    };
-    plan.kept
-        .push(format!("CloudFront distribution {}: {why}", found.id));
+    let (gone, off): (Vec<_>, Vec<_>) = removals.partition(deletes);
+    let steps =
+        |changes: Vec<DistributionChange>| changes.into_iter().map(Removal::Distribution).collect();
+    (steps(off), steps(gone))
 }
 
 fn bucket_removal(

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use irsa_core::bootstrap::{KeyWanted, Wanted};
 use irsa_core::bucket::{self, BucketWanted};
-use irsa_core::documents::IssuerDocuments;
 use irsa_core::explain::Explain;
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::provider::ProviderWanted;
@@ -31,7 +30,7 @@ impl Chain<'_> {
             })
         });
         let bucket = match &self.site.store {
-            Store::S3(bucket) => Some(self.bucket(bucket, documents.as_ref())),
+            Store::S3(bucket) => Some(self.bucket(bucket, issuer.as_ref())?),
             Store::Directory(_) => None,
         };
         let provider = issuer
@@ -52,9 +51,13 @@ impl Chain<'_> {
         })
     }
 
-    fn bucket(&self, bucket: &Bucket, documents: Option<&IssuerDocuments>) -> BucketWanted {
+    fn bucket(&self, bucket: &Bucket, issuer: Option<&IssuerUrl>) -> Result<BucketWanted, Failure> {
         let publish = &self.site.section.publish;
-        BucketWanted {
+        let objects = match issuer {
+            Some(issuer) => bucket.objects(issuer, self.site.jwks_uri()?),
+            None => Vec::new(),
+        };
+        Ok(BucketWanted {
             bucket: bucket.store.location().bucket().clone(),
             region: bucket.reach.region().to_owned(),
             access: match bucket.access {
@@ -62,12 +65,10 @@ impl Chain<'_> {
                 // The distribution's ARN is put in its place when it is known.
                 Access::CloudFront | Access::None => bucket::Access::None,
             },
-            documents: documents
-                .map(|documents| bucket.objects(documents))
-                .unwrap_or_default(),
+            documents: objects,
             create: publish.create_bucket.unwrap_or(true),
             adopt: publish.adopt_bucket,
-        }
+        })
     }
 
     fn provider_wanted(

@@ -93,6 +93,7 @@ impl S3Store {
     }
 }
 
-const SCRATCH: &str = ".irsa-probe-";
+/// What the names of scratch objects begin with.
+pub(super) const SCRATCH: &str = ".irsa-probe-";
 /// A probe takes seconds: what is older belongs to nobody.
 const ABANDONED: Duration = Duration::from_mins(5);

@@ -1,6 +1,7 @@
 //! Taking a bucket out of use: what else is in it, and its end with all versions of the documents.
 
 use super::error::Fault;
+use super::probe::SCRATCH;
 use super::{S3Error, S3Store};
 
 impl S3Store {
@@ -25,8 +26,12 @@ impl S3Store {
     /// version of it. What is gone already counts as deleted.
     pub async fn delete_bucket(&self, ours: &[String]) -> Result<(), S3Error> {
         for key in ours {
-            self.delete_versions(key).await?;
+            self.delete_versions(key, |found| found == key).await?;
         }
+        // A store with versions keeps those of scratch objects too.
+        let scratch = self.location.key(SCRATCH);
+        self.delete_versions(&scratch, |found| found.starts_with(&scratch))
+            .await?;
         let sent = self
             .client
             .delete_bucket()
@@ -40,14 +45,18 @@ impl S3Store {
         }
     }
 
-    async fn delete_versions(&self, key: &str) -> Result<(), S3Error> {
+    async fn delete_versions(
+        &self,
+        prefix: &str,
+        ours: impl Fn(&str) -> bool,
+    ) -> Result<(), S3Error> {
         let (mut key_marker, mut version_marker) = (None, None);
         loop {
             let page = self
                 .client
                 .list_object_versions()
                 .bucket(self.bucket())
-                .prefix(key)
+                .prefix(prefix)
                 .set_key_marker(key_marker)
                 .set_version_id_marker(version_marker)
                 .set_expected_bucket_owner(self.owner.clone())
@@ -63,7 +72,7 @@ impl S3Store {
                 .iter()
                 .map(|one| (one.key(), one.version_id()));
             for (found, version) in versions.chain(markers) {
-                if found == Some(key) {
+                if let Some(key) = found.filter(|key| ours(key)) {
                     self.delete_version(key, version).await?;
                 }
             }
