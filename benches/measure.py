@@ -10,7 +10,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
-IRSA = RELEASE / "irsa"
+IRSA = pathlib.Path(os.environ.get("IRSA_BIN") or RELEASE / "irsa")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Latency of `irsa webhook serve` at 2,000 reviews a second on one core, with 50,000 service accounts.
 
-    benches/webhook.py [--rate 2000] [--seconds 10] [--accounts 50000] [--rounds 5]
+    benches/webhook.py [--rate 2000] [--seconds 10] [--accounts 50000] [--rounds 5] [--soak SECONDS] [--check] [--irsa BINARY]
 
 The API server is a stand-in that lists the accounts in pages and then is silent; the reviews are those that a real one
 sent (tests/golden/webhook). wrk keeps the rate by waiting between the requests of each connection. Every round also asks
 /healthz at the same rate, over the same TLS: the difference is the review, the rest is the machine. There is no peer to
 compare with: amazon-eks-pod-identity-webhook is not to be had as a Go module.
+
+The soak goes on at the same rate, and compares latency and memory of its last third with its first; five minutes are enough
+to see. The last lines say of each bar whether it holds; with --check the exit code is 1 when one does not.
 """
 
 import argparse
@@ -27,6 +30,7 @@ from measure import IRSA, ROOT, machine, need, pss_kib, stop
 
 ROLE = "arn:aws:iam::111122223333:role/reader"
 CONNECTIONS = 16
+SOAK_WINDOW = 10
 
 
 class ApiServer(http.server.BaseHTTPRequestHandler):
@@ -139,6 +143,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--accounts", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--soak", type=int, default=0, metavar="SECONDS")
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("--irsa", type=pathlib.Path, default=IRSA)
     options = parser.parse_args()
     need("wrk", "openssl", "taskset", options.irsa)
@@ -167,8 +173,10 @@ def measure(options, folder, api_port):
     process = subprocess.Popen(command, stderr=(folder / "log").open("w"))
     try:
         ready(metrics)
+        bars = []
         print(f"{machine()}; {options.accounts} service accounts, {options.rate} requests a second, one core")
-        print(f"memory after loading: {pss_kib(process.pid) / 1024:.1f} MiB (bar: 64)")
+        loaded = resident_mib(process.pid)
+        print(f"memory after loading: {loaded:.1f} MiB resident, {pss_kib(process.pid) / 1024:.1f} MiB proportional")
         url = f"https://127.0.0.1:{port}"
         bodies = {"a pod": ROOT / "tests/golden/webhook/create-v1.json", "a pod of 2 MB": large(folder)}
         for label, body in bodies.items():
@@ -177,10 +185,53 @@ def measure(options, folder, api_port):
             for _ in range(options.rounds):
                 plain = wrk(folder, f"{url}/healthz", body, rate, options.seconds)
                 rounds.append((wrk(folder, f"{url}/mutate", body, rate, options.seconds), plain))
-            report(label, rounds)
-        print(f"memory at the end: {pss_kib(process.pid) / 1024:.1f} MiB")
+            p99 = report(label, rounds)
+            if label == "a pod":
+                bars.append((f"p99 under 2 ms at {options.rate} reviews a second", f"{p99:.2f} ms", p99 < 2.0))
+                bars.append(("memory under 64 MiB under this load", *under(64, resident_mib(process.pid))))
+        # Eight at once of two megabytes each are in memory, besides what was loaded.
+        bars.append(("memory under 128 MiB with pods of 2 MB", *under(128, resident_mib(process.pid))))
+        if options.soak:
+            bars += soak(options, folder, url, bodies["a pod"], process.pid)
     finally:
         stop(process)
+    holds = verdict(bars)
+    if options.check and not holds:
+        sys.exit(1)
+
+
+def under(bar, value):
+    return f"{value:.1f} MiB", value < bar
+
+
+def resident_mib(pid):
+    """What the kernel holds in memory for the process."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def soak(options, folder, url, body, pid):
+    """Windows of ten seconds; whether the last third is like the first."""
+    windows = []
+    while len(windows) * SOAK_WINDOW < options.soak:
+        _, p50, p99, wrong = wrk(folder, f"{url}/mutate", body, options.rate, SOAK_WINDOW)
+        windows.append((p50, p99, resident_mib(pid)))
+        if wrong:
+            sys.exit("refused reviews during the soak")
+    third = max(len(windows) // 3, 1)
+
+    def grown(column):
+        early, late = ([each[column] for each in part] for part in (windows[:third], windows[-third:]))
+        return statistics.median(early), statistics.median(late)
+
+    bars = []
+    for name, column, unit, most in (("p50", 0, "ms", 1.25), ("p99", 1, "ms", 1.5), ("memory", 2, "MiB", 1.05)):
+        early, late = grown(column)
+        print(f"soak of {options.soak} s: {name} {early:.2f} {unit} in the first third, {late:.2f} {unit} in the last")
+        bars.append((f"soak: {name} at most {most} times", f"{late / early:.2f} times", late <= most * early))
+    return bars
 
 
 def free_ports():
@@ -204,6 +255,13 @@ def report(label, rounds):
     print(f"ratio of the p99s {spread([review[2] / plain[2] for review, plain in rounds])}")
     if wrong:
         sys.exit("refused reviews: nothing was measured")
+    return statistics.median([review[2] for review, _ in rounds])
+
+
+def verdict(bars):
+    for name, value, holds in bars:
+        print(f"{'holds ' if holds else 'MISSED'}  {name}: {value}")
+    return all(holds for _, _, holds in bars)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ mod monitoring;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
-
 use crate::util::repository;
 
 /// A file of the repository.
@@ -45,19 +43,6 @@ fn files(folder: &str) -> Vec<PathBuf> {
 fn yaml(text: &str) -> Vec<serde_json::Value> {
     let all: Vec<Option<serde_json::Value>> = serde_saphyr::from_multiple(text).unwrap();
     all.into_iter().flatten().collect()
-}
-
-/// Whether a command line is of a command that this version does not have: the chart's part for `irsa bootstrap` is off by
-/// default, and came first.
-fn is_yet_to_come(words: &[String]) -> bool {
-    let bootstrap = words
-        .iter()
-        .find(|word| *word != "irsa")
-        .is_some_and(|first| first == "bootstrap");
-    bootstrap
-        && irsa_cli::Cli::command()
-            .find_subcommand("bootstrap")
-            .is_none()
 }
 
 /// Compares a generated file with the one that is kept, or keeps the new one.

@@ -17,6 +17,8 @@ mod apiserver;
 mod apiserver_manifests;
 /// The README's command lines, run for each distribution.
 mod apiserver_readme;
+/// The whole chain set up.
+mod bootstrap;
 /// No command ever shows a private key.
 mod canary;
 /// Precedence of flags, environment and file; `irsa config show`.
@@ -27,6 +29,8 @@ mod connector;
 mod deploy;
 /// The documentation agrees with the binary.
 mod docs;
+/// The doctor, on doubles of IAM, STS and S3.
+mod doctor;
 /// JWKS and discovery documents on standard output.
 mod documents;
 /// IAM without IAM: policies, lint, other tools' forms.
@@ -45,9 +49,13 @@ mod rotate;
 mod serve;
 /// The status page: what is compared, shown, and kept from the public.
 mod status;
+/// The whole chain taken down.
+mod teardown;
 /// CA thumbprints of files and servers.
 mod thumbprint;
 /// Tokens: minted, verified, explained.
 mod token;
-/// The pod identity webhook: reviews offline, flags, serving.
+/// The pod identity webhook: reviews offline.
 mod webhook;
+/// The pod identity webhook: its flags, its configuration file, its manifest.
+mod webhook_serve;

@@ -116,9 +116,16 @@ fn a_pod_that_requires_its_role_is_denied_without() {
             "{name: app, ",
             "{name: app, labels: {irsa/require-role: 'true'}, ",
         );
-    home.write("pod.yaml", pod);
+    home.write("pod.yaml", &pod);
     let text = review(&home, &["pod.yaml"]).ok().stdout;
     assert!(text.contains("denied: "), "{text}");
+    // There the API server asks without demand.
+    home.write(
+        "pod.yaml",
+        pod.replace("namespace: demo", "namespace: kube-system"),
+    );
+    let text = review(&home, &["pod.yaml"]).ok().stdout;
+    assert!(!text.contains("denied: "), "{text}");
 }
 
 #[test]
@@ -159,137 +166,6 @@ fn what_cannot_be_read_is_refused_with_the_next_step() {
     ];
     let stderr = home.irsa(&args).code(2).stderr;
     assert!(stderr.contains("quotation marks"), "{stderr}");
-}
-
-/// The argument lists of the distributions that deploy the upstream webhook today.
-#[test]
-fn flags_in_the_wild_are_taken() {
-    let home = Home::new();
-    for flags in [
-        // the upstream repository, EKS Anywhere
-        "--in-cluster=false --namespace=default --service-name=pod-identity-webhook --annotation-prefix=eks.amazonaws.com --token-audience=sts.amazonaws.com --logtostderr",
-        // kOps
-        "--in-cluster=false --namespace=kube-system --service-name=pod-identity-webhook --annotation-prefix=eks.amazonaws.com --token-audience=amazonaws.com --logtostderr --watch-config-map --sts-regional-endpoint --aws-default-region=eu-central-1 --v=5",
-        // OpenShift's cloud credential operator
-        "--in-cluster=false --namespace=openshift-cloud-credential-operator --service-name=pod-identity-webhook --tls-cert=/var/run/app/certs/tls.crt --tls-key=/var/run/app/certs/tls.key --port=9443 --tls-min-version=VersionTLS12 --tls-cipher-suites=TLS_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA -v=2",
-        // a chart of the community
-        "--port=8443 --metrics-port=9443 --sts-regional-endpoint=true --aws-default-region= --resync-period=1m0s --service-account-lookup-grace-period=100ms",
-        // old guides
-        "--in-cluster --tls-secret=pod-identity-webhook --alsologtostderr --stderrthreshold=INFO --log_dir=/tmp --vmodule=a=1",
-        // EKS
-        "--watch-container-credentials-config=/etc/kubernetes/identities.json --container-credentials-audience=a --container-credentials-full-uri=http://169.254.170.23/v1/credentials --container-credentials-token-mount-path=/a --container-credentials-token-volume-name=b --container-credentials-token-path=c --enable-debugging-handlers=true --kube-api=https://10.0.0.1 --kubeconfig=x",
-        // pflag takes the last of two
-        "--port=1 --port=2",
-    ] {
-        let mut args: Vec<_> = ["webhook", "serve"].into();
-        args.extend(flags.split(' '));
-        args.push("--version");
-        let stdout = home.irsa(&args).ok().stdout;
-        assert!(stdout.starts_with("irsa "), "{flags}");
-    }
-}
-
-/// Upstream's image is started as `/webhook --flags`.
-#[test]
-fn a_program_called_webhook_is_the_webhook() {
-    use std::os::unix::process::CommandExt as _;
-    let started = |name: &str, flag: &str| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_irsa"))
-            .arg0(name)
-            .arg(flag)
-            .env_clear()
-            .output()
-            .unwrap();
-        (
-            output.status.code(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
-    };
-    assert_eq!(started("/webhook", "--version").0, Some(0));
-    let (code, stderr) = started("/webhook", "--no-such-flag");
-    assert!(
-        code == Some(2) && stderr.contains("irsa webhook serve"),
-        "{stderr}"
-    );
-    assert_eq!(started("irsa", "--in-cluster").0, Some(2));
-}
-
-#[test]
-fn serving_is_refused_before_it_begins_when_it_cannot_work() {
-    let home = Home::new();
-    let kubeconfig = r#"{"apiVersion":"v1","kind":"Config","current-context":"c",
-        "clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:1"}}],
-        "contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],"users":[{"name":"u","user":{}}]}"#;
-    home.write("kubeconfig", kubeconfig);
-    for (args, code, text) in [
-        (
-            &["--tls-cipher-suites=nope"][..],
-            2,
-            "does not exist in Go's crypto/tls",
-        ),
-        (&["--tls-min-version=1.4"], 2, "TLS version"),
-        (&["--kube-api=::"], 2, "--kube-api"),
-        (&["--in-cluster=maybe"], 2, "true or false"),
-        (&["--service-account-lookup-grace-period=1"], 2, "100ms"),
-        (&["--kubeconfig=missing"], 1, "kubeconfig \"missing\""),
-        (
-            &["--in-cluster=false", "--tls-cert=a.crt", "--tls-key=a.key"],
-            1,
-            "a.crt",
-        ),
-    ] {
-        let all = [
-            &[
-                "webhook",
-                "serve",
-                "--kubeconfig=kubeconfig",
-                "--listen=127.0.0.1:0",
-                "--metrics-listen=127.0.0.1:0",
-            ],
-            args,
-        ]
-        .concat();
-        let stderr = home.irsa(&all).code(code).stderr;
-        assert!(stderr.contains(text), "{args:?}: {stderr}");
-        assert!(code != 1 || stderr.contains("help:"), "{stderr}");
-    }
-}
-
-#[test]
-fn the_manifest_takes_only_flags_that_the_webhook_takes() {
-    let home = Home::new();
-    let manifest = |flags: &[&str]| {
-        let args = [
-            &[
-                "webhook",
-                "manifest",
-                "--image",
-                "registry.example.com/irsa:1",
-                "--",
-            ],
-            flags,
-        ]
-        .concat();
-        home.irsa(&args)
-    };
-    let text = manifest(&["--aws-default-region=eu-central-1"]).ok().stdout;
-    assert!(
-        text.contains("\"--aws-default-region=eu-central-1\""),
-        "{text}"
-    );
-    let stderr = manifest(&["--aws-region=x"]).code(2).stderr;
-    assert!(stderr.contains("--aws-region"), "{stderr}");
-    manifest(&["--port=1"]).code(2);
-    // Every argument of the Deployment is one that `serve` takes.
-    let line = text
-        .lines()
-        .find(|line| line.trim_start().starts_with("args: "))
-        .unwrap();
-    let args: Vec<String> =
-        serde_json::from_str(line.trim_start().trim_start_matches("args: ")).unwrap();
-    let mut args: Vec<_> = args.iter().map(String::as_str).collect();
-    args.push("--version");
-    home.irsa(&args).ok();
 }
 
 /// Reviews that real API servers sent.

@@ -1,6 +1,7 @@
 //! One file for each subcommand: its arguments, and what it does with them.
 
 pub mod apiserver;
+pub mod bootstrap;
 pub mod completions;
 pub mod config_show;
 pub mod connector;
@@ -14,6 +15,7 @@ pub mod publish;
 pub mod quickstart;
 pub mod rotate;
 pub mod serve;
+pub mod teardown;
 pub mod thumbprint;
 pub mod token;
 pub mod verify;
@@ -34,6 +36,10 @@ use crate::report::{self, Failure};
 pub enum Command {
     /// Make a key, serve its issuer on this machine, mint a token and verify it as a relying party does
     Quickstart(Deferred<quickstart::Args>),
+    /// Set a cluster up as its configuration says, from the signing key to roles that pods can use
+    Bootstrap(Deferred<Box<bootstrap::Args>>),
+    /// Take down what irsa bootstrap has set up in AWS
+    Teardown(Deferred<Box<teardown::Args>>),
     /// Make signing keys, and see what kube-apiserver does with a key file
     #[command(subcommand)]
     Keys(Deferred<keys::Command>),
@@ -90,6 +96,8 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     }
     match command {
         Command::Quickstart(Deferred(args)) => quickstart::run(args, context),
+        Command::Bootstrap(Deferred(args)) => bootstrap::run(*args, context),
+        Command::Teardown(Deferred(args)) => teardown::run(*args, context),
         Command::Keys(Deferred(keys::Command::Generate(args))) => {
             keys::generate::run(args, context)
         }

@@ -1,5 +1,7 @@
 //! The configuration file: one YAML document, unknown keys refused.
 
+pub mod cluster;
+
 use std::fmt;
 use std::fs;
 use std::io::{self, Read as _};
@@ -11,6 +13,7 @@ use irsa_core::explain::Explain;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_saphyr::DeserializeError;
 
+pub use self::cluster::ClusterSection;
 use crate::args;
 use crate::commands::webhook::WebhookSection;
 use crate::logging::LogFormat;
@@ -38,6 +41,8 @@ pub struct Config {
     pub serve: ServeSection,
     /// kube-apiserver's flags.
     pub apiserver: ApiserverSection,
+    /// What `irsa bootstrap` sets up.
+    pub cluster: Option<ClusterSection>,
     /// The pod identity webhook.
     pub webhook: WebhookSection,
 }
@@ -206,6 +211,9 @@ impl Config {
         let tls = [&mut self.serve.tls_cert, &mut self.serve.tls_key];
         for path in keys.chain(tls.into_iter().flatten()) {
             *path = directory.join(&*path);
+        }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.resolve_paths(directory);
         }
         self.webhook.resolve_paths(directory);
     }

@@ -24,10 +24,23 @@ pub struct Failed {
     message: String,
     causes: Vec<String>,
     help: Option<String>,
+    note: Option<String>,
     exit: Exit,
 }
 
 impl Failure {
+    /// The same, with a sentence about what was done before it.
+    #[must_use]
+    pub fn noted(self, note: &str) -> Self {
+        match self {
+            Self::Failed(failed) => Self::Failed(Failed {
+                note: Some(note.to_owned()),
+                ..failed
+            }),
+            Self::BrokenPipe => Self::BrokenPipe,
+        }
+    }
+
     /// An error in what the user asked for: nothing was attempted.
     pub fn refused(error: &(impl Explain + ?Sized)) -> Self {
         Self::Failed(Failed {
@@ -42,6 +55,7 @@ impl Failure {
             message: message.into(),
             causes: Vec::new(),
             help: Some(help.into()),
+            note: None,
             exit: Exit::Refused,
         })
     }
@@ -52,6 +66,7 @@ impl Failure {
             message: message.into(),
             causes: Vec::new(),
             help: Some(help.into()),
+            note: None,
             exit: Exit::Failed,
         })
     }
@@ -85,6 +100,7 @@ impl Failure {
             message: "standard output cannot be written".to_owned(),
             causes: vec![error.to_string()],
             help: None,
+            note: None,
             exit: Exit::Failed,
         })
     }
@@ -95,6 +111,7 @@ impl Failure {
             message: what.to_owned(),
             causes: vec![error.to_string()],
             help: None,
+            note: None,
             exit: Exit::Failed,
         })
     }
@@ -122,6 +139,7 @@ impl Failed {
             message,
             causes,
             help: error.help(),
+            note: None,
             exit,
         }
     }
@@ -148,6 +166,12 @@ pub fn failure(failed: &Failed) -> Exit {
             .help
             .iter()
             .map(|help| format!(" help: {}", visible(help))),
+    );
+    lines.extend(
+        failed
+            .note
+            .iter()
+            .map(|note| format!(" note: {}", visible(note))),
     );
     if failed.exit == Exit::TryAgain {
         lines.push(" note: safe to run again (exit 4)".to_owned());

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{same_as_kept, text, yaml};
+use crate::util::{Home, eventually, get};
 
 /// Those of others that the rules read, with the program that has them.
 const FOREIGN: [&str; 1] = ["kube_job_status_failed"];
@@ -92,6 +93,29 @@ fn of_the_webhook() -> String {
     metrics.render(&Arc::new(identities))
 }
 
+/// Everything that the doctor can say, after one look at an issuer that is not there.
+fn of_the_doctor() -> String {
+    let home = Home::new();
+    let watch = [
+        "doctor",
+        "--issuer",
+        "http://127.0.0.1:1/prod",
+        "--watch",
+        "--metrics-listen",
+        "127.0.0.1:0",
+    ];
+    let doctor = home.irsa(&watch).start();
+    let log = doctor.wait_for("metrics on http://");
+    let after = log.split("metrics on http://").nth(1).unwrap();
+    let address = after.split('/').next().unwrap();
+    eventually("a look", || {
+        let (_, metrics) = get(address, "/metrics");
+        metrics
+            .contains("irsa_doctor_runs_total{")
+            .then_some(metrics)
+    })
+}
+
 /// Name, type and help of each family, in the order in which they are exposed.
 fn families(exposed: &str) -> Vec<(String, String, String)> {
     let mut kinds = BTreeMap::new();
@@ -154,6 +178,7 @@ fn rules() -> Vec<Value> {
 fn rules_and_dashboard_read_metrics_that_exist() {
     let mut known = series(&of_the_endpoint());
     known.extend(series(&of_the_webhook()));
+    known.extend(series(&of_the_doctor()));
     known.extend(FOREIGN.map(str::to_owned));
     let rules = rules();
     assert!(rules.len() > 15);
@@ -236,9 +261,11 @@ fn the_list_of_metrics_is_what_is_exposed() {
          has the alerts and the dashboard. Labels are those of series that exist from the start; others come with the first event.\n\n\
          ## The endpoint: `irsa serve --admin-listen ADDR`, path `/metrics`\n\n{}\n\
          ## The webhook: `irsa webhook serve --metrics-port PORT`, path `/metrics`\n\n\
-         Names without `irsa_` are those of amazon-eks-pod-identity-webhook, so that its dashboards go on.\n\n{}",
+         Names without `irsa_` are those of amazon-eks-pod-identity-webhook, so that its dashboards go on.\n\n{}\n\
+         ## The doctor: `irsa doctor --watch --metrics-listen ADDR`, path `/metrics`\n\n{}",
         table(&of_the_endpoint()),
         table(&of_the_webhook()),
+        table(&of_the_doctor()),
     );
     same_as_kept("docs/metrics.md", &page);
 }

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import aws_bootstrap
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -38,6 +39,9 @@ def main():
             real_token(checks, work, store, issuer, environment)
             replica(checks, work, store, issuer, environment)
             nothing_private(checks, work, store, environment)
+        (port,) = free_ports(1)
+        aws_bootstrap.on_seaweed(checks, work, authority, port, assume, mint)
+        aws_bootstrap.terraform(checks, work)
         ministack(checks, work)
         checks.report()
 
@@ -302,6 +306,7 @@ def ministack(checks, work):
             checks.contains(f"a second run in {region} changes nothing", again, "nothing to do")
         aws["AWS_REGION"] = "us-east-1"
         roles(checks, work, aws)
+        aws_bootstrap.on_ministack(checks, work, aws)
     finally:
         server.stop()
 

@@ -52,7 +52,7 @@ pub enum DistroChoice {
 }
 
 impl DistroChoice {
-    fn known(self) -> Option<Distro> {
+    pub(crate) fn known(self) -> Option<Distro> {
         match self {
             Self::Auto => None,
             Self::Of(distro) => Some(distro),
@@ -72,7 +72,7 @@ impl FromStr for DistroChoice {
 }
 
 /// Where backups go: the directory given, else root's state directory or the user's.
-fn backups(given: Option<PathBuf>) -> Result<Backups, Failure> {
+pub(crate) fn backups(given: Option<PathBuf>) -> Result<Backups, Failure> {
     if let Some(directory) = given {
         return Ok(Backups::new(directory));
     }

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use crate::args::{DocumentArgs, ServeArgs};
+use crate::config::ClusterSection;
 use crate::context::{Context, Origin};
 use crate::exit::Exit;
 use crate::output::{self, Render};
@@ -89,6 +90,16 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         name,
         value,
         origin,
+    }));
+    let cluster = context.config.cluster.iter().flat_map(ClusterSection::rows);
+    settings.extend(cluster.map(|(name, value)| Row {
+        origin: if value.is_empty() {
+            Origin::Default
+        } else {
+            Origin::File
+        },
+        name,
+        value,
     }));
     let webhook = context.config.webhook.rows().into_iter();
     settings.extend(webhook.map(|(name, value)| Row {

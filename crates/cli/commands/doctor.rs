@@ -130,6 +130,14 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         fetch,
     };
     if watch {
+        if inputs
+            .token_files
+            .iter()
+            .any(|path| path.as_os_str() == "-")
+        {
+            let help = "name the file with the token: it is read anew at each look";
+            return Err(Failure::usage("standard input can be read once only", help));
+        }
         return context.block_on(watch::run(&inputs, every, metrics_listen, context));
     }
     context.block_on(async {

@@ -15,7 +15,7 @@ use irsa_iam::provider::find;
 use crate::aws;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 /// The commands about IAM.
 #[derive(Debug, Subcommand)]
@@ -84,20 +84,25 @@ fn tag(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn tags(given: Vec<(String, String)>) -> BTreeMap<String, String> {
+pub(crate) fn tags(given: Vec<(String, String)>) -> BTreeMap<String, String> {
     let ours = (OWNER_TAG.0.to_owned(), OWNER_TAG.1.to_owned());
     given.into_iter().chain([ours]).collect()
 }
 
-fn is_ours(tags: &BTreeMap<String, String>) -> bool {
+pub(crate) fn is_ours(tags: &BTreeMap<String, String>) -> bool {
     tags.get(OWNER_TAG.0).map(String::as_str) == Some(OWNER_TAG.1)
 }
 
 /// The account that providers are in: from the command line, or that of the credentials.
 async fn account(config: &SdkConfig, given: Option<&str>) -> Result<(String, String), Failure> {
     if let Some(account) = given {
-        let region = config.region().map(ToString::to_string).unwrap_or_default();
-        let partition = irsa_core::store_url::Partition::of_region(&region);
+        let region = config.region().map(ToString::to_string);
+        if region.is_none() {
+            report::warning(
+                "no Region is known: ARNs are written for the partition aws; add --region for cn-north-1 and its like",
+            );
+        }
+        let partition = irsa_core::store_url::Partition::of_region(&region.unwrap_or_default());
         return Ok((partition.name.to_owned(), account.to_owned()));
     }
     // Tells missing credentials from refused ones before STS is asked.
@@ -107,7 +112,7 @@ async fn account(config: &SdkConfig, given: Option<&str>) -> Result<(String, Str
 }
 
 /// The ARN of an issuer's provider. AWS makes it of account and URL; of other services it is looked up.
-async fn provider_arn(
+pub(crate) async fn provider_arn(
     config: &SdkConfig,
     issuer: &IssuerUrl,
     given: Option<&str>,

@@ -1,6 +1,8 @@
 //! `irsa publish`.
 
 pub mod directory;
+pub mod front;
+mod into;
 pub mod result;
 pub mod s3;
 pub mod sync;
@@ -12,11 +14,11 @@ use std::time::Duration;
 use clap::ValueHint;
 use irsa_core::documents::IssuerDocuments;
 use irsa_core::issuer::IssuerUrl;
-use irsa_core::store_url::S3Location;
 use irsa_issuer::source::IssuerSpec;
 
+use self::into::Plan;
 use self::result::{Run, Single};
-use self::s3::{Access, Reach, Work};
+use self::s3::{Access, Reach};
 use self::sync::SyncError;
 pub use self::target::Target;
 use crate::args::{self, DocumentArgs, FetchArgs};
@@ -83,6 +85,9 @@ pub struct S3Args {
     /// Set up who reads the bucket [default: its settings are not looked at]
     #[arg(long, value_enum)]
     pub access: Option<Access>,
+    /// The ACM certificate (us-east-1) for an issuer at a host name of your own, with --access cloudfront
+    #[arg(long, value_name = "ARN")]
+    pub certificate_arn: Option<String>,
     /// Set up a bucket although nothing proves that it is for these issuers: neither tag nor documents, and not empty
     #[arg(long)]
     pub adopt_bucket: bool,
@@ -155,24 +160,17 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
                 finish(run, error, mode, one, context)
             })
         }
-        Target::S3(root) => context.block_on(async {
+        Target::S3(root) => context.block_on(Box::pin(async {
             let reach = Reach::new(aws.load(fetch.ca_file.as_deref()).await?)?;
-            let issuers = if one {
-                let spec = one_in_s3(&document, keys, &root, &reach, context)?;
-                vec![(render(&spec)?, root.clone())]
-            } else {
-                let specs = configured(&document, context)?;
-                placed(&specs, |issuer| reach.place(&root, issuer))?
-            };
-            let work = Work {
+            let plan = Plan {
+                document: &document,
+                keys,
                 root,
-                issuers: &issuers,
                 withdraw: &withdraw,
                 mode,
             };
-            let (run, error) = s3::run(&reach, &work, &s3, &fetch).await?;
-            finish(run, error, mode, one, context)
-        }),
+            into::s3(plan, &reach, &s3, &fetch, context).await
+        })),
     }
 }
 
@@ -211,29 +209,6 @@ fn finish(
         Exit::Differences
     } else {
         Exit::Done
-    })
-}
-
-/// The issuer of a command line: as it was given, or derived from its place.
-fn one_in_s3(
-    document: &DocumentArgs,
-    keys: Vec<PathBuf>,
-    root: &S3Location,
-    reach: &Reach,
-    context: &Context,
-) -> Result<IssuerSpec, Failure> {
-    let (issuer, jwks_uri) = if document.issuer.issuer.is_some() {
-        document.require(context)?
-    } else {
-        let jwks_uri = settings::parse_jwks_uri(document.jwks_uri.as_deref())?;
-        let issuer = reach.issuer(root)?;
-        tracing::info!(%issuer, "issuer URL derived from bucket and Region: it can never be changed");
-        (issuer, jwks_uri)
-    };
-    Ok(IssuerSpec {
-        issuer,
-        jwks_uri,
-        keys,
     })
 }
 
@@ -301,6 +276,7 @@ fn refuse_s3_options(args: &S3Args) -> Result<(), Failure> {
     let S3Args {
         create_bucket,
         access,
+        certificate_arn,
         adopt_bucket,
         bucket_owner,
         allow_unconditional_writes,
@@ -311,6 +287,7 @@ fn refuse_s3_options(args: &S3Args) -> Result<(), Failure> {
     let given = *create_bucket
         || access.is_some()
         || *adopt_bucket
+        || certificate_arn.is_some()
         || bucket_owner.is_some()
         || *allow_unconditional_writes;
     if given {

@@ -1,6 +1,7 @@
 //! `irsa serve`.
 
 pub mod from;
+mod rotation;
 pub mod watch;
 
 use std::num::NonZero;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use irsa_issuer::keyset::Stamp;
 use irsa_issuer::serve::{Bound, Metrics, ServeError, Server, ServerConfig, SiteHandle};
-use irsa_issuer::source::{Changes, IssuerSpec, SiteSource};
+use irsa_issuer::source::{Changes, IssuerSpec, Refused, SiteSource};
 use jiff::Timestamp;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -94,14 +95,19 @@ async fn serve_issuers(
     let issuers: Vec<_> = specs.iter().map(|spec| spec.issuer.clone()).collect();
     let (source, changes) =
         SiteSource::load(specs, settings.max_age.value).map_err(refused_at_start)?;
-    let only_refused = changes.reloaded.is_empty();
-    let mut refused = changes.refused.into_iter();
-    if let (true, Some(first)) = (only_refused, refused.next()) {
+    let metrics = Metrics::new();
+    if changes.reloaded.is_empty() {
         // Nothing at all could be served: better not to start than to answer 503 to everybody.
-        return Err(first.error.into());
+        if let Some(first) = changes.refused.into_iter().next() {
+            return Err(first.error.into());
+        }
+    } else {
+        for refused in &changes.refused {
+            refuse(&metrics, refused);
+        }
     }
-    let (handle, metrics) = (SiteHandle::new(source.site()?), Metrics::new());
-    let one = issuers.len() == 1;
+    let handle = SiteHandle::new(source.site()?);
+    let one = settings.issuers.origin != Origin::File;
     let seen = (handle.clone(), metrics.clone());
     let watch = Watch::new(watch, store, issuers, one, seen).await?;
     let bound = Server::bind(config, handle.clone(), metrics.clone())
@@ -165,7 +171,8 @@ fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::system("signals cannot be listened for", &error))
 }
 
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+/// Resolves when the process is told to end.
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let (mut terminate, mut interrupt) = (
         listen_for(SignalKind::terminate())?,
         listen_for(SignalKind::interrupt())?,
@@ -176,6 +183,19 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
             _ = interrupt.recv() => tracing::info!("SIGINT: finishing the requests in flight"),
         }
     })
+}
+
+/// Says what was not taken: in the log, in the metrics and on the status page.
+fn refuse(metrics: &Metrics, refused: &Refused) {
+    metrics.reload_failed();
+    pin(metrics, &refused.issuer, &refused.error);
+    tracing::warn!(
+        issuer = refused.issuer,
+        error = %refused.error,
+        why = std::error::Error::source(&refused.error).map(tracing::field::display),
+        last_good_kept = refused.last_good_kept,
+        "new keys not taken"
+    );
 }
 
 /// Puts what went wrong on the status page.
@@ -276,15 +296,7 @@ impl Reloader {
 
     fn take(&self, changes: Changes) {
         for refused in &changes.refused {
-            self.metrics.reload_failed();
-            pin(&self.metrics, &refused.issuer, &refused.error);
-            tracing::warn!(
-                issuer = refused.issuer,
-                error = %refused.error,
-                why = std::error::Error::source(&refused.error).map(tracing::field::display),
-                last_good_kept = refused.last_good_kept,
-                "new keys not taken"
-            );
+            refuse(&self.metrics, refused);
         }
         if changes.is_empty() {
             return;

@@ -4,6 +4,7 @@
 //! [`Access::Policy`] two of the switches are opened, and a bucket policy allows reading of exactly the documents.
 //! Whatever else is in the policy stays as it is.
 
+pub mod distribution;
 mod policy;
 
 use std::fmt;

@@ -28,7 +28,9 @@
 //! - Errors name the object and the next step ([`explain::Explain`]).
 
 pub mod algorithm;
+pub mod aws_answer;
 pub mod block;
+pub mod bootstrap;
 pub mod bucket;
 pub mod change;
 pub mod diagnosis;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::explain::Explain;
+use crate::provider::ProviderArn;
 use crate::trust::{Grant, Subject, TrustError, TrustPolicy};
 
 /// The name of the inline policy that `--policy-file` becomes.
@@ -86,9 +87,39 @@ pub enum RoleChange {
     Inline(String),
 }
 
-/// Why a role cannot be made as it shall be.
+/// What hangs on a role besides managed policies: IAM deletes only a role on which nothing hangs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoleAttachments {
+    /// Names of all its inline policies.
+    pub inline: Vec<String>,
+    /// Names of the instance profiles that it is in.
+    pub instance_profiles: Vec<String>,
+}
+
+/// One step of a role's removal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoleRemoval {
+    /// Detach a managed policy.
+    Detach(String),
+    /// Delete the inline policy [`INLINE_POLICY`].
+    DeleteInline,
+    /// Delete the role.
+    Delete,
+}
+
+/// Why a role cannot be made as it shall be, or not be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RoleError {
+    /// Others have hung something on it.
+    #[error("role \"{name}\" has {what} that irsa did not make: {}", names.join(", "))]
+    InUse {
+        /// The role.
+        name: String,
+        /// Inline policies or instance profiles.
+        what: &'static str,
+        /// Which.
+        names: Vec<String>,
+    },
     /// Its trust policy.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -121,6 +152,9 @@ impl Explain for RoleError {
     fn help(&self) -> Option<String> {
         Some(match self {
             Self::Trust(error) => return error.help(),
+            Self::InUse { .. } => {
+                "nothing was removed, as IAM would refuse in the end; take them away with the tool that made them, then run it again".into()
+            }
             Self::NoSubject(_) => "add --service-account NAMESPACE/NAME".into(),
             Self::OtherPath { .. } => {
                 "IAM cannot change a role's path: leave --path out, or choose another name".into()
@@ -223,6 +257,56 @@ pub fn plan(wanted: &RoleWanted, state: Option<&RoleState>) -> Result<Vec<RoleCh
     Ok(changes)
 }
 
+/// The steps of a role's removal. It is refused as a whole when IAM would refuse the last step: a role that has lost
+/// its policies and still exists serves nobody.
+pub fn plan_removal(
+    name: &str,
+    state: &RoleState,
+    attachments: &RoleAttachments,
+) -> Result<Vec<RoleRemoval>, RoleError> {
+    let foreign: Vec<String> = attachments
+        .inline
+        .iter()
+        .filter(|policy| *policy != INLINE_POLICY)
+        .cloned()
+        .collect();
+    for (what, names) in [
+        ("inline policies", &foreign),
+        ("instance profiles", &attachments.instance_profiles),
+    ] {
+        if !names.is_empty() {
+            return Err(RoleError::InUse {
+                name: name.to_owned(),
+                what,
+                names: names.clone(),
+            });
+        }
+    }
+    let detach = state.policy_arns.iter().cloned().map(RoleRemoval::Detach);
+    let inline = state.inline.iter().map(|_| RoleRemoval::DeleteInline);
+    Ok(detach.chain(inline).chain([RoleRemoval::Delete]).collect())
+}
+
+/// Whether every statement of a trust policy lets in web identities of this provider and nobody else.
+pub fn trusts_only(trust: &TrustPolicy, provider: &ProviderArn) -> bool {
+    let arn = provider.to_string();
+    let statements = trust.statements();
+    let ours = |statement: &&serde_json::Value| {
+        let principal = statement.get("Principal").and_then(|it| it.as_object());
+        principal.is_some_and(|kinds| {
+            kinds.len() == 1
+                && match kinds.get("Federated") {
+                    Some(serde_json::Value::String(one)) => *one == arn,
+                    Some(serde_json::Value::Array(many)) => {
+                        many.iter().all(|one| *one == arn.as_str())
+                    }
+                    _ => false,
+                }
+        })
+    };
+    !statements.is_empty() && statements.iter().all(ours)
+}
+
 fn plan_existing(wanted: &RoleWanted, state: &RoleState) -> Result<Vec<RoleChange>, RoleError> {
     if let Some(expected) = &wanted.path
         && *expected != state.path
@@ -255,6 +339,16 @@ fn plan_existing(wanted: &RoleWanted, state: &RoleState) -> Result<Vec<RoleChang
 fn same_json(a: &str, b: &str) -> bool {
     let parse = |text| serde_json::from_str::<serde_json::Value>(text).ok();
     parse(a).is_some_and(|a| Some(a) == parse(b))
+}
+
+impl fmt::Display for RoleRemoval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Detach(arn) => write!(f, "detach {arn}"),
+            Self::DeleteInline => write!(f, "delete inline policy {INLINE_POLICY}"),
+            Self::Delete => f.write_str("delete role"),
+        }
+    }
 }
 
 impl fmt::Display for RoleChange {

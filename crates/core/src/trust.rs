@@ -18,8 +18,10 @@ use crate::token::claims::ServiceAccount;
 
 /// The only action that a web identity needs.
 pub const ACTION: &str = "sts:AssumeRoleWithWebIdentity";
-/// IAM refuses longer trust policies unless the quota was raised (characters without white space).
-pub const MAX_CHARS: usize = 2048;
+/// The quota "Role trust policy length" as every account begins with it (characters without white space).
+pub const DEFAULT_CHARS: usize = 2048;
+/// The most that the quota can be raised to: IAM refuses longer trust policies of every account.
+pub const MAX_CHARS: usize = 4096;
 
 /// Who may assume a role: one service account, or a pattern that was spelt out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,14 +190,20 @@ impl TrustPolicy {
         serde_json::to_string_pretty(&self.document).unwrap_or_default()
     }
 
-    /// As it is sent; refused when it is longer than IAM takes.
-    pub fn to_json(&self) -> Result<String, TrustError> {
+    /// Its length as IAM counts it.
+    pub fn chars(&self) -> usize {
         let text = Value::Object(self.document.clone()).to_string();
-        let chars = text.chars().filter(|c| !c.is_whitespace()).count();
+        text.chars().filter(|c| !c.is_whitespace()).count()
+    }
+
+    /// As it is sent; refused when it is longer than IAM takes of any account. Whether this account may have more than
+    /// [`DEFAULT_CHARS`] only IAM knows.
+    pub fn to_json(&self) -> Result<String, TrustError> {
+        let chars = self.chars();
         if chars > MAX_CHARS {
             return Err(TrustError::TooLong(chars));
         }
-        Ok(text)
+        Ok(Value::Object(self.document.clone()).to_string())
     }
 }
 

@@ -1,10 +1,10 @@
 //! What IAM and STS answer when they do not do what was asked, in terms of what a person can do about it.
 
 use std::error::Error;
-use std::fmt;
 
 use aws_sdk_iam::config::http::HttpResponse;
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
+use irsa_core::aws_answer::{Answer, CommonFault};
 use irsa_core::explain::Explain;
 
 /// Why a call to IAM or STS did not succeed.
@@ -29,6 +29,9 @@ pub enum Fault {
     /// `LimitExceeded`.
     #[error("a quota of the account is used up")]
     Limit,
+    /// `LimitExceeded` of the trust policy (`ACLSizePerRole`).
+    #[error("the trust policy is longer than the account's quota")]
+    TrustTooLong,
     /// `OpenIdIdpCommunicationError`.
     #[error("AWS could not reach the issuer")]
     IssuerUnreachable,
@@ -70,35 +73,6 @@ pub enum Fault {
     Request,
 }
 
-/// The answer of AWS.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    code: String,
-    message: String,
-    request_id: Option<String>,
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let code = if self.code.is_empty() {
-            "without an error code"
-        } else {
-            &self.code
-        };
-        write!(f, "AWS answered {} {code}", self.status)?;
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
-        }
-        match &self.request_id {
-            Some(id) => write!(f, " (request {id})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Error for Answer {}
-
 impl IamError {
     /// Sorts an error of the SDK. `what` is the sentence for it, like `role "r" cannot be read`.
     pub(crate) fn of<E>(what: impl Into<String>, error: SdkError<E, HttpResponse>) -> Self
@@ -110,6 +84,7 @@ impl IamError {
             SdkError::ServiceError(answered) => {
                 let (raw, meta) = (answered.raw(), answered.err().meta());
                 let answer = Answer {
+                    service: "AWS",
                     status: raw.status().as_u16(),
                     code: meta.code().unwrap_or_default().to_owned(),
                     message: meta.message().unwrap_or_default().to_owned(),
@@ -157,35 +132,24 @@ impl IamError {
 }
 
 fn fault(answer: &Answer) -> Fault {
-    let scp = answer.message.contains("service control policy");
-    // The SDK strips namespaces; IAM's query protocol ends some codes in "Exception" and some not.
-    match answer.code.trim_end_matches("Exception") {
+    match answer.plain_code() {
         "NoSuchEntity" => Fault::Missing,
         "EntityAlreadyExists" => Fault::Exists,
+        "LimitExceeded" if answer.message.contains("ACLSizePerRole") => Fault::TrustTooLong,
         "LimitExceeded" => Fault::Limit,
         "OpenIdIdpCommunicationError" => Fault::IssuerUnreachable,
-        "AccessDenied" | "AccessDeniedException" if scp => Fault::ServiceControlPolicy,
-        "AccessDenied" | "UnauthorizedOperation" => Fault::Denied,
         "ConcurrentModification" | "EntityTemporarilyUnmodifiable" => Fault::LostRace,
         "DeleteConflict" => Fault::InUse,
         "MalformedPolicyDocument" => Fault::BadPolicy,
         "ValidationError" | "InvalidInput" => Fault::BadInput,
-        "ExpiredToken"
-        | "InvalidClientTokenId"
-        | "SignatureDoesNotMatch"
-        | "InvalidAccessKeyId" => Fault::Credentials,
-        "Throttling"
-        | "ThrottlingException"
-        | "ServiceFailure"
-        | "InternalFailure"
-        | "RequestLimitExceeded" => Fault::Busy,
-        "NotImplemented" | "InvalidAction" => Fault::NotImplemented,
-        _ => match answer.status {
-            403 => Fault::Denied,
-            404 => Fault::Missing,
-            429 | 500 | 502..=504 => Fault::Busy,
-            501 => Fault::NotImplemented,
-            _ => Fault::Other,
+        _ => match answer.common() {
+            CommonFault::Denied | CommonFault::Forbidden => Fault::Denied,
+            CommonFault::ServiceControlPolicy => Fault::ServiceControlPolicy,
+            CommonFault::Credentials => Fault::Credentials,
+            CommonFault::Busy => Fault::Busy,
+            CommonFault::NotImplemented => Fault::NotImplemented,
+            CommonFault::Missing => Fault::Missing,
+            CommonFault::Other => Fault::Other,
         },
     }
 }
@@ -197,6 +161,9 @@ impl Explain for IamError {
             Fault::Exists => "somebody else made it in between; run it again, and it is compared and mended".into(),
             Fault::Limit => "the defaults are 100 OIDC providers, 1000 roles and 10 managed policies for each role; ask for more in \
                 Service Quotas, or delete what is not used"
+                .into(),
+            Fault::TrustTooLong => "use a pattern (--allow-wildcard) or more roles; or have the quota \"Role trust policy length\" of IAM \
+                raised in Service Quotas: the default is 2048 characters, the most is 4096"
                 .into(),
             Fault::IssuerUnreachable => "AWS fetches the issuer to find its CA: publish the documents first and check that they are \
                 reachable from the internet, or give --thumbprint (irsa thumbprint HOST prints it)"
@@ -247,6 +214,14 @@ mod tests {
                 Fault::Limit,
                 false,
                 "Service Quotas",
+            ),
+            (
+                409,
+                "LimitExceeded",
+                "Cannot exceed quota for ACLSizePerRole: 2048",
+                Fault::TrustTooLong,
+                false,
+                "Role trust policy length",
             ),
             (
                 400,
@@ -302,6 +277,7 @@ mod tests {
             (418, "Odd", "", Fault::Other, false, "API reference"),
         ] {
             let answer = Answer {
+                service: "AWS",
                 status,
                 code: code.into(),
                 message: message.into(),

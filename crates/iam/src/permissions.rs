@@ -39,6 +39,60 @@ const PROVIDER: &[&str] = &["arn:{partition}:iam::{account}:oidc-provider/{issue
 const PROVIDERS: &[&str] = &["arn:{partition}:iam::{account}:oidc-provider/*"];
 const ROLE: &[&str] = &["arn:{partition}:iam::{account}:role/{role}"];
 
+const READ_DOCUMENTS: &[&str] = &["s3:GetObject"];
+const LOOK_AT_ROLE: &[&str] = &[
+    "iam:GetRole",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+];
+const SET_BUCKET_UP: &[&str] = &[
+    "s3:CreateBucket",
+    "s3:GetBucketOwnershipControls",
+    "s3:GetBucketPolicy",
+    "s3:GetBucketPublicAccessBlock",
+    "s3:GetBucketTagging",
+    "s3:GetBucketVersioning",
+    "s3:ListBucket",
+    "s3:PutBucketOwnershipControls",
+    "s3:PutBucketPolicy",
+    "s3:PutBucketPublicAccessBlock",
+    "s3:PutBucketTagging",
+    "s3:PutBucketVersioning",
+    "s3:TagResource",
+];
+const MAKE_PROVIDER: &[&str] = &[
+    "iam:AddClientIDToOpenIDConnectProvider",
+    "iam:CreateOpenIDConnectProvider",
+    "iam:GetOpenIDConnectProvider",
+    "iam:TagOpenIDConnectProvider",
+    "iam:UpdateOpenIDConnectProviderThumbprint",
+];
+const MAKE_ROLE: &[&str] = &[
+    "iam:AttachRolePolicy",
+    "iam:CreateRole",
+    "iam:GetRole",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:PutRolePermissionsBoundary",
+    "iam:PutRolePolicy",
+    "iam:TagRole",
+    "iam:UpdateAssumeRolePolicy",
+    "iam:UpdateRole",
+];
+/// The lists of `CloudFront` and origin access controls cannot be limited to one resource.
+const CDN: &[&str] = &["*"];
+const MAKE_CDN: &[&str] = &[
+    "cloudfront:CreateDistribution",
+    "cloudfront:CreateOriginAccessControl",
+    "cloudfront:GetDistribution",
+    "cloudfront:GetDistributionConfig",
+    "cloudfront:ListDistributions",
+    "cloudfront:ListOriginAccessControls",
+    "cloudfront:ListTagsForResource",
+    "cloudfront:TagResource",
+    "cloudfront:UpdateDistribution",
+];
+
 /// Every command that talks to AWS.
 pub const COMMANDS: &[CommandPolicy] = &[
     CommandPolicy {
@@ -55,25 +109,7 @@ pub const COMMANDS: &[CommandPolicy] = &[
         about: "the same, and make the bucket or set it up: --create-bucket, --access, --adopt-bucket",
         statements: &[
             ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS),
-            (
-                "Bucket",
-                &[
-                    "s3:CreateBucket",
-                    "s3:GetBucketOwnershipControls",
-                    "s3:GetBucketPolicy",
-                    "s3:GetBucketPublicAccessBlock",
-                    "s3:GetBucketTagging",
-                    "s3:GetBucketVersioning",
-                    "s3:ListBucket",
-                    "s3:PutBucketOwnershipControls",
-                    "s3:PutBucketPolicy",
-                    "s3:PutBucketPublicAccessBlock",
-                    "s3:PutBucketTagging",
-                    "s3:PutBucketVersioning",
-                    "s3:TagResource",
-                ],
-                BUCKET,
-            ),
+            ("Bucket", SET_BUCKET_UP, BUCKET),
         ],
     },
     CommandPolicy {
@@ -128,35 +164,12 @@ pub const COMMANDS: &[CommandPolicy] = &[
     CommandPolicy {
         command: "iam-role-apply",
         about: "make roles for service accounts and mend them",
-        statements: &[(
-            "Role",
-            &[
-                "iam:AttachRolePolicy",
-                "iam:CreateRole",
-                "iam:GetRole",
-                "iam:GetRolePolicy",
-                "iam:ListAttachedRolePolicies",
-                "iam:PutRolePermissionsBoundary",
-                "iam:PutRolePolicy",
-                "iam:TagRole",
-                "iam:UpdateAssumeRolePolicy",
-                "iam:UpdateRole",
-            ],
-            ROLE,
-        )],
+        statements: &[("Role", MAKE_ROLE, ROLE)],
     },
     CommandPolicy {
         command: "iam-role-show",
         about: "look at a role; also role apply --check and --dry-run",
-        statements: &[(
-            "Role",
-            &[
-                "iam:GetRole",
-                "iam:GetRolePolicy",
-                "iam:ListAttachedRolePolicies",
-            ],
-            ROLE,
-        )],
+        statements: &[("Role", LOOK_AT_ROLE, ROLE)],
     },
     CommandPolicy {
         command: "iam-role-delete",
@@ -170,6 +183,8 @@ pub const COMMANDS: &[CommandPolicy] = &[
                 "iam:GetRole",
                 "iam:GetRolePolicy",
                 "iam:ListAttachedRolePolicies",
+                "iam:ListInstanceProfilesForRole",
+                "iam:ListRolePolicies",
             ],
             ROLE,
         )],
@@ -192,6 +207,158 @@ pub const COMMANDS: &[CommandPolicy] = &[
                 "Lists",
                 &["iam:ListOpenIDConnectProviders", "iam:ListRoles"],
                 &["*"],
+            ),
+        ],
+    },
+    CommandPolicy {
+        command: "doctor",
+        about: "look at everything; with less it sees less, and says so",
+        statements: &[
+            ("Provider", &["iam:GetOpenIDConnectProvider"], PROVIDER),
+            ("NearMisses", &["iam:ListOpenIDConnectProviders"], &["*"]),
+            ("Role", &["iam:GetRole"], ROLE),
+            (
+                "Bucket",
+                &[
+                    "s3:GetBucketPolicy",
+                    "s3:GetBucketPublicAccessBlock",
+                    "s3:ListBucket",
+                ],
+                BUCKET,
+            ),
+        ],
+    },
+    CommandPolicy {
+        command: "publish-cloudfront",
+        about: "publish with a CloudFront distribution in front: --access cloudfront",
+        statements: &[
+            ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS),
+            ("Bucket", SET_BUCKET_UP, BUCKET),
+            ("Distribution", MAKE_CDN, CDN),
+        ],
+    },
+    CommandPolicy {
+        command: "bootstrap",
+        about: "the whole chain with access: policy or none",
+        statements: &[
+            ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS),
+            ("Bucket", SET_BUCKET_UP, BUCKET),
+            ("Provider", MAKE_PROVIDER, PROVIDER),
+            ("Roles", MAKE_ROLE, ROLE),
+        ],
+    },
+    CommandPolicy {
+        command: "bootstrap-cloudfront",
+        about: "the whole chain with access: cloudfront",
+        statements: &[
+            ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS),
+            ("Bucket", SET_BUCKET_UP, BUCKET),
+            ("Distribution", MAKE_CDN, CDN),
+            // The issuer has the domain of a distribution that is not there yet.
+            ("Provider", MAKE_PROVIDER, PROVIDERS),
+            ("Roles", MAKE_ROLE, ROLE),
+        ],
+    },
+    CommandPolicy {
+        command: "bootstrap-check",
+        about: "look only: bootstrap --check, --dry-run and teardown --dry-run",
+        statements: &[
+            ("Documents", READ_DOCUMENTS, DOCUMENTS),
+            (
+                "Bucket",
+                &[
+                    "s3:GetBucketOwnershipControls",
+                    "s3:GetBucketPolicy",
+                    "s3:GetBucketPublicAccessBlock",
+                    "s3:GetBucketTagging",
+                    "s3:GetBucketVersioning",
+                    "s3:ListBucket",
+                ],
+                BUCKET,
+            ),
+            (
+                "Distribution",
+                &[
+                    "cloudfront:ListDistributions",
+                    "cloudfront:ListOriginAccessControls",
+                    "cloudfront:ListTagsForResource",
+                ],
+                CDN,
+            ),
+            ("Provider", &["iam:GetOpenIDConnectProvider"], PROVIDERS),
+            (
+                "Roles",
+                &[
+                    "iam:GetRole",
+                    "iam:GetRolePolicy",
+                    "iam:ListAttachedRolePolicies",
+                    "iam:ListInstanceProfilesForRole",
+                    "iam:ListRolePolicies",
+                ],
+                ROLE,
+            ),
+        ],
+    },
+    CommandPolicy {
+        command: "teardown",
+        about: "take down what bootstrap set up",
+        statements: &[
+            (
+                "Documents",
+                &["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObject"],
+                DOCUMENTS,
+            ),
+            (
+                "Bucket",
+                &[
+                    "s3:DeleteBucket",
+                    "s3:GetBucketOwnershipControls",
+                    "s3:GetBucketPolicy",
+                    "s3:GetBucketPublicAccessBlock",
+                    "s3:GetBucketTagging",
+                    "s3:GetBucketVersioning",
+                    "s3:ListBucket",
+                    "s3:ListBucketVersions",
+                    "s3:PutBucketPublicAccessBlock",
+                ],
+                BUCKET,
+            ),
+            (
+                "Provider",
+                &[
+                    "iam:DeleteOpenIDConnectProvider",
+                    "iam:GetOpenIDConnectProvider",
+                ],
+                PROVIDER,
+            ),
+            (
+                "Roles",
+                &[
+                    "iam:DeleteRole",
+                    "iam:DeleteRolePolicy",
+                    "iam:DetachRolePolicy",
+                    "iam:GetRole",
+                    "iam:GetRolePolicy",
+                    "iam:ListAttachedRolePolicies",
+                    "iam:ListInstanceProfilesForRole",
+                    "iam:ListRolePolicies",
+                ],
+                ROLE,
+            ),
+            (
+                "Distribution",
+                &[
+                    "cloudfront:DeleteDistribution",
+                    "cloudfront:DeleteOriginAccessControl",
+                    "cloudfront:GetDistribution",
+                    "cloudfront:GetDistributionConfig",
+                    "cloudfront:GetOriginAccessControl",
+                    "cloudfront:ListDistributions",
+                    "cloudfront:ListOriginAccessControls",
+                    "cloudfront:ListTagsForResource",
+                    "cloudfront:UpdateDistribution",
+                ],
+                CDN,
             ),
         ],
     },

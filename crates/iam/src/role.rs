@@ -1,7 +1,7 @@
 //! An IAM role: looked at, and changed one call at a time. What is to be changed is decided in [`irsa_core::role`].
 
 use aws_sdk_iam::Client;
-use irsa_core::role::{INLINE_POLICY, RoleChange, RoleState};
+use irsa_core::role::{INLINE_POLICY, RoleAttachments, RoleChange, RoleRemoval, RoleState};
 use irsa_core::trust::TrustPolicy;
 
 use crate::error::{Fault, IamError};
@@ -159,33 +159,69 @@ async fn create(client: &Client, name: &str, change: &RoleChange) -> Result<(), 
         .map_err(|error| IamError::of(what(name, "made"), error))
 }
 
-/// Deletes the role with what is attached to it. Inline policies of others are left, and then IAM refuses.
-pub async fn delete(client: &Client, name: &str, state: &RoleState) -> Result<(), IamError> {
-    for arn in &state.policy_arns {
-        client
+/// What hangs on the role besides managed policies.
+pub async fn attachments(client: &Client, name: &str) -> Result<RoleAttachments, IamError> {
+    let mut found = RoleAttachments::default();
+    let mut marker = None;
+    loop {
+        let page = client
+            .list_role_policies()
+            .role_name(name)
+            .set_marker(marker)
+            .send()
+            .await
+            .map_err(|error| IamError::of(what(name, "asked for its inline policies"), error))?;
+        found.inline.extend(page.policy_names().iter().cloned());
+        marker = page.marker().map(str::to_owned);
+        if !page.is_truncated() || marker.is_none() {
+            break;
+        }
+    }
+    // A role is in one profile, or by quota in a few: the first page has them all.
+    let profiles = client
+        .list_instance_profiles_for_role()
+        .role_name(name)
+        .send()
+        .await
+        .map_err(|error| IamError::of(what(name, "asked for its instance profiles"), error))?;
+    let names = profiles.instance_profiles().iter();
+    found.instance_profiles = names
+        .map(|profile| profile.instance_profile_name().to_owned())
+        .collect();
+    Ok(found)
+}
+
+/// Makes one step of a removal. What is gone already counts as removed.
+pub async fn remove(client: &Client, name: &str, removal: &RoleRemoval) -> Result<(), IamError> {
+    let done = match removal {
+        RoleRemoval::Detach(arn) => client
             .detach_role_policy()
             .role_name(name)
             .policy_arn(arn)
             .send()
             .await
-            .map_err(|error| IamError::of(what(name, "freed of its policies"), error))?;
-    }
-    if state.inline.is_some() {
-        client
+            .map(drop)
+            .map_err(|error| IamError::of(what(name, "freed of its policies"), error)),
+        RoleRemoval::DeleteInline => client
             .delete_role_policy()
             .role_name(name)
             .policy_name(INLINE_POLICY)
             .send()
             .await
-            .map_err(|error| IamError::of(what(name, "freed of its inline policy"), error))?;
+            .map(drop)
+            .map_err(|error| IamError::of(what(name, "freed of its inline policy"), error)),
+        RoleRemoval::Delete => client
+            .delete_role()
+            .role_name(name)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| IamError::of(what(name, "deleted"), error)),
+    };
+    match done {
+        Err(error) if error.fault() == Fault::Missing => Ok(()),
+        other => other,
     }
-    client
-        .delete_role()
-        .role_name(name)
-        .send()
-        .await
-        .map(drop)
-        .map_err(|error| IamError::of(what(name, "deleted"), error))
 }
 
 /// The names of all roles of the account.

@@ -1,6 +1,7 @@
 //! Publishing: a store is observed, core decides, and each change is written only if the store is still as it was
 //! seen.
 
+pub mod cloudfront;
 pub mod dir;
 pub mod s3;
 

@@ -203,6 +203,14 @@ impl SiteSource {
     }
 }
 
+/// Somebody who reads this sees neither the log nor the chain of causes.
+fn with_cause(error: &SourceError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
 fn site(entries: &[Entry]) -> Result<Site, ServeError> {
     Site::new(entries.iter().map(Entry::served).collect())
 }
@@ -232,7 +240,7 @@ impl Entry {
                 });
             }
             Err(error) => {
-                self.problem = Some(error.to_string());
+                self.problem = Some(with_cause(&error));
                 let last_good_kept = self.good.is_some();
                 changes.refused.push(Refused {
                     issuer,

@@ -1,6 +1,8 @@
 //! A double of S3, written from its documented rules: conditional writes, Block Public Access, bucket policies for
 //! anonymous reads, `ExpectedBucketOwner`. And of stores that fall short of them.
 
+mod object;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,8 +52,9 @@ struct Object {
     cache_control: String,
 }
 
+/// What the double remembers.
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     buckets: BTreeMap<String, Bucket>,
     requests: Vec<String>,
     quirks: Quirks,
@@ -137,7 +140,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl State {
-    fn answer(&mut self, request: &Request) -> Answer {
+    pub(crate) fn answer(&mut self, request: &Request) -> Answer {
         let path = request.uri.path().trim_start_matches('/');
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
         let query = request.uri.query().unwrap_or_default();
@@ -229,6 +232,13 @@ impl State {
         if request.method == Method::HEAD {
             return Answer::new(200, "");
         }
+        if request.method == Method::DELETE {
+            if !found.objects.is_empty() {
+                return error(409, "BucketNotEmpty", "");
+            }
+            self.buckets.remove(bucket);
+            return Answer::new(204, "");
+        }
         if request.method == Method::PUT {
             let closed = !self.quirks.no_access_block
                 && found.is_set("publicAccessBlock", "<BlockPublicPolicy>true");
@@ -244,8 +254,22 @@ impl State {
         match (setting, found.settings.get(setting)) {
             (_, Some(body)) => Answer::new(200, body.clone()),
             ("versioning", None) => Answer::new(200, "<VersioningConfiguration/>"),
+            ("versions", _) => {
+                let key = |key: &String| {
+                    format!("<Version><Key>{key}</Key><VersionId>null</VersionId></Version>")
+                };
+                let keys = found.objects.keys().map(key).collect::<Vec<_>>().concat();
+                Answer::new(
+                    200,
+                    format!("<ListVersionsResult>{keys}</ListVersionsResult>"),
+                )
+            }
             ("list-type" | "max-keys", _) => {
-                let key = |key: &String| format!("<Contents><Key>{key}</Key></Contents>");
+                let key = |key: &String| {
+                    format!(
+                        "<Contents><Key>{key}</Key><LastModified>2020-01-01T00:00:00Z</LastModified></Contents>"
+                    )
+                };
                 let keys = found.objects.keys().map(key).collect::<Vec<_>>().concat();
                 Answer::new(200, format!("<ListBucketResult>{keys}</ListBucketResult>"))
             }
@@ -253,74 +277,6 @@ impl State {
             ("tagging", None) => error(404, "NoSuchTagSet", ""),
             ("publicAccessBlock", None) => error(404, "NoSuchPublicAccessBlockConfiguration", ""),
             _ => error(404, "OwnershipControlsNotFoundError", ""),
-        }
-    }
-
-    fn object_call(&mut self, bucket: &str, key: &str, request: &Request) -> Answer {
-        let signed = !request.header("authorization").is_empty();
-        if !signed && !self.is_public(bucket, key) {
-            return error(403, "AccessDenied", "Access Denied");
-        }
-        if request.method == Method::PUT
-            && let Some((key, bytes)) = self.quirks.race.take()
-        {
-            self.store(bucket, &key, bytes, "", "");
-        }
-        let found = self
-            .buckets
-            .get(bucket)
-            .and_then(|bucket| bucket.objects.get(key))
-            .cloned();
-        let tag = found.as_ref().map_or("", |object| object.tag.as_str());
-        match request.method {
-            Method::GET => match found {
-                None => error(404, "NoSuchKey", ""),
-                Some(object) if request.header("if-none-match") == object.tag => {
-                    Answer::new(304, "")
-                }
-                Some(object) => Answer {
-                    status: 200,
-                    headers: vec![
-                        ("etag", object.tag),
-                        ("content-type", object.content_type),
-                        ("cache-control", object.cache_control),
-                    ],
-                    body: object.bytes,
-                },
-            },
-            Method::PUT => {
-                let absent = request.header("if-none-match") == "*";
-                let expected = request.header("if-match");
-                let refused = absent && found.is_some() || !expected.is_empty() && expected != tag;
-                if refused && !self.quirks.ignores_conditions {
-                    return error(412, "PreconditionFailed", "");
-                }
-                let (kind, cache) = (
-                    request.header("content-type"),
-                    request.header("cache-control"),
-                );
-                let tag = self.store(bucket, key, request.body.to_vec(), kind, cache);
-                if self.quirks.lost_answer.as_deref() == Some(key) {
-                    self.quirks.lost_answer = None;
-                    return Answer::default();
-                }
-                Answer {
-                    status: 200,
-                    headers: vec![("etag", tag)],
-                    body: Vec::new(),
-                }
-            }
-            Method::DELETE => {
-                let expected = request.header("if-match");
-                if !expected.is_empty() && expected != tag {
-                    return error(412, "PreconditionFailed", "");
-                }
-                if let Some(bucket) = self.buckets.get_mut(bucket) {
-                    bucket.objects.remove(key);
-                }
-                Answer::new(204, "")
-            }
-            _ => error(405, "MethodNotAllowed", ""),
         }
     }
 

@@ -11,8 +11,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
 
 /// A request, read whole.
 #[derive(Debug)]
@@ -59,10 +64,56 @@ impl Request {
     }
 }
 
+/// A certificate for localhost and its CA.
+#[derive(Debug)]
+pub struct Certificate {
+    /// The CA in PEM: what clients trust.
+    pub ca: String,
+    chain: Vec<CertificateDer<'static>>,
+    key: Vec<u8>,
+}
+
+impl Certificate {
+    /// Makes one; leaf and CA are sent.
+    ///
+    /// # Panics
+    ///
+    /// When there is no randomness.
+    #[expect(clippy::unwrap_used, reason = "a test may panic")]
+    pub fn make() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let leaf = CertificateParams::new(names).unwrap();
+        let leaf = leaf.signed_by(&key, &ca).unwrap();
+        Self {
+            ca: ca.pem(),
+            chain: vec![leaf.der().clone(), ca.der().clone()],
+            key: key.serialize_der(),
+        }
+    }
+
+    #[expect(clippy::unwrap_used, reason = "a test may panic")]
+    fn acceptor(&self) -> TlsAcceptor {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = PrivateKeyDer::Pkcs8(self.key.clone().into());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(self.chain.clone(), key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
 /// A running server; it stops when this is dropped.
 #[derive(Debug)]
 pub struct Web {
     address: SocketAddr,
+    secure: bool,
     _stop: oneshot::Sender<()>,
 }
 
@@ -72,8 +123,22 @@ impl Web {
     /// # Panics
     ///
     /// When no port of loopback can be had.
-    #[expect(clippy::expect_used, reason = "a test may panic")]
     pub fn start(answer: impl Fn(Request) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_with(None, answer)
+    }
+
+    /// Starts one behind TLS, if there is a certificate.
+    ///
+    /// # Panics
+    ///
+    /// When no port of loopback can be had.
+    #[expect(clippy::expect_used, reason = "a test may panic")]
+    pub fn start_with(
+        certificate: Option<&Certificate>,
+        answer: impl Fn(Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let tls = certificate.map(Certificate::acceptor);
+        let secure = tls.is_some();
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         thread::spawn(move || {
@@ -85,35 +150,59 @@ impl Web {
                 let address = listener.local_addr().expect("an address");
                 tell.send(address).expect("somebody waits");
                 tokio::select! {
-                    () = serve(listener, Arc::new(answer)) => {}
+                    () = serve(listener, tls, Arc::new(answer)) => {}
                     _ = stopped => {}
                 }
             });
         });
         Self {
             address: told.recv().expect("the server starts"),
+            secure,
             _stop: stop,
         }
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or `https://localhost:PORT` behind TLS.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        if self.secure {
+            format!("https://localhost:{}", self.address.port())
+        } else {
+            format!("http://{}", self.address)
+        }
     }
 }
 
-async fn serve<F>(listener: TcpListener, answer: Arc<F>)
+async fn serve<F>(listener: TcpListener, tls: Option<TlsAcceptor>, answer: Arc<F>)
 where
     F: Fn(Request) -> Answer + Send + Sync + 'static,
 {
     while let Ok((stream, _)) = listener.accept().await {
-        let answer = Arc::clone(&answer);
-        let service = service_fn(move |request| respond(Arc::clone(&answer), request));
-        tokio::spawn(
-            hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service),
-        );
+        let (answer, tls) = (Arc::clone(&answer), tls.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => speak(stream, answer).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        speak(stream, answer).await;
+                    }
+                }
+            }
+        });
     }
+}
+
+async fn speak<F>(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, answer: Arc<F>)
+where
+    F: Fn(Request) -> Answer,
+{
+    let service = service_fn(move |request| respond(Arc::clone(&answer), request));
+    let connection = hyper::server::conn::http1::Builder::new();
+    // A client that goes away is no matter of the double's.
+    drop(
+        connection
+            .serve_connection(TokioIo::new(stream), service)
+            .await,
+    );
 }
 
 /// The connection was to be closed.

@@ -27,6 +27,9 @@ pub enum ManifestError {
     /// A flag that would break the manifest's own.
     #[error("flag \"{0}\" is set by the manifest itself")]
     Flag(String),
+    /// A flag whose file no volume brings.
+    #[error("flag \"{0}\" names a file, and the Deployment mounts none")]
+    File(String),
     /// The template is not YAML.
     #[error("the manifest is not YAML, which is a bug of irsa")]
     Yaml(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -38,6 +41,9 @@ impl irsa_core::explain::Explain for ManifestError {
             Self::Namespace(_) => "kubectl get namespaces lists those that exist".into(),
             Self::Image(_) => "write it like registry.example.com/irsa:1.0".into(),
             Self::Flag(_) => "leave it out; only flags about what pods get are yours here".into(),
+            Self::File(_) => {
+                "leave it out, and add it with a volume of yours to what irsa webhook manifest prints".into()
+            }
             Self::Yaml(_) => "report it with the command line".into(),
         })
     }
@@ -95,14 +101,16 @@ fn check(options: &ManifestOptions) -> Result<(), ManifestError> {
     if image.is_empty() || image.chars().any(char::is_whitespace) {
         return Err(ManifestError::Image(image.clone()));
     }
-    let own = |flag: &&String| {
+    for flag in flags {
         let name = flag.split('=').next().unwrap_or_default();
-        OWN_FLAGS.contains(&name)
-    };
-    match flags.iter().find(own) {
-        Some(flag) => Err(ManifestError::Flag(flag.clone())),
-        None => Ok(()),
+        if OWN_FLAGS.contains(&name) {
+            return Err(ManifestError::Flag(flag.clone()));
+        }
+        if FILE_FLAGS.contains(&name) {
+            return Err(ManifestError::File(flag.clone()));
+        }
     }
+    Ok(())
 }
 
 /// The name of every object.
@@ -122,6 +130,15 @@ const OWN_FLAGS: [&str; 10] = [
     "--webhook-configuration",
     "--in-cluster",
     "--shutdown-delay",
+];
+
+const FILE_FLAGS: [&str; 6] = [
+    "--client-ca",
+    "--config",
+    "--kubeconfig",
+    "--tls-cert",
+    "--tls-key",
+    "--watch-container-credentials-config",
 ];
 
 #[cfg(test)]
@@ -181,6 +198,13 @@ mod tests {
                     ..options()
                 },
                 "--port=1",
+            ),
+            (
+                ManifestOptions {
+                    flags: vec!["--client-ca=/ca.crt".into()],
+                    ..options()
+                },
+                "mounts none",
             ),
         ] {
             let error = render(&change).unwrap_err().to_string();
@@ -264,7 +288,7 @@ mod tests {
             (crate::settings::SKIP_LABEL, ""),
         );
         let own = ("app.kubernetes.io/name", NAME);
-        for system in ["kube-system", "kube-public", "kube-node-lease"] {
+        for system in crate::settings::SYSTEM_NAMESPACES {
             assert_eq!(asked(system, &[]), ignore);
             assert_eq!(asked(system, &[require]), ignore, "{system}");
             assert_eq!(asked(system, &[require, skip]), []);

@@ -7,6 +7,7 @@ mod body;
 mod cipher;
 mod error;
 mod files;
+mod mutate;
 mod room;
 mod routes;
 mod server;

@@ -107,3 +107,5 @@ pub const CONTAINER_CREDENTIALS_LABEL: &str = "eks.amazonaws.com/pod-identity";
 pub const SKIP_LABEL: &str = "eks.amazonaws.com/skip-pod-identity-webhook";
 /// The label with which a pod asks not to start without its role.
 pub const REQUIRE_LABEL: &str = "irsa/require-role";
+/// Where that label demands nothing, in our registration: a cluster must be able to start without the webhook.
+pub const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];

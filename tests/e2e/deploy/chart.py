@@ -41,6 +41,9 @@ def run(checks):
         plane.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         for case, text in rendered.items():
             judged(checks, plane, work, case, text)
+        # Those who do without Helm.
+        for path in sorted((ROOT / "deploy/kubernetes").glob("*.yaml")):
+            judged(checks, plane, work, path.stem, path.read_text())
 
 
 def helm(*words):
@@ -101,7 +104,8 @@ def refusals(checks):
         ("a flag that is no flag", [*alone, "--set", "issuer.enabled=false,webhook.flags[0]=nonsense"], "flags"),
         ("a rotation without nodes", [*alone, "--set", "issuer.enabled=false,rotation.enabled=true,rotation.issuer=https://h"],
          "rotation.nodes is empty"),
-        ("a key ring that each node has for itself", ["--values", CHART / "ci/rotation-values.yaml", "--set", "rotation.state=/var/lib/irsa/keys"],
+        ("a key ring that each node has for itself", ["--values", CHART / "ci/rotation-values.yaml",
+                                                       "--set", "rotation.state=/var/lib/irsa/keys"],
          "all nodes need the same key ring"),
         ("an unknown timer", [*alone, "--set", "issuer.enabled=false,rotation.timers.hours=3"], "timers"),
         ("bootstrap without configuration", [*alone, "--set", "issuer.enabled=false,bootstrap.enabled=true"],

@@ -79,6 +79,8 @@ def fetch(port, path):
             return answer.status, answer.headers, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read().decode()
+    except urllib.error.URLError:
+        return 0, {}, ""
 
 
 def look(checks, work, chromium, public, admin):

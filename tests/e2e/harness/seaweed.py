@@ -70,6 +70,8 @@ class Seaweed:
         command = [
             weed(), f"-logdir={self.folder}", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=30", "-filer", "-s3",
+            # Two servers with fixed ports that no test needs.
+            "-s3.port.iceberg=0", "-s3.port.lance=0",
             f"-s3.port.https={self.port}",
             f"-s3.cert.file={certificate}", f"-s3.key.file={key}", f"-s3.config={self.folder / 's3.json'}",
             f"-s3.iam.config={self.folder / 'iam.json'}", "-s3.iam.readOnly=false", "-s3.allowDeleteBucketNotEmpty=false",

@@ -1,17 +1,15 @@
 """The webhook on a real API server: what is decided, what is injected, and what happens when things go wrong."""
 
 import base64
-import http.client
-import json
 import os
 import signal
-import ssl
 import time
 
 import yaml
 from attack import Attack
 from commands import Issuer, commands, verify
 from load import Load
+from mutual import Clients, mutual
 from replicas import (
     CONFIGURATION,
     NAME,
@@ -27,6 +25,7 @@ from replicas import (
     registration,
     role_of,
 )
+from sources import config_map
 
 from harness import Checks, ControlPlane, working_folder
 
@@ -37,8 +36,11 @@ def main():
     checks = Checks("webhook")
     with working_folder() as work:
         issuer = Issuer(work)
-        with ControlPlane(work, servers=2, controller_manager=True, service_account=issuer.flags()) as plane:
+        clients = Clients(work)
+        flags = {"service_account": issuer.flags(), "flags": clients.flags()}
+        with ControlPlane(work, servers=2, controller_manager=True, **flags) as plane:
             run(checks, plane, issuer, work)
+            mutual(checks, plane, clients, work, CERTIFICATES)
     checks.report()
 
 
@@ -56,7 +58,7 @@ def run(checks, plane, issuer, work):
     races(checks, plane, first)
     verify(checks, plane, issuer, work)
     attacked(checks, plane, first)
-    config_map(checks, client, plane, work)
+    config_map(checks, client, plane, work, CERTIFICATES)
     agreement(checks, plane, first, second)
     authority_under_load(checks, plane, first, second)
     one_stops(checks, plane, first, second, work)
@@ -180,7 +182,7 @@ def attacked(checks, plane, replica):
     checks.true("the attack took all the room there was", given_way > 0, replica.page("/metrics")[1])
     checks.equal(f"of {load.count} pods none lost its role", [], load.lost[:5])
     # The API server waits for five seconds, and the node's limit is 256 MiB.
-    checks.true("nobody waited long", load.slowest < 2500, load.slowest)
+    checks.true("nobody waited long", ratio < 10 and load.slowest < 2500, (ratio, load.slowest))
     checks.true("memory is bounded", resident < 200, resident)
 
 
@@ -200,66 +202,6 @@ def races(checks, plane, replica):
     checks.equal("no pod overtakes its service account", [], late)
     reads = sum(replica.metric(f'irsa_webhook_live_reads_total{{result="{each}"}}') for each in ("found", "confirmed"))
     checks.true("some were read past the watch", reads > 0, replica.page("/metrics")[1])
-
-
-def config_map(checks, client, plane, work):
-    """A replica with the ConfigMap and the file, asked without an API server in between."""
-    file = work / "identities.json"
-    file.write_text(json.dumps({"identities": [{"namespace": "default", "serviceAccount": "agent"}]}))
-    replica = Replica(plane, work, "mapped", ("--watch-config-map", f"--watch-container-credentials-config={file}", *CERTIFICATES))
-    try:
-        client.apply(account("agent"))
-        client.apply(account("mapped-1"))
-
-        def config(entries):
-            text = json.dumps(entries) if isinstance(entries, dict) else entries
-            place = {"name": NAME, "namespace": NAMESPACE}
-            client.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": {"config": text}})
-
-        config({"def*/mapped-*": {"RoleARN": ROLE, "TokenExpiration": 300}})
-        eventually("the mapped replica", replica.ready)
-
-        # Certificates of a replica that is not in the configuration are checked by nobody but us.
-        def ask(name):
-            return reviewed(replica, pod("p", name))
-
-        eventually("the entry", lambda: ask("mapped-1"), 10)
-        volume = ask("mapped-1")[0]["value"][0]["projected"]["sources"][0]["serviceAccountToken"]
-        checks.equal("a pattern matches and its expiration is raised", 600, volume["expirationSeconds"])
-        operations = ask("agent")
-        paths = [each["path"] for each in operations]
-        checks.equal("the agent's mode labels the pod", "/metadata/labels/eks.amazonaws.com~1pod-identity", paths[0])
-        seconds = operations[1]["value"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"]
-        checks.true("and spreads expirations", 79200 <= seconds <= 86400, seconds)
-        config("bad json")
-        eventually("the refusal", lambda: "not taken" in replica.log(), 10)
-        checks.true("a bad ConfigMap changes nothing", bool(ask("mapped-1")))
-        client.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/configmaps/{NAME}")
-        eventually("the deletion", lambda: not ask("mapped-1"), 10)
-        checks.true("D13: a deleted ConfigMap maps nothing", not ask("mapped-1"))
-        file.unlink()
-        eventually("the file's end", lambda: not ask("agent"), 10)
-        checks.true("F3: a removed file associates nobody", not ask("agent"))
-    finally:
-        replica.process.stop()
-
-
-def reviewed(replica, body):
-    """The operations for a pod, asked directly over TLS without looking at the certificate."""
-    context = ssl._create_unverified_context()
-    connection = http.client.HTTPSConnection("127.0.0.1", replica.port, context=context, timeout=10)
-    review = {
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {"uid": "u", "namespace": body["metadata"]["namespace"], "operation": "CREATE", "object": body},
-    }
-    try:
-        connection.request("POST", "/mutate", json.dumps(review), {"Content-Type": "application/json; charset=utf-8"})
-        answer = json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
-    patch = answer["response"].get("patch")
-    return json.loads(base64.b64decode(patch)) if patch else []
 
 
 def authorities(client):

@@ -89,8 +89,8 @@ struct Report {
     next: Vec<&'static str>,
 }
 
-#[derive(Serialize)]
-struct FileRow {
+#[derive(Debug, Serialize)]
+pub(crate) struct FileRow {
     file: PathBuf,
     distro: String,
     evidence: String,
@@ -101,7 +101,7 @@ struct FileRow {
     backup: Option<PathBuf>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct ChangeRow {
     component: String,
     flag: &'static str,
@@ -139,8 +139,10 @@ impl Render for Report {
     }
 }
 
-struct Planned {
-    path: PathBuf,
+/// A file and what it becomes.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) path: PathBuf,
     before: String,
     patched: Patched,
     row: FileRow,
@@ -218,7 +220,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     })
 }
 
-fn plan(
+/// What a file must become; nothing is written.
+pub(crate) fn plan(
     path: PathBuf,
     distro: Option<Distro>,
     wanted: &Wanted,
@@ -259,7 +262,13 @@ fn plan(
 }
 
 impl Planned {
-    fn write(self, backups: &Backups, phase: PhaseArg) -> Result<FileRow, Failure> {
+    /// The change as a unified diff; empty when there is none.
+    pub(crate) fn diff(&self) -> &str {
+        &self.row.diff
+    }
+
+    /// Writes the file, unless it is as it shall be, and keeps it as it was.
+    pub(crate) fn write(self, backups: &Backups, phase: PhaseArg) -> Result<FileRow, Failure> {
         let Self {
             path,
             before,

@@ -1,19 +1,19 @@
 //! `irsa iam provider`.
 
+mod thumbprint;
+
 use std::collections::BTreeMap;
 
 use aws_sdk_iam::Client;
 use clap::Subcommand;
-use irsa_core::discovery;
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::provider::{
     self, ProviderArn, ProviderChange, ProviderState, ProviderWanted, STS_AUDIENCE,
 };
 use irsa_iam::{format, provider as iam};
-use irsa_issuer::chain_probe::{self, parse_target};
-use irsa_issuer::relying_party::RelyingParty;
 use serde::Serialize;
 
+pub(crate) use self::thumbprint::needed_thumbprint;
 use super::{PlanArgs, PlanFormat, account_id, is_ours, provider_arn, tag, tags};
 use crate::args::{FetchArgs, IssuerArgs};
 use crate::aws::AwsArgs;
@@ -221,42 +221,6 @@ async fn carry_out(
         return Ok(iam::find(client, issuer).await?.unwrap_or(arn));
     }
     Ok(arn)
-}
-
-/// The thumbprint, if AWS needs one: that of the host that serves the keys.
-async fn needed_thumbprint(issuer: &IssuerUrl, fetch: &FetchArgs) -> Result<Vec<String>, Failure> {
-    let url = issuer.discovery_url();
-    let mut reader = RelyingParty::new(fetch.ca_file.as_deref(), fetch.timeout);
-    let jwks_uri = match reader.get(&url).await {
-        Ok(bytes) => discovery::parse(&bytes, issuer)?
-            .jwks_uri
-            .as_str()
-            .to_owned(),
-        Err(error) => {
-            // A private CA that this machine does not trust is just the case in which a thumbprint is needed.
-            report::warning(&format!(
-                "{error}; the thumbprint is taken from the issuer's own host"
-            ));
-            issuer.as_str().to_owned()
-        }
-    };
-    let target = parse_target(&jwks_uri)?;
-    let probe = chain_probe::probe(&target, fetch.timeout).await.map_err(|error| {
-        let message = "whether AWS needs a thumbprint cannot be found out: publish the documents first, or add --thumbprint or \
-                       --no-thumbprint";
-        Failure::prefixed(message, &error)
-    })?;
-    if probe.ends_in_public_root {
-        return Ok(Vec::new());
-    }
-    if probe.chain.is_leaf_only() {
-        report::warning(probe.chain.reason());
-    }
-    let top = probe.chain.top();
-    Ok(top
-        .map(|top| top.thumbprint.to_string())
-        .into_iter()
-        .collect())
 }
 
 #[derive(Serialize)]

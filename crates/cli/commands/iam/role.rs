@@ -6,8 +6,8 @@ pub mod lint;
 use aws_sdk_iam::Client;
 use clap::Subcommand;
 use irsa_core::provider::{ProviderArn, STS_AUDIENCE};
-use irsa_core::role::RoleState;
-use irsa_core::trust::{Grant, Subject, TrustPolicy};
+use irsa_core::role::{self, RoleState};
+use irsa_core::trust::{DEFAULT_CHARS, Grant, Subject, TrustPolicy};
 use irsa_iam::role as iam;
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use crate::aws::AwsArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{self, Render};
-use crate::report::Failure;
+use crate::report::{self, Failure};
 use crate::settings;
 use crate::visible::visible;
 
@@ -229,20 +229,13 @@ pub fn delete(args: DeleteArgs, context: &Context) -> Result<Exit, Failure> {
                 "add --force to delete it all the same",
             ));
         }
-        let mut changes: Vec<String> = state
-            .policy_arns
-            .iter()
-            .map(|arn| format!("detach {arn}"))
-            .collect();
-        changes.extend(
-            state
-                .inline
-                .iter()
-                .map(|_| "delete inline policy irsa".to_owned()),
-        );
-        changes.push("delete role".to_owned());
+        let attachments = iam::attachments(&client, &name).await?;
+        let removals = role::plan_removal(&name, &state, &attachments)?;
+        let changes: Vec<String> = removals.iter().map(ToString::to_string).collect();
         if !dry_run {
-            iam::delete(&client, &name, &state).await?;
+            for removal in &removals {
+                iam::remove(&client, &name, removal).await?;
+            }
         }
         context.print(&apply::Applied {
             role: state.arn,
@@ -251,6 +244,17 @@ pub fn delete(args: DeleteArgs, context: &Context) -> Result<Exit, Failure> {
         })?;
         Ok(Exit::Done)
     })
+}
+
+/// Whether the account takes a long policy only IAM can say.
+pub(crate) fn warn_of_length(policy: &TrustPolicy) {
+    let chars = policy.chars();
+    if chars > DEFAULT_CHARS {
+        report::warning(&format!(
+            "the trust policy has {chars} characters: IAM takes {DEFAULT_CHARS} unless the account's quota \"Role trust policy length\" \
+             was raised"
+        ));
+    }
 }
 
 /// Prints a trust policy.
@@ -267,6 +271,7 @@ pub fn trust_policy(args: TrustPolicyArgs, context: &Context) -> Result<Exit, Fa
             policy = policy.with(&grant).0;
         }
         policy.to_json()?;
+        warn_of_length(&policy);
         output::line(policy.to_pretty().as_bytes())?;
         Ok(Exit::Done)
     })

@@ -23,6 +23,7 @@ pub async fn run(
             to: format!("dir:{}", place.display()),
             withdraw,
             direct: false,
+            owned: false,
             reader: None,
             patient: false,
         };

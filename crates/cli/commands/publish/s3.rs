@@ -15,6 +15,7 @@ use irsa_issuer::publish::Publisher as _;
 use irsa_issuer::publish::s3::{self, S3Store};
 use irsa_issuer::relying_party::RelyingParty;
 
+use super::front::Front;
 use super::result::{Published, Run};
 use super::sync::{Job, SyncError};
 use super::{Mode, S3Args};
@@ -27,6 +28,10 @@ use crate::report::Failure;
 pub enum Access {
     /// Everybody, by a bucket policy for exactly the documents; Block Public Access is opened as far as it must be
     Policy,
+    /// One CloudFront distribution, made for it; the bucket stays private and the issuer is at the distribution's domain
+    /// or at your own
+    #[value(name = "cloudfront")]
+    CloudFront,
     /// You see to it: a server, CDN or proxy of yours reads the bucket
     None,
 }
@@ -91,8 +96,13 @@ impl Reach {
         }
     }
 
+    /// The Region that requests go to.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
     /// Whether the store itself answers the issuer URL from this place.
-    fn is_direct(&self, location: &S3Location, issuer: &IssuerUrl) -> Result<bool, Failure> {
+    pub fn is_direct(&self, location: &S3Location, issuer: &IssuerUrl) -> Result<bool, Failure> {
         if self.endpoint.is_some() {
             return Ok(self.issuer(location)? == *issuer);
         }
@@ -113,6 +123,24 @@ pub struct Work<'a> {
     pub withdraw: &'a [String],
     /// Show, compare or write.
     pub mode: Mode,
+    /// The distribution in front of the bucket, if there is to be one.
+    pub front: Option<&'a Front>,
+}
+
+/// The bucket, with the account that it must belong to: by default that of the credentials, if S3 is AWS's.
+pub async fn store(reach: &Reach, root: &S3Location, args: &S3Args) -> Result<S3Store, Failure> {
+    let owner = match (&args.bucket_owner, &reach.endpoint) {
+        (Some(owner), _) => Some(owner.clone()),
+        (None, Some(_)) => None,
+        (None, None) => Some(aws::account(&reach.config).await?),
+    };
+    let client = s3::client(&reach.config, reach.endpoint.is_some());
+    let store = S3Store::new(client, root.clone(), owner).max_age(args.max_age);
+    Ok(if reach.endpoint.is_some() {
+        store.probed(args.allow_unconditional_writes)
+    } else {
+        store
+    })
 }
 
 /// Publishes, or shows what publishing would do. What happened to each issuer is in the run; what went wrong, if
@@ -125,24 +153,22 @@ pub async fn run(
 ) -> Result<(Run, Option<SyncError>), Failure> {
     let reader = RelyingParty::new(fetch.ca_file.as_deref(), fetch.timeout);
     let mut jobs = jobs(reach, work, (!args.no_read_back).then_some(&reader))?;
-    let owner = match (&args.bucket_owner, &reach.endpoint) {
-        (Some(owner), _) => Some(owner.clone()),
-        (None, Some(_)) => None,
-        (None, None) => Some(aws::account(&reach.config).await?),
-    };
-    let client = s3::client(&reach.config, reach.endpoint.is_some());
-    let mut store = S3Store::new(client, work.root.clone(), owner).max_age(args.max_age);
-    if reach.endpoint.is_some() {
-        store = store.probed(args.allow_unconditional_writes);
-    }
+    let store = store(reach, &work.root, args).await?;
     let (exists, bucket) = set_up(reach, &store, work, args).await?;
+    let before = work
+        .front
+        .map(|front| front.changes.as_slice())
+        .unwrap_or_default();
     for (job, _) in &mut jobs {
-        job.patient = !bucket.is_empty();
+        job.patient = !bucket.is_empty() || !before.is_empty();
+        job.owned = store.is_owned();
     }
     let outcomes = publish(&store, &jobs, work.mode, exists, args.parallel).await;
     let (rows, error) = settle(&jobs, outcomes);
     let shown_only = work.mode != Mode::Write;
-    Ok((Run::new(&bucket, rows, shown_only), error))
+    let mut run = Run::new(&bucket, rows, shown_only);
+    run.bucket.splice(..0, before.iter().cloned());
+    Ok((run, error))
 }
 
 type Jobs<'a> = Vec<(Job<'a>, S3Location)>;
@@ -159,6 +185,7 @@ fn jobs<'a>(
             to: location.to_string(),
             withdraw: work.withdraw,
             direct: direct && reader.is_some(),
+            owned: false,
             reader: reader.cloned(),
             patient: false,
         };
@@ -186,6 +213,15 @@ async fn set_up(
         region: reach.region.clone(),
         access: match args.access {
             Some(Access::None) => bucket::Access::None,
+            Some(Access::CloudFront) => {
+                match work.front.and_then(|front| front.distribution.as_ref()) {
+                    Some(found) => bucket::Access::CloudFront {
+                        distribution: found.arn.clone(),
+                    },
+                    // It would be made first.
+                    None => bucket::Access::None,
+                }
+            }
             Some(Access::Policy) | None => bucket::Access::Policy,
         },
         documents: objects.collect(),

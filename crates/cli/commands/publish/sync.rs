@@ -33,6 +33,8 @@ pub struct Job<'a> {
     pub withdraw: &'a [String],
     /// The issuer URL is answered by the store itself: what is read there is what stands in the store.
     pub direct: bool,
+    /// Calls to the store name the account that it must belong to.
+    pub owned: bool,
     /// Reads the documents through the issuer URL.
     pub reader: Option<RelyingParty>,
     /// Reading was allowed only just now: it takes some seconds to work everywhere.
@@ -145,7 +147,7 @@ impl Job<'_> {
 
     /// Publishes. When the store itself answers the issuer URL and shows what is wanted, that is all: two requests.
     pub async fn publish(&self, publisher: &impl Publisher) -> Result<Published, SyncError> {
-        if self.direct && self.is_seen().await.is_ok_and(|()| true) {
+        if self.direct && self.stands(publisher).await? {
             self.warn_of_unpublished(&self.as_wanted());
             return Ok(self.read_back(&[]));
         }
@@ -154,6 +156,28 @@ impl Job<'_> {
         if self.reader.is_none() {
             return Ok(self.published(&changes, true));
         }
+        self.await_seen().await?;
+        Ok(self.read_back(&changes))
+    }
+
+    /// Whether everything is in order, in two requests. Of a bucket that must belong to an account the discovery document
+    /// is asked for by name of that account, so that a bucket in other hands is not taken for ours because it shows the
+    /// same documents; the JWKS, which is what changes, is fetched as relying parties do.
+    async fn stands(&self, publisher: &impl Publisher) -> Result<bool, SyncError> {
+        if !self.owned {
+            return Ok(self.is_seen().await.is_ok());
+        }
+        if self.reader.is_none() || self.is_seen_as(&[DocumentName::Jwks]).await.is_err() {
+            return Ok(false);
+        }
+        let path = self.documents.path(DocumentName::Discovery);
+        let stored = publisher.get(path).await?;
+        Ok(stored
+            .is_some_and(|stored| stored.bytes == self.documents.bytes(DocumentName::Discovery)))
+    }
+
+    /// Looks until relying parties see what is wanted; once, unless there is reason to be patient.
+    pub async fn await_seen(&self) -> Result<(), SyncError> {
         let mut seen = self.is_seen().await;
         for pause in PAUSES {
             if seen.is_ok() || !self.patient {
@@ -162,8 +186,7 @@ impl Job<'_> {
             sleep(pause).await;
             seen = self.is_seen().await;
         }
-        seen?;
-        Ok(self.read_back(&changes))
+        seen
     }
 
     fn published(&self, changes: &[Change], written: bool) -> Published {
@@ -184,17 +207,20 @@ impl Job<'_> {
     }
 
     /// Whether relying parties see what is wanted, byte for byte.
-    async fn is_seen(&self) -> Result<(), SyncError> {
+    pub async fn is_seen(&self) -> Result<(), SyncError> {
+        self.is_seen_as(&DocumentName::ALL).await
+    }
+
+    async fn is_seen_as(&self, names: &[DocumentName]) -> Result<(), SyncError> {
         let Some(reader) = &self.reader else {
             return Ok(());
         };
         let mut reader = reader.clone();
-        let jwks = self.documents.jwks_uri().as_str().to_owned();
-        let discovery = self.documents.issuer().discovery_url();
-        for (name, url) in [
-            (DocumentName::Jwks, jwks),
-            (DocumentName::Discovery, discovery),
-        ] {
+        for name in names.iter().copied() {
+            let url = match name {
+                DocumentName::Jwks => self.documents.jwks_uri().as_str().to_owned(),
+                DocumentName::Discovery => self.documents.issuer().discovery_url(),
+            };
             let to = self.to.clone();
             match reader.get(&url).await {
                 Ok(bytes) if bytes == self.documents.bytes(name) => {}
@@ -214,7 +240,8 @@ impl Job<'_> {
         }
     }
 
-    fn as_wanted(&self) -> Observed {
+    /// The store as it is when the documents are as they shall be.
+    pub fn as_wanted(&self) -> Observed {
         let stored = |name| {
             Some(Stored {
                 bytes: self.documents.bytes(name).to_vec(),

@@ -5,6 +5,7 @@ use irsa_core::kid::Kid;
 use irsa_core::policy::RotationPolicy;
 use irsa_core::ring::KeyRing;
 use irsa_issuer::relying_party::RelyingParty;
+use irsa_issuer::sign::random_uuid;
 use irsa_issuer::state::RingStore;
 use jiff::Timestamp;
 
@@ -36,7 +37,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         let course = Course {
             issuer,
             policy: args.policy.policy()?,
-            holder: holder(),
+            holder: holder()?,
             lease: args.lease,
             dry_run,
             at: args.at,
@@ -142,7 +143,7 @@ async fn breaks(
     policy: &RotationPolicy,
     yes: bool,
 ) -> Result<Breaks, Failure> {
-    if ring.key(kid).is_none() {
+    if !ring.knows(kid) {
         return Err(unknown(format!("key {kid} is not in the key ring")));
     }
     // A token that names no key is told by its signature.
@@ -182,12 +183,15 @@ impl Asked {
         let why = || "asked for on the command line".to_owned();
         let mut edited: Option<KeyRing> = None;
         if let Some(kid) = &self.compromised {
-            let known = ring.key(kid);
-            let known =
-                known.ok_or_else(|| unknown(format!("key {kid} is not in the key ring")))?;
-            // Declared before, by another node's run: a second time changes nothing.
-            if known.compromised.is_none() {
-                edited = ring.compromised(kid, why(), now);
+            // Declared before, by another node's run, or spent by now: a second time changes nothing.
+            match ring.key(kid) {
+                Some(key) if key.compromised.is_none() => {
+                    edited = ring.compromised(kid, why(), now);
+                }
+                None if !ring.knows(kid) => {
+                    return Err(unknown(format!("key {kid} is not in the key ring")));
+                }
+                Some(_) | None => {}
             }
         }
         if let Some(kid) = &self.adopt {
@@ -336,9 +340,10 @@ fn on_node<'a>(
     }))
 }
 
-/// Host and process: nobody else has this name while we live.
-fn holder() -> String {
+/// Host, process and chance: nobody else has this name, also where every container's process is number 1.
+fn holder() -> Result<String, Failure> {
     let name = rustix::system::uname();
     let host = name.nodename().to_string_lossy().into_owned();
-    format!("{host}:{}", std::process::id())
+    let chance: String = random_uuid()?.chars().take(8).collect();
+    Ok(format!("{host}:{}:{chance}", std::process::id()))
 }

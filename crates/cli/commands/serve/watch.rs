@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::future::pending;
-use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueHint;
@@ -14,13 +12,14 @@ use irsa_core::documents::DocumentName;
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::jwks::{Jwk, JwkSet};
 use irsa_issuer::relying_party::{RelyingParty, TIMEOUT};
-use irsa_issuer::serve::status::{Agreement, RotatingKey, Rotation, SinkLook};
+use irsa_issuer::serve::status::{Agreement, SinkLook};
 use irsa_issuer::serve::{Metrics, SiteHandle};
 use irsa_issuer::store::{AnyStore, DocumentStore as _, Look};
 use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::from::{self, FromArgs};
+use super::rotation;
 use crate::args::duration;
 use crate::commands::publish::Target;
 use crate::report::Failure;
@@ -30,8 +29,8 @@ use crate::report::Failure;
 #[command(next_help_heading = "Status page")]
 pub struct WatchArgs {
     /// Compare what is served with another place of the same documents (several: repeat it): public, which is the issuer
-    /// URL as relying parties see it, dir:PATH or s3://BUCKET[/PREFIX]. With several issuers each stands at the path of its
-    /// URL below it
+    /// URL as relying parties see it, dir:PATH or s3://BUCKET[/PREFIX]. With --issuer it is that issuer's place; the
+    /// issuers of the configuration file stand at the paths of their URLs below it, those that it had at the start
     #[arg(long, env = "IRSA_COMPARE", value_name = "SINK", value_parser = Sink::parse, value_delimiter = ',', hide_env_values = true)]
     pub compare: Vec<Sink>,
     /// How long to wait between two comparisons
@@ -100,6 +99,31 @@ pub(super) struct Watch {
     relying_party: RelyingParty,
     rotations: Vec<PathBuf>,
     every: Duration,
+    said: Said,
+}
+
+/// What was logged last of each place: the same is not logged at every look.
+#[derive(Default)]
+struct Said(HashMap<String, Agreement>);
+
+impl Said {
+    fn tell(&mut self, place: &str, found: &Agreement) {
+        let before = self.0.insert(place.to_owned(), found.clone());
+        if before.as_ref() == Some(found) {
+            return;
+        }
+        match found {
+            Agreement::Agrees if before.is_none() => {}
+            Agreement::Agrees => tracing::info!(place, "holds the keys that are served here again"),
+            Agreement::Differs { missing, foreign } => tracing::warn!(
+                place,
+                only_here = missing.join(" "),
+                only_there = foreign.join(" "),
+                "holds other keys than are served here"
+            ),
+            Agreement::Unreadable(why) => tracing::warn!(place, why, "cannot be read"),
+        }
+    }
 }
 
 /// An issuer's documents in a sink.
@@ -156,6 +180,7 @@ impl Watch {
             relying_party: RelyingParty::new(from.ca_file.as_deref(), TIMEOUT),
             rotations: rotation_status,
             every: compare_interval.max(Duration::from_secs(1)),
+            said: Said::default(),
         })
     }
 
@@ -177,19 +202,12 @@ impl Watch {
         let served = self.served();
         for sink in &self.sinks {
             let url = sink.issuer.to_string();
-            let found = match served.get(&url) {
-                Some((path, keys)) => seen_in(sink, path, keys, &mut self.relying_party).await,
-                None => Agreement::Unreadable("this issuer is not served here".to_owned()),
+            // What is not served here has nothing to be compared with; that it is not served is said elsewhere.
+            let Some((path, keys)) = served.get(&url) else {
+                continue;
             };
-            if let Agreement::Differs { missing, foreign } = &found {
-                tracing::warn!(
-                    issuer = url,
-                    sink = sink.name,
-                    only_here = missing.join(" "),
-                    only_there = foreign.join(" "),
-                    "another place of the documents holds other keys"
-                );
-            }
+            let found = seen_in(sink, path, keys, &mut self.relying_party).await;
+            self.said.tell(&format!("{} of {url}", sink.name), &found);
             looks.push(SinkLook {
                 issuer: url,
                 sink: sink.name.clone(),
@@ -224,16 +242,20 @@ impl Watch {
             .collect()
     }
 
-    fn rotations_now(&self) {
+    fn rotations_now(&mut self) {
         let board = self.metrics.board();
         let mut rotations = Vec::with_capacity(self.rotations.len());
         for file in &self.rotations {
-            match read_rotation(file) {
-                Ok(rotation) => rotations.push(rotation),
+            let subject = file.display().to_string();
+            match rotation::read(file) {
+                Ok(rotation) => {
+                    rotations.push(rotation);
+                    self.said.0.remove(&subject);
+                }
                 Err(why) => {
-                    let subject = file.display().to_string();
                     board.problem(Timestamp::now(), &subject, &why);
-                    tracing::warn!(file = subject, why, "the rotation's status is not shown");
+                    let found = Agreement::Unreadable(why);
+                    self.said.tell(&subject, &found);
                 }
             }
         }
@@ -288,59 +310,6 @@ fn in_words(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// What `irsa rotate status -o json` prints, as far as it is shown.
-#[derive(serde::Deserialize)]
-struct Status {
-    issuer: String,
-    written: Timestamp,
-    keys: Vec<Row>,
-}
-
-#[derive(serde::Deserialize)]
-struct Row {
-    kid: String,
-    state: String,
-    #[serde(default)]
-    since: Option<Timestamp>,
-    #[serde(default)]
-    compromised: bool,
-    #[serde(default)]
-    next: String,
-    #[serde(default)]
-    opens: Option<Timestamp>,
-}
-
-fn read_rotation(file: &Path) -> Result<Rotation, String> {
-    let mut text = String::new();
-    let opened = fs::File::open(file).map_err(|error| format!("cannot be read: {error}"))?;
-    let read = opened.take(MAX_STATUS + 1).read_to_string(&mut text);
-    read.map_err(|error| format!("cannot be read: {error}"))?;
-    if text.len() as u64 > MAX_STATUS {
-        return Err("is larger than 1 MiB: what irsa rotate status -o json prints is not".into());
-    }
-    parse_rotation(&text)
-}
-
-fn parse_rotation(text: &str) -> Result<Rotation, String> {
-    let status: Status = serde_json::from_str(text)
-        .map_err(|error| format!("is not what irsa rotate status -o json prints: {error}"))?;
-    let key = |row: Row| RotatingKey {
-        kid: row.kid,
-        state: row.state,
-        since: row.since,
-        next: row.next,
-        opens: row.opens,
-        compromised: row.compromised,
-    };
-    Ok(Rotation {
-        issuer: status.issuer,
-        written: status.written,
-        keys: status.keys.into_iter().map(key).collect(),
-    })
-}
-
-const MAX_STATUS: u64 = 1 << 20;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,24 +324,5 @@ mod tests {
                 .unwrap_err()
                 .ends_with(", or public")
         );
-    }
-
-    #[test]
-    fn a_rotation_is_what_rotate_status_prints() {
-        let rotation = parse_rotation(
-            r#"{"issuer":"https://h","generation":7,"written":"2026-11-22T10:00:00Z","servers":[],"keys":[{"kid":"a",
-               "state":"current","since":null,"compromised":false,"next":"is replaced","opens":"2026-12-01T00:00:00Z"}]}"#,
-        )
-        .unwrap();
-        assert_eq!(rotation.keys[0].state, "current");
-        assert!(rotation.keys[0].opens.is_some());
-        for bad in [
-            "",
-            "[]",
-            "{}",
-            r#"{"issuer":"h","written":"today","keys":[]}"#,
-        ] {
-            assert!(parse_rotation(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -10,7 +10,7 @@ use irsa_webhook::decision::{From, Injection, Known, Mode};
 use irsa_webhook::injection::{Fate, Patch};
 use irsa_webhook::pod::Pod;
 use irsa_webhook::review::{Answer, Demand, Finding, Review, Verdict};
-use irsa_webhook::settings::{REQUIRE_LABEL, SKIP_LABEL, Settings};
+use irsa_webhook::settings::{REQUIRE_LABEL, SKIP_LABEL, SYSTEM_NAMESPACES, Settings};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -155,9 +155,10 @@ async fn from_cluster(
 }
 
 fn answer(settings: &Settings, review: &Review<'_>, accounts: &Accounts) -> Answer {
-    let required = review
+    let asks = review
         .pod()
         .is_some_and(|pod| pod.label(REQUIRE_LABEL) == Some("true"));
+    let required = asks && !SYSTEM_NAMESPACES.contains(&review.namespace());
     let demand = if required {
         Demand::Required
     } else {

@@ -19,7 +19,6 @@ use irsa_webhook::settings::Settings;
 use irsa_webhook::watch;
 use kube::Client;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::flags::InjectionArgs;
@@ -194,7 +193,7 @@ async fn serve_pods(
     client: Client,
 ) -> Result<Exit, Failure> {
     // First of all: a signal that comes while the service accounts load must not end the process.
-    let stop = stop_signal()?;
+    let stop = crate::commands::serve::stop_signal()?;
     let metrics = Metrics::default();
     let identities = Arc::new(Identities::new(
         Some(client.clone()),
@@ -344,23 +343,6 @@ fn keeper_config(certificate: CertificateArgs) -> KeeperConfig {
         },
         every: certificate.certificate_interval,
     }
-}
-
-fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(|error| Failure::system("signals cannot be listened for", &error))
-}
-
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let (mut terminate, mut interrupt) = (
-        listen_for(SignalKind::terminate())?,
-        listen_for(SignalKind::interrupt())?,
-    );
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: finishing the requests in flight"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: finishing the requests in flight"),
-        }
-    })
 }
 
 const FILE_INTERVAL: Duration = Duration::from_secs(2);

@@ -55,7 +55,7 @@ impl StsAnswer {
     /// What every message of it contains.
     pub const fn text(self) -> &'static str {
         match self {
-            Self::NoProvider => "No OpenIDConnect provider found in your account for",
+            Self::NoProvider => "No OpenIDConnect provider found in your account",
             Self::Audience => "Incorrect token audience",
             Self::VerificationKey => {
                 "Couldn't retrieve verification key from your identity provider"
@@ -67,7 +67,7 @@ impl StsAnswer {
             Self::NotAToken => "The ID Token provided is not a valid JWT",
             Self::Expired => "Token expired",
             Self::Communication => {
-                "asked to verify the incoming identity token could not be reached"
+                "the identity provider (IDP) that was asked to verify the incoming identity token could not be reached"
             }
             Self::Denied => "Not authorized to perform sts:AssumeRoleWithWebIdentity",
         }

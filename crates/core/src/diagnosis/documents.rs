@@ -216,17 +216,7 @@ fn discovery_document(diagnosis: &mut Diagnosis<'_>, answer: &Answer) -> bool {
     let check = match strict {
         Ok(_) => Check::ok("discovery", url, format!("names {}", facts.issuer)),
         Err(DiscoveryError::OtherIssuer { found, expected }) => {
-            diagnosis.push(
-                Check::failure(
-                    "discovery-issuer",
-                    url,
-                    "the discovery document names another issuer",
-                )
-                .strings(found.clone(), expected)
-                .why("relying parties compare the two byte for byte (OpenID Connect Discovery 1.0, section 4.3)")
-                .help("publish it again: irsa publish --issuer URL --to TARGET FILE...")
-                .sts(StsAnswer::VerificationKey),
-            );
+            diagnosis.push(other_issuer(url, &found, &expected));
             let named = IssuerUrl::parse(&found, TrailingSlash::Allow);
             match named.map(|named| discovery::parse(&answer.body, &named)) {
                 Ok(Err(error)) => content("jwks-uri", url, &error),
@@ -240,6 +230,27 @@ fn discovery_document(diagnosis: &mut Diagnosis<'_>, answer: &Answer) -> bool {
     };
     diagnosis.push(check);
     facts.jwks.is_some()
+}
+
+/// AWS passes over a slash at the end, as users of older guides know; others do not.
+fn other_issuer(url: &str, found: &str, expected: &str) -> Check {
+    let (id, message) = (
+        "discovery-issuer",
+        "the discovery document names another issuer",
+    );
+    let help = format!(
+        "publish it again: irsa publish --issuer {expected} --to TARGET FILE...; if {found} is the right one, give it with \
+         --issuer"
+    );
+    let check = if found.trim_end_matches('/') == expected.trim_end_matches('/') {
+        Check::warning(id, url, message)
+            .why("AWS passes over the slash; other relying parties compare byte for byte and refuse (OpenID Connect Discovery 1.0, section 4.3)")
+    } else {
+        Check::failure(id, url, message)
+            .why("relying parties compare the two byte for byte (OpenID Connect Discovery 1.0, section 4.3)")
+            .sts(StsAnswer::VerificationKey)
+    };
+    check.strings(found, expected).help(help)
 }
 
 fn content<E: Explain>(id: &'static str, url: &str, error: &E) -> Check {
@@ -286,8 +297,11 @@ fn jwks(diagnosis: &mut Diagnosis<'_>, url: &str, answer: &Answer) {
         Check::ok("jwks", url, format!("{} key(s)", set.keys().len()))
     };
     diagnosis.push(check);
-    useless_keys(diagnosis, url, &set);
-    diagnosis.keys = Some(set);
+    // Of a set without keys there is nothing more to say.
+    if !set.keys().is_empty() {
+        useless_keys(diagnosis, url, &set);
+        diagnosis.keys = Some(set);
+    }
 }
 
 /// Entries that verify nothing. One that the token names is told there.

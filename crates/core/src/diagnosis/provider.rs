@@ -31,7 +31,12 @@ fn missing(diagnosis: &Diagnosis<'_>, seen: &ProviderSeen) -> Check {
     let why = "STS looks for the provider by the iss of the token, byte for byte";
     let bare = |name: &str| name.trim_end_matches('/').to_ascii_lowercase();
     let name = issuer.iam_name();
-    let near = |other: &&ProviderArn| bare(other.name()) == bare(&name);
+    // Other services than AWS keep the port.
+    let with_port = issuer.as_str().strip_prefix("https://").unwrap_or_default();
+    let near = |other: &&ProviderArn| {
+        let other = bare(other.name());
+        other == bare(&name) || other == bare(with_port)
+    };
     if let Some(other) = seen.others.iter().find(near) {
         return Check::failure(
             "provider",

@@ -1,6 +1,6 @@
 //! The role, and whether its trust policy lets the token in.
 
-use super::facts::{ProviderSeen, RoleFound, RoleSeen, TokenSeen};
+use super::facts::{ProviderSeen, RelyingParty, RoleFound, RoleSeen, TokenSeen};
 use super::{Check, Diagnosis, Seen, StsAnswer};
 use crate::provider::{ProviderArn, STS_AUDIENCE};
 use crate::token::Token;
@@ -32,6 +32,10 @@ pub(super) fn check(diagnosis: &mut Diagnosis<'_>) {
         return;
     }
     match &found.trust {
+        // The ARN of a provider that is not there cannot be known of services that make ARNs in their own way.
+        Ok(_) if diagnosis.has_failed("provider") && facts.relying_party == RelyingParty::Other => {
+            diagnosis.push(Check::follows("trust", &found.arn, "provider"));
+        }
         Ok(policy) => trust(diagnosis, found, policy),
         Err(error) => {
             let unseen = super::facts::Unseen::from(error);

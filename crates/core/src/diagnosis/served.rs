@@ -1,7 +1,7 @@
 //! How the documents are served: speed, headers, and the clock of the host.
 
 use super::facts::{Answer, Unseen};
-use super::{Check, Diagnosis, Facts};
+use super::{Check, Diagnosis, Facts, Verdict};
 use crate::token::verify::SKEW_SECONDS;
 
 /// STS gives up after about five seconds; half of that leaves no room for a bad day.
@@ -53,7 +53,9 @@ fn headers(diagnosis: &mut Diagnosis<'_>) {
             continue;
         }
         let kind = answer.content_type.unwrap_or_default().to_ascii_lowercase();
-        if kind.starts_with("text/html") {
+        // A page instead of the document is told with the document.
+        let told = |check: &Check| check.subject == url && check.verdict == Verdict::Failure;
+        if kind.starts_with("text/html") && !diagnosis.checks.iter().any(told) {
             diagnosis.push(
                 Check::warning(
                     "content-type",

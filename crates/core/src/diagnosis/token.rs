@@ -60,8 +60,10 @@ fn issuer(diagnosis: &mut Diagnosis<'_>, seen: &TokenSeen, token: &Token) {
     let id = "token-issuer";
     let check = if found == ours {
         Check::ok(id, &seen.from, format!("iss is {ours}"))
-    } else if let Some(cause) = diagnosis.failed_with(&["flags-issuer", "apiserver-issuer"], found)
-    {
+    } else if let Some(cause) = diagnosis.failed_with(
+        &["flags-issuer", "apiserver-issuer", "discovery-issuer"],
+        found,
+    ) {
         Check::follows(id, &seen.from, cause)
     } else {
         Check::failure(id, &seen.from, "the token is of another issuer")

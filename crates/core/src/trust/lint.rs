@@ -172,19 +172,23 @@ impl Statement<'_> {
         for test in auds {
             self.lint_operator(test);
             self.lint_aud(test);
-            let accepted = provider.flatten().map(|provider| &provider.client_ids);
-            for value in &test.values {
-                let pattern = value.contains(['*', '?']);
-                if !pattern && accepted.is_some_and(|ids| !ids.contains(value)) {
-                    let message =
-                        format!("the audience \"{value}\" is no client ID of the provider");
-                    self.add(
-                        Level::Error,
-                        "unknown-audience",
-                        message,
-                        "add it to the provider: irsa iam provider apply --client-id",
-                    );
-                }
+            self.lint_client_ids(test, provider.flatten());
+        }
+    }
+
+    /// An audience that the provider does not take.
+    fn lint_client_ids(&mut self, test: &Test, provider: Option<&KnownProvider>) {
+        let accepted = provider.map(|provider| &provider.client_ids);
+        for value in &test.values {
+            let pattern = value.contains(['*', '?']);
+            if !pattern && accepted.is_some_and(|ids| !ids.contains(value)) {
+                let message = format!("the audience \"{value}\" is no client ID of the provider");
+                self.add(
+                    Level::Error,
+                    "unknown-audience",
+                    message,
+                    "add it to the provider: irsa iam provider apply --client-id",
+                );
             }
         }
     }

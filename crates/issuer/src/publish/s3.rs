@@ -4,6 +4,7 @@ pub mod bucket;
 mod error;
 mod look;
 mod probe;
+mod removal;
 
 pub use error::{Fault, S3Error};
 
@@ -136,6 +137,11 @@ impl S3Store {
     /// Where it is.
     pub fn location(&self) -> &S3Location {
         &self.location
+    }
+
+    /// Whether calls name the account that the bucket must belong to.
+    pub fn is_owned(&self) -> bool {
+        self.owner.is_some()
     }
 
     fn name(&self, path: &str) -> String {

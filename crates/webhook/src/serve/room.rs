@@ -304,7 +304,7 @@ const LARGE_LANE: usize = 48 << 20;
 const HONEST: Duration = Duration::from_millis(250);
 /// How long a request waits for a burst to be over before a heavier peer gives way.
 const PATIENCE: Duration = Duration::from_millis(200);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 #[path = "room_tests.rs"]

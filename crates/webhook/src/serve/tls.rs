@@ -50,10 +50,7 @@ fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, ServeError> {
         path: path.to_owned(),
         source,
     };
-    let pem = std::fs::read(path).map_err(|source| ServeError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let pem = std::fs::read(path).map_err(|error| fault(error.into()))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| fault(error.into()))?;

@@ -8,16 +8,16 @@ use irsa_core::diagnosis::facts::{
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::provider::ProviderArn;
 use irsa_core::store_url::{S3Issuer, S3Location};
-use irsa_iam::{observe_exchange, observe_role, provider};
+use irsa_iam::{caller, observe_exchange, observe_role, provider};
 use irsa_issuer::publish::s3::{self, S3Store};
 
-use super::{Inputs, unseen_because};
+use super::Inputs;
 use crate::aws;
 use crate::report::Failure;
 
 const LOG_IN: &str = "log in as for the aws command: aws sts get-caller-identity must succeed; irsa iam permissions doctor prints \
      what is looked at";
-/// STS must be somewhere; this Region has it in every account.
+/// Where none is set: a request cannot be made without one.
 const ANY_REGION: &str = "us-east-1";
 
 /// AWS, or a service like it, for one look.
@@ -46,7 +46,15 @@ impl<'a> Aws<'a> {
             });
         }
         let config = inputs.aws.load(inputs.fetch.ca_file.as_deref()).await?;
-        let account = caller(&config).await;
+        // IAM has no Region, and STS is in every one.
+        let config = match config.region() {
+            Some(_) => config,
+            None => config
+                .into_builder()
+                .region(Region::from_static(ANY_REGION))
+                .build(),
+        };
+        let account = signed_in(&config).await;
         Ok(Self {
             inputs,
             config: Some(config),
@@ -190,10 +198,7 @@ impl<'a> Aws<'a> {
         let (Some(config), Some(role)) = (&self.config, &self.inputs.role_arn) else {
             return Seen::Unseen(Unseen::not_asked("STS was not asked", "add --role-arn ARN"));
         };
-        let region = config.region().cloned();
-        let region = region.unwrap_or_else(|| Region::from_static(ANY_REGION));
-        let config = config.to_builder().region(region).build();
-        let client = aws_sdk_sts::Client::new(&config);
+        let client = aws_sdk_sts::Client::new(config);
         observe_exchange::exchange(&client, role, token)
             .await
             .into()
@@ -206,15 +211,15 @@ fn account_of(arn: &str) -> Option<&str> {
 }
 
 /// Who asks. Missing credentials are told from refused ones before STS is asked.
-async fn caller(config: &SdkConfig) -> Result<Caller, Unseen> {
+async fn signed_in(config: &SdkConfig) -> Result<Caller, Unseen> {
     let none = || Unseen::not_asked("no AWS credentials are found", LOG_IN);
     let credentials = config.credentials_provider().ok_or_else(none)?;
     credentials
         .provide_credentials()
         .await
         .map_err(|_| none())?;
-    let asked = aws::identify(config).await;
-    let caller = asked.map_err(|failure| unseen_because(&failure, LOG_IN))?;
+    let asked = caller::identify(&aws_sdk_sts::Client::new(config)).await;
+    let caller = asked.map_err(|error| Unseen::from(&error))?;
     Ok(Caller {
         partition: caller.partition,
         account: caller.account,

@@ -98,6 +98,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         let client = Client::new(&config);
         let state = iam::observe(&client, &wanted.name).await?;
         let changes = role::plan(&wanted, state.as_ref())?;
+        let now = state.as_ref().map(|state| state.trust.clone());
+        super::warn_of_length(&wanted.trust(&now.unwrap_or_default()).0);
         if plan.format.is_some() {
             output::line(format::role_commands(&wanted.name, &changes).as_bytes())?;
             return Ok(Exit::Done);
@@ -153,7 +155,7 @@ async fn wanted(args: Args, config: &aws_config::SdkConfig) -> Result<RoleWanted
     .map_err(|error| Failure::refused(&error))
 }
 
-fn policy_file(path: &std::path::Path) -> Result<String, Failure> {
+pub(crate) fn policy_file(path: &std::path::Path) -> Result<String, Failure> {
     let bytes = keyfile::read(path)?;
     let parsed: Result<serde_json::Value, _> = serde_json::from_slice(&bytes);
     match parsed {

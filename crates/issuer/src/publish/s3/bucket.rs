@@ -68,7 +68,7 @@ impl S3Store {
         }
     }
 
-    fn cannot(&self, verb: &str) -> String {
+    pub(super) fn cannot(&self, verb: &str) -> String {
         format!("bucket \"{}\" cannot {verb}", self.bucket())
     }
 

@@ -1,10 +1,10 @@
 //! What S3 answers when it does not do what was asked, in terms of what a person can do about it.
 
 use std::error::Error;
-use std::fmt;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use irsa_core::aws_answer::{Answer, CommonFault};
 use irsa_core::explain::Explain;
 
 /// Why a call to S3 did not succeed.
@@ -42,6 +42,12 @@ pub enum Fault {
     /// The bucket was made before, by this account.
     #[error("it exists and is yours")]
     AlreadyYours,
+    /// It cannot be deleted while something is in it.
+    #[error("it is not empty")]
+    NotEmpty,
+    /// Wrong or expired credentials, or a wrong clock.
+    #[error("S3 refuses the credentials")]
+    Credentials,
     /// The bucket is in another Region, in this one if S3 said so.
     #[error("the bucket is in {}", .0.as_deref().unwrap_or("another Region"))]
     OtherRegion(Option<String>),
@@ -80,35 +86,6 @@ pub enum Fault {
     Request,
 }
 
-/// The answer of S3.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    code: String,
-    message: String,
-    request_id: Option<String>,
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let code = if self.code.is_empty() {
-            "without an error code"
-        } else {
-            &self.code
-        };
-        write!(f, "S3 answered {} {code}", self.status)?;
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
-        }
-        match &self.request_id {
-            Some(id) => write!(f, " (request {id})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Error for Answer {}
-
 impl S3Error {
     /// Sorts an error of the SDK. `what` is the sentence for it, like `s3://b/k cannot be read`.
     pub(super) fn of<E>(what: String, error: SdkError<E, HttpResponse>) -> Self
@@ -120,6 +97,7 @@ impl S3Error {
                 let (raw, meta) = (answered.raw(), answered.err().meta());
                 let header = |name| raw.headers().get(name).map(str::to_owned);
                 let answer = Answer {
+                    service: "S3",
                     status: raw.status().as_u16(),
                     code: meta.code().unwrap_or_default().to_owned(),
                     message: meta.message().unwrap_or_default().to_owned(),
@@ -207,6 +185,7 @@ fn fault(answer: &Answer, region: Option<String>) -> Fault {
         (304, _) => Fault::NotModified,
         (_, "BucketAlreadyExists") => Fault::Taken,
         (_, "BucketAlreadyOwnedByYou") => Fault::AlreadyYours,
+        (_, "BucketNotEmpty") => Fault::NotEmpty,
         (301 | 307, _)
         | (
             _,
@@ -214,29 +193,26 @@ fn fault(answer: &Answer, region: Option<String>) -> Fault {
             | "AuthorizationHeaderMalformed"
             | "IllegalLocationConstraintException",
         ) => Fault::OtherRegion(region),
-        (_, "NotImplemented") | (501, _) => Fault::NotImplemented,
-        (403, _) => denial(&answer.message),
         (409 | 412, _) => Fault::LostRace,
-        (429 | 500 | 502..=504, _) | (_, "SlowDown" | "RequestTimeout" | "InternalError") => {
-            Fault::Busy
-        }
-        (404, _) => Fault::NoObject,
-        _ => Fault::Other,
+        (403, _) if names_access_block(&answer.message) => Fault::PublicAccessBlock,
+        _ => match answer.common() {
+            CommonFault::Denied => Fault::Denied,
+            // S3 also answers so for what does not exist.
+            CommonFault::Forbidden => Fault::Hidden,
+            CommonFault::ServiceControlPolicy => Fault::ServiceControlPolicy,
+            CommonFault::Credentials => Fault::Credentials,
+            CommonFault::Busy => Fault::Busy,
+            CommonFault::NotImplemented => Fault::NotImplemented,
+            CommonFault::Missing => Fault::NoObject,
+            CommonFault::Other => Fault::Other,
+        },
     }
 }
 
-/// S3 says in the text of an `AccessDenied` what forbids the call.
-fn denial(message: &str) -> Fault {
+/// S3 says in the text of an `AccessDenied` when Block Public Access forbids the call.
+fn names_access_block(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    if message.contains("blockpublicpolicy") || message.contains("block public access") {
-        Fault::PublicAccessBlock
-    } else if message.contains("service control policy") {
-        Fault::ServiceControlPolicy
-    } else if message.contains("not authorized to perform") {
-        Fault::Denied
-    } else {
-        Fault::Hidden
-    }
+    message.contains("blockpublicpolicy") || message.contains("block public access")
 }
 
 impl Explain for S3Error {
@@ -251,6 +227,8 @@ impl Explain for S3Error {
                 "run it again; if it stays so, report it as a bug in irsa with this message".into()
             }
             Fault::Taken => "bucket names are shared by all accounts: choose another".into(),
+            Fault::NotEmpty => "something was written to it in between: look what it is, then run it again".into(),
+            Fault::Credentials => "log in again, and check the machine's clock: aws sts get-caller-identity".into(),
             Fault::OtherRegion(Some(region)) => format!("add --region {region}"),
             Fault::OtherRegion(None) => "add --region with the Region of the bucket".into(),
             Fault::Denied => "irsa iam permissions publish prints what is needed".into(),
@@ -283,6 +261,7 @@ mod tests {
 
     fn sorted(status: u16, code: &str, message: &str) -> S3Error {
         let answer = Answer {
+            service: "S3",
             status,
             code: code.into(),
             message: message.into(),

@@ -90,16 +90,13 @@ fn findings(view: &View<'_>, rotations: &[Rotation], sinks: &[SinkLook]) -> Vec<
     if up < all {
         found.push(format!("{} not served", count(all - up, "issuer")));
     }
-    for look in sinks
-        .iter()
-        .filter(|look| look.found != Agreement::Agrees)
-        .take(MAX_FINDINGS)
-    {
-        let word = match look.found {
-            Agreement::Differs { .. } => "holds other keys",
-            Agreement::Unreadable(_) | Agreement::Agrees => "cannot be read",
-        };
-        found.push(format!("{} of {} {word}", look.sink, look.issuer));
+    let differs = |look: &&SinkLook| matches!(look.found, Agreement::Differs { .. });
+    for look in sinks.iter().filter(differs).take(MAX_FINDINGS) {
+        found.push(format!("{} of {} holds other keys", look.sink, look.issuer));
+    }
+    let unreadable = |look: &&SinkLook| matches!(look.found, Agreement::Unreadable(_));
+    for look in sinks.iter().filter(unreadable).take(MAX_FINDINGS) {
+        found.push(format!("{} of {} cannot be read", look.sink, look.issuer));
     }
     for rotation in rotations.iter().take(MAX_FINDINGS) {
         for key in &rotation.keys {
@@ -191,6 +188,7 @@ fn one_rotation(view: &View<'_>, rotation: &Rotation) -> Markup {
         article {
             h3 { (rotation.issuer) }
             (timeline::draw(rotation, view.now))
+            (timeline::tell(rotation))
             p .soft { "key ring saved " (distance(rotation.written, view.now)) " ago" }
         }
     }

@@ -33,16 +33,38 @@ fn bar(key: &RotatingKey, y: i64, scale: &Scale) -> Markup {
         .opens
         .map_or(WIDTH, |opens| scale.x(opens))
         .max(start + 3);
-    let short: String = key.kid.chars().take(KID_SHOWN).collect();
-    let until = key
-        .opens
-        .map_or_else(String::new, |opens| format!(", not before {}", time(opens)));
-    let says = format!("{short}… {}; {}{until}", key.state, key.next);
+    let label = label(key);
     html! {
         g {
-            title { (says) }
-            text x="0" y=(y + 12) { (says) }
+            title { (label) }
+            text x="0" y=(y + 12) { (label) }
             rect .bar .(class(key)) .open[open] x=(start) y=(y + 18) width=(end - start) height="12" rx="3" {}
+        }
+    }
+}
+
+/// The beginning of the kid, and the state: what fits on a phone.
+fn label(key: &RotatingKey) -> String {
+    let shorten = |text: &str, length| text.chars().take(length).collect::<String>();
+    format!(
+        "{}… {}",
+        shorten(&key.kid, KID_SHOWN),
+        shorten(&key.state, STATE_SHOWN)
+    )
+}
+
+/// What happens to each key next, in words, for those who do not see the picture.
+pub(super) fn tell(rotation: &Rotation) -> Markup {
+    html! {
+        dl {
+            @for key in rotation.keys.iter().take(MAX_KEYS) {
+                dt { (label(key)) }
+                dd {
+                    (key.next)
+                    @if let Some(opens) = key.opens { ", not before " (time(opens)) }
+                    @if key.compromised { strong .bad { " in foreign hands" } }
+                }
+            }
         }
     }
 }
@@ -107,6 +129,7 @@ const BOTTOM: i64 = 22;
 /// A ring has a few keys; a file that claims thousands gets no picture of a mile.
 const MAX_KEYS: usize = 12;
 const KID_SHOWN: usize = 12;
+const STATE_SHOWN: usize = 12;
 
 #[cfg(test)]
 mod tests {
@@ -157,7 +180,12 @@ mod tests {
         assert!(ends.is_sorted(), "{ends:?}");
         assert!(ends[0] > 0 && ends[3] < WIDTH, "{ends:?}");
         let drawn = draw(&rotation, now).into_string();
-        assert!(drawn.contains("not before 2026-11-23 00:00 UTC"), "{drawn}");
+        assert!(
+            tell(&rotation)
+                .into_string()
+                .contains("not before 2026-11-23 00:00 UTC"),
+            "{drawn}"
+        );
         assert_eq!(drawn.matches("<rect").count(), 2);
     }
 
@@ -165,7 +193,9 @@ mod tests {
     fn foreign_text_is_text() {
         let mut odd = key("<b>", None, None);
         odd.next = "\"><script>".into();
-        let drawn = draw(&rotation(vec![odd]), at("2026-11-22T00:00:00Z")).into_string();
+        let rotation = rotation(vec![odd]);
+        let drawn = draw(&rotation, at("2026-11-22T00:00:00Z")).into_string()
+            + &tell(&rotation).into_string();
         assert!(
             !drawn.contains("<script") && !drawn.contains("<b>") && !drawn.contains("<a>"),
             "{drawn}"

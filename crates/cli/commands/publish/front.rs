@@ -1,0 +1,142 @@
+//! `--access cloudfront`: the bucket closed, and a distribution in front of it, before any document is written.
+
+use std::time::Duration;
+
+use irsa_core::bucket::distribution::{
+    self, DistributionChange, DistributionState, DistributionWanted,
+};
+use irsa_core::bucket::{self, Access, BucketChange, BucketWanted};
+use irsa_core::issuer::{IssuerUrl, TrailingSlash};
+use irsa_core::store_url::S3Location;
+use irsa_issuer::publish::cloudfront;
+use irsa_issuer::publish::s3::S3Store;
+
+use super::s3::Reach;
+use super::{Mode, S3Args};
+use crate::report::{self, Failure};
+use crate::settings;
+
+/// `CloudFront` seldom takes more than twenty minutes.
+const PATIENCE: Duration = Duration::from_mins(30);
+
+/// What stands in front of the bucket.
+#[derive(Debug)]
+pub struct Front {
+    /// What was or would be done.
+    pub changes: Vec<String>,
+    /// The distribution; none when one would be made.
+    pub distribution: Option<DistributionState>,
+}
+
+impl Front {
+    /// The issuer URL of a place behind the distribution; `None` while there is none.
+    pub fn issuer(&self, location: &S3Location) -> Result<Option<IssuerUrl>, Failure> {
+        let Some(found) = &self.distribution else {
+            return Ok(None);
+        };
+        let text = match location.prefix() {
+            "" => format!("https://{}", found.domain),
+            prefix => format!("https://{}/{prefix}", found.domain),
+        };
+        settings::parse_issuer(&text, TrailingSlash::Refuse).map(Some)
+    }
+}
+
+/// The host name of one's own that an issuer has.
+pub fn alias(issuer: &IssuerUrl) -> Option<String> {
+    let name = issuer.iam_name();
+    let host = name.split('/').next().unwrap_or_default();
+    (!host.ends_with(".cloudfront.net")).then(|| host.to_owned())
+}
+
+/// Refuses an issuer whose documents a distribution would serve at other paths than it names.
+pub fn check_place(issuer: &IssuerUrl, location: &S3Location) -> Result<(), Failure> {
+    if issuer.path().trim_start_matches('/') == location.prefix() {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        format!("issuer {issuer} has another path than its documents have in {location}"),
+        "a distribution serves the bucket's objects under their own names: make path and prefix the same",
+    ))
+}
+
+/// Makes bucket and distribution as they shall be, or finds out what that takes.
+pub async fn ensure(
+    reach: &Reach,
+    store: &S3Store,
+    args: &S3Args,
+    alias: Option<String>,
+    mode: Mode,
+) -> Result<Front, Failure> {
+    let wanted = DistributionWanted {
+        bucket: store.location().bucket().clone(),
+        region: reach.region().to_owned(),
+        alias,
+        certificate: args.certificate_arn.clone(),
+    };
+    let wanted = wanted.checked().map_err(|error| Failure::refused(&error))?;
+    let mut changes = close_bucket(reach, store, args, mode).await?;
+    let client = aws_sdk_cloudfront::Client::new(reach.config());
+    loop {
+        let state = cloudfront::observe(&client, &wanted.bucket).await?;
+        let Some(change) = distribution::plan(&wanted, &state)?.into_iter().next() else {
+            let distribution = state.distribution;
+            return Ok(Front {
+                changes,
+                distribution,
+            });
+        };
+        changes.push(change.to_string());
+        if mode != Mode::Write {
+            let distribution = state.distribution;
+            return Ok(Front {
+                changes,
+                distribution,
+            });
+        }
+        tracing::info!(
+            "{}",
+            changes
+                .last()
+                .map_or("", |text| text.lines().next().unwrap_or_default())
+        );
+        let tell =
+            |waited: Duration| tracing::info!(seconds = waited.as_secs(), "waiting for CloudFront");
+        cloudfront::apply(&client, &change, PATIENCE, tell).await?;
+        if let (DistributionChange::Create { .. }, Some(alias)) = (&change, &wanted.alias) {
+            report::note(&format!(
+                "note: {alias} must lead to the distribution: make a CNAME (or alias) record of it"
+            ));
+        }
+    }
+}
+
+/// The bucket without any way in; the distribution is let in when it is there.
+async fn close_bucket(
+    reach: &Reach,
+    store: &S3Store,
+    args: &S3Args,
+    mode: Mode,
+) -> Result<Vec<String>, Failure> {
+    let wanted = BucketWanted {
+        bucket: store.location().bucket().clone(),
+        region: reach.region().to_owned(),
+        access: Access::None,
+        documents: Vec::new(),
+        create: args.create_bucket,
+        adopt: args.adopt_bucket,
+    };
+    let state = store.observe_bucket(async |_| false).await?;
+    let planned = bucket::plan(&wanted, state.as_ref())?;
+    let mut done = Vec::new();
+    for change in planned {
+        done.push(change.to_string());
+        if mode == Mode::Write {
+            store.apply_bucket(&change).await?;
+            if matches!(change, BucketChange::Create { .. }) {
+                tracing::info!(bucket = %wanted.bucket, "bucket made");
+            }
+        }
+    }
+    Ok(done)
+}

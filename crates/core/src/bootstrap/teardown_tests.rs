@@ -1,0 +1,213 @@
+use super::*;
+use crate::bucket::distribution::DistributionState;
+use crate::trust::{Grant, Subject, TrustPolicy};
+
+fn arn() -> ProviderArn {
+    ProviderArn::parse("arn:aws:iam::1:oidc-provider/h/a").unwrap()
+}
+
+fn ours() -> BTreeMap<String, String> {
+    [(OWNER_TAG.0.to_owned(), OWNER_TAG.1.to_owned())].into()
+}
+
+fn trust(providers: &[&ProviderArn]) -> TrustPolicy {
+    providers
+        .iter()
+        .fold(TrustPolicy::default(), |policy, provider| {
+            let grant = Grant {
+                provider: (*provider).clone(),
+                audience: "sts.amazonaws.com".into(),
+                subjects: vec![Subject::parse("demo/app", false).unwrap()],
+            };
+            policy.with(&grant).0
+        })
+}
+
+fn role() -> (RoleState, RoleAttachments) {
+    let state = RoleState {
+        arn: "arn:aws:iam::1:role/app".into(),
+        path: "/".into(),
+        trust: trust(&[&arn()]),
+        policy_arns: vec!["arn:aws:iam::aws:policy/A".into()],
+        inline: None,
+        boundary: None,
+        max_session: None,
+        tags: ours(),
+    };
+    (state, RoleAttachments::default())
+}
+
+fn document(path: &str) -> StoredDocument {
+    StoredDocument {
+        path: path.into(),
+        tag: "t".into(),
+    }
+}
+
+fn seen() -> Seen {
+    let tags = ours();
+    Seen {
+        provider: Some(ProviderState {
+            url: "h/a".into(),
+            tags,
+            ..ProviderState::default()
+        }),
+        roles: [("app".to_owned(), role())].into(),
+        documents: vec![
+            document("keys.json"),
+            document(".well-known/openid-configuration"),
+        ],
+        foreign_documents: None,
+        cdn: CdnState::default(),
+        bucket: Some(BucketSeen {
+            name: BucketName::parse("oidc").unwrap(),
+            state: BucketState {
+                tagged: true,
+                adoptable: false,
+                owner_enforced: true,
+                versioned: true,
+                block: PublicAccessBlock::OPEN,
+                policy: None,
+            },
+            holds_others: false,
+        }),
+    }
+}
+
+fn unwanted() -> Unwanted {
+    Unwanted {
+        provider: arn(),
+        roles: vec!["app".into(), "gone".into()],
+        release_bucket: false,
+    }
+}
+
+fn lines(plan: &Plan) -> Vec<String> {
+    plan.removals.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn trust_goes_before_documents_and_the_name_stays_taken() {
+    let found = plan(&unwanted(), &seen()).unwrap();
+    assert_eq!(
+        lines(&found),
+        [
+            "role app: detach arn:aws:iam::aws:policy/A",
+            "role app: delete role",
+            "delete OIDC provider arn:aws:iam::1:oidc-provider/h/a",
+            "delete keys.json",
+            "delete .well-known/openid-configuration",
+            "close bucket oidc to everybody (Block Public Access)",
+        ]
+    );
+    assert!(found.kept[0].contains("--release-bucket-name"));
+    let release = Unwanted {
+        release_bucket: true,
+        ..unwanted()
+    };
+    let found = plan(&release, &seen()).unwrap();
+    assert_eq!(
+        lines(&found).last().unwrap(),
+        "delete bucket oidc with all versions of the documents"
+    );
+}
+
+#[test]
+fn what_is_not_ours_stays_and_is_named() {
+    let mut other = seen();
+    let (state, _) = other.roles.get_mut("app").unwrap();
+    state.tags.clear();
+    assert!(plan(&unwanted(), &other).unwrap().kept[0].contains("no tag"));
+    let (state, _) = other.roles.get_mut("app").unwrap();
+    state.tags = ours();
+    state.trust = trust(&[
+        &arn(),
+        &ProviderArn::parse("arn:aws:iam::1:oidc-provider/h/b").unwrap(),
+    ]);
+    assert!(plan(&unwanted(), &other).unwrap().kept[0].contains("also trusts others"));
+    let bucket = other.bucket.as_mut().unwrap();
+    bucket.state.tagged = false;
+    assert!(plan(&unwanted(), &other).unwrap().kept[1].contains("bucket oidc: it has no tag"));
+    let release = Unwanted {
+        release_bucket: true,
+        ..unwanted()
+    };
+    assert!(matches!(
+        plan(&release, &other),
+        Err(TeardownError::ForeignBucket(_))
+    ));
+    let bucket = other.bucket.as_mut().unwrap();
+    (bucket.state.tagged, bucket.holds_others) = (true, true);
+    assert!(matches!(
+        plan(&release, &other),
+        Err(TeardownError::BucketInUse(_))
+    ));
+    assert!(plan(&unwanted(), &other).unwrap().kept[1].contains("holds other objects"));
+}
+
+#[test]
+fn a_foreign_provider_stops_everything() {
+    let mut foreign = seen();
+    foreign.provider.as_mut().unwrap().tags.clear();
+    let error = plan(&unwanted(), &foreign).unwrap_err();
+    assert!(
+        error.help().unwrap().contains("nothing was removed"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_role_that_iam_would_not_delete_is_refused_whole() {
+    for attachments in [
+        RoleAttachments {
+            inline: vec!["irsa".into(), "theirs".into()],
+            instance_profiles: Vec::new(),
+        },
+        RoleAttachments {
+            inline: Vec::new(),
+            instance_profiles: vec!["nodes".into()],
+        },
+    ] {
+        let mut used = seen();
+        used.roles.get_mut("app").unwrap().1 = attachments;
+        let error = plan(&unwanted(), &used).unwrap_err();
+        assert!(
+            error.to_string().contains("that irsa did not make: "),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_distribution_in_use_by_others_stays() {
+    let mut shared = seen();
+    shared.cdn.distribution = Some(DistributionState {
+        id: "E1".into(),
+        arn: "a".into(),
+        domain: "d".into(),
+        tagged: true,
+        deployed: true,
+        enabled: true,
+        https_only: true,
+        aliases: Vec::new(),
+        certificate: None,
+        access_control: None,
+        cache_policy: None,
+    });
+    let found = plan(&unwanted(), &shared).unwrap();
+    assert_eq!(
+        lines(&found)
+            .iter()
+            .filter(|line| line.contains("CloudFront"))
+            .count(),
+        3
+    );
+    shared.bucket.as_mut().unwrap().holds_others = true;
+    let found = plan(&unwanted(), &shared).unwrap();
+    assert!(
+        found
+            .kept
+            .iter()
+            .any(|line| line.starts_with("CloudFront distribution E1"))
+    );
+}

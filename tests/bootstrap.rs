@@ -1,0 +1,510 @@
+//! `irsa bootstrap` against doubles of S3, IAM and STS.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use irsa_testkit::canary;
+use irsa_testkit::cloud::{Cloud, Crash};
+use serde_json::Value;
+
+use crate::util::{Home, Irsa, eventually};
+
+/// A cluster with two roles, and an AWS that has nothing of it.
+pub(crate) struct Setting {
+    pub(crate) home: Home,
+    pub(crate) cloud: Cloud,
+}
+
+pub(crate) const CLUSTER: &str = "\
+cluster:
+  name: prod
+  keys:
+    generate: keys
+    algorithm: ES256
+  publish:
+    to: s3://oidc-bucket/prod
+  roles:
+    - name: payments-api
+      service_accounts: [payments/api]
+      policy_arns: [arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess]
+    - name: reports
+      service_accounts: [reports/reader, reports/writer]
+      policy_file: policy.json
+";
+
+impl Setting {
+    pub(crate) fn new(config: &str) -> Self {
+        let home = Home::new();
+        let cloud = Cloud::start();
+        home.write("irsa.yaml", config);
+        home.write("ca.pem", cloud.ca());
+        home.write(
+            "policy.json",
+            r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#,
+        );
+        Self { home, cloud }
+    }
+
+    /// A cluster that is set up.
+    pub(crate) fn done(config: &str) -> Self {
+        let setting = Self::new(config);
+        setting.bootstrap(&["--yes"]).ok();
+        setting.cloud.take_requests();
+        setting.cloud.take_writes();
+        setting
+    }
+
+    pub(crate) fn irsa(&self, args: &[&str]) -> Irsa<'_> {
+        self.home
+            .irsa(args)
+            .env("AWS_ENDPOINT_URL", &self.cloud.url())
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "secret-of-the-test")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .env("IRSA_CONFIG", "irsa.yaml")
+            .env("IRSA_CA_FILE", "ca.pem")
+            .env("IRSA_LOG", "warn")
+    }
+
+    pub(crate) fn bootstrap(&self, more: &[&str]) -> Irsa<'_> {
+        self.irsa(&[&["bootstrap"], more].concat())
+    }
+
+    pub(crate) fn issuer(&self) -> String {
+        format!("{}/oidc-bucket/prod", self.cloud.url())
+    }
+
+    /// Everything that a run leaves, but for what is random or of one run.
+    fn end_state(&self) -> (Vec<String>, Vec<String>, Vec<String>) {
+        let objects = self.cloud.objects().into_iter();
+        let iam = self.cloud.iam();
+        let providers = iam
+            .providers
+            .into_iter()
+            .map(|(arn, provider)| format!("{arn} {:?} {:?}", provider.client_ids, provider.tags));
+        let host = self.cloud.url();
+        let roles = iam.roles.into_iter().map(|(name, role)| {
+            format!(
+                "{name} {:?} {:?} {:?} {}",
+                role.attached, role.inline, role.tags, role.trust
+            )
+        });
+        (
+            objects
+                .map(|(bucket, key, _)| format!("{bucket}/{key}"))
+                .collect(),
+            providers.map(|line| line.replace(&host, "HOST")).collect(),
+            roles.collect(),
+        )
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.home.path("keys")).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn from_nothing_to_roles_and_a_second_run_does_nothing() {
+    let setting = Setting::new(CLUSTER);
+    setting.bootstrap(&["--check"]).code(3);
+    let dry = setting.bootstrap(&["--dry-run"]).ok().stdout;
+    for part in [
+        "generate signing key",
+        "create bucket",
+        "set Block Public Access",
+        "put bucket policy",
+        "readable arn:aws:s3:::oidc-bucket/prod/keys.json",
+        "create JWKS",
+        "read both",
+        "OIDC provider",
+        "create role",
+    ] {
+        assert!(dry.contains(part), "{part}: {dry}");
+    }
+    assert!(dry.ends_with("nothing was changed\n"), "{dry}");
+    assert_eq!(setting.cloud.take_writes(), 0);
+    assert!(!setting.home.path("keys").exists());
+
+    let refused = setting.bootstrap(&[]).code(2).stderr;
+    assert!(refused.contains("--yes"), "{refused}");
+    assert_eq!(setting.cloud.take_writes(), 0);
+
+    let ran = setting.bootstrap(&["--yes"]).ok();
+    assert!(
+        ran.stdout.contains(&format!(
+            "done: nothing is left to do for cluster prod: {} is published and read back",
+            setting.issuer()
+        )),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("annotate serviceaccount api eks.amazonaws.com/role-arn=arn:aws:iam::123456789012:role/payments-api"), "{}", ran.stdout);
+    let (objects, providers, roles) = setting.end_state();
+    assert_eq!(
+        objects,
+        [
+            "oidc-bucket/prod/.well-known/openid-configuration",
+            "oidc-bucket/prod/keys.json"
+        ]
+    );
+    assert!(
+        providers[0].contains("sts.amazonaws.com") && providers[0].contains("irsa:cluster"),
+        "{providers:?}"
+    );
+    assert_eq!(roles.len(), 2);
+    let reports = &setting.cloud.iam().roles["reports"];
+    assert!(reports.trust.contains("reports:reader") && reports.trust.contains("reports:writer"));
+
+    setting.cloud.take_requests();
+    setting.cloud.take_writes();
+    let again = setting.bootstrap(&["--yes"]).ok();
+    assert_eq!(again.stdout.lines().count(), 1, "{}", again.stdout);
+    assert!(
+        again.stdout.starts_with("nothing is left to do"),
+        "{}",
+        again.stdout
+    );
+    let requests = setting.cloud.take_requests();
+    assert!(requests.len() <= 20, "{}: {requests:#?}", requests.len());
+    assert_eq!(setting.cloud.take_writes(), 0);
+    setting.bootstrap(&["--check"]).ok();
+}
+
+#[test]
+fn events_are_one_json_value_a_line() {
+    let setting = Setting::new(CLUSTER);
+    let ran = setting.bootstrap(&["--yes", "-o", "json"]).ok();
+    let events: Vec<Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events[0]["event"], "plan");
+    assert_eq!(events[0]["changes"][0]["stage"], "keys");
+    let done = events
+        .iter()
+        .filter(|event| event["event"] == "done")
+        .count();
+    let end = events.last().unwrap();
+    assert_eq!(
+        (end["event"].as_str(), end["done"].as_u64()),
+        (Some("end"), u64::try_from(done).ok())
+    );
+    assert_eq!(end["issuer"], setting.issuer());
+    assert!(
+        end["provider"]
+            .as_str()
+            .unwrap()
+            .starts_with("arn:aws:iam::123456789012:oidc-provider/localhost")
+    );
+}
+
+/// The client is killed at each of its writes in turn, before and after the write is done. The next run ends where an
+/// undisturbed one does, the key is that which was made first, and nothing is left over.
+#[test]
+fn killed_at_every_write_it_converges() {
+    let whole = Setting::new(CLUSTER);
+    whole.cloud.take_writes();
+    whole.bootstrap(&["--yes"]).ok();
+    let writes = whole.cloud.take_writes();
+    assert!(writes >= 12, "{writes}");
+    let expected = whole.end_state();
+    for after in [false, true] {
+        for at in 0..writes {
+            let setting = Setting::new(CLUSTER);
+            let pid = Arc::new(AtomicU32::new(0));
+            let victim = Arc::clone(&pid);
+            let kill = Box::new(move || {
+                let pid = eventually("the client's process ID", || {
+                    match victim.load(Ordering::SeqCst) {
+                        0 => None,
+                        pid => Some(pid.to_string()),
+                    }
+                });
+                assert!(
+                    std::process::Command::new("kill")
+                        .args(["-9", &pid])
+                        .status()
+                        .unwrap()
+                        .success()
+                );
+            });
+            setting.cloud.crash(Some(Crash { at, after, kill }));
+            let server = setting.bootstrap(&["--yes"]).start();
+            pid.store(server.pid(), Ordering::SeqCst);
+            let (_, code) = server.finish();
+            // On a busy machine it may give up waiting just before it is killed.
+            assert_ne!(code, Some(0), "not stopped at write {at}");
+            let key = setting.home.read("keys/sa.pub");
+            // AWS trusts the issuer only when its documents can be read.
+            if !setting.cloud.iam().providers.is_empty() {
+                assert_eq!(
+                    setting
+                        .cloud
+                        .objects()
+                        .iter()
+                        .filter(|(_, key, _)| !key.contains("probe"))
+                        .count(),
+                    2
+                );
+            }
+            setting.bootstrap(&["--yes"]).ok();
+            let state = setting.end_state();
+            let place = format!(
+                "killed {} write {at}",
+                if after { "after" } else { "before" }
+            );
+            assert_eq!(state, expected, "{place}");
+            assert_eq!(
+                setting.home.read("keys/sa.pub"),
+                key,
+                "{place}: the key was made anew"
+            );
+            assert_eq!(setting.files(), ["sa.key", "sa.pub"], "{place}");
+        }
+    }
+}
+
+#[test]
+fn of_two_at_once_one_wins_and_the_other_says_so() {
+    let setting = Setting::new(CLUSTER);
+    let (first, second) = (
+        setting.bootstrap(&["--yes"]).start(),
+        setting.bootstrap(&["--yes"]).start(),
+    );
+    let logs = |server: crate::util::Server| {
+        let (_, code) = server.finish();
+        code
+    };
+    let mut codes = [logs(first), logs(second)];
+    codes.sort_unstable();
+    // When the first is done before the second begins both succeed; else one has been turned away.
+    assert!(
+        codes == [Some(0), Some(4)] || codes == [Some(0), Some(0)],
+        "{codes:?}"
+    );
+    setting.bootstrap(&["--check"]).ok();
+    // For certain: while the file is locked.
+    let file = std::fs::File::open(setting.home.path("irsa.yaml")).unwrap();
+    file.lock().unwrap();
+    let refused = setting.bootstrap(&["--yes"]).code(4).stderr;
+    assert!(refused.contains("another run is at work"), "{refused}");
+}
+
+/// As from two machines: each has a file of its own, and nothing but the stores to meet at.
+#[test]
+fn two_that_do_not_share_a_lock_do_no_harm() {
+    let setting = Setting::new(CLUSTER);
+    setting.home.write("other.yaml", CLUSTER);
+    let other = setting
+        .irsa(&["bootstrap", "--yes", "--config", "other.yaml"])
+        .start();
+    let one = setting.bootstrap(&["--yes"]).start();
+    let mut codes = [one.finish().1, other.finish().1];
+    codes.sort_unstable();
+    assert!(
+        codes == [Some(0), Some(4)] || codes == [Some(0), Some(0)],
+        "{codes:?}"
+    );
+    setting.bootstrap(&["--check"]).ok();
+    assert_eq!(setting.files(), ["sa.key", "sa.pub"]);
+}
+
+#[test]
+fn a_key_that_was_published_is_never_dropped() {
+    let setting = Setting::done(CLUSTER);
+    std::fs::remove_dir_all(setting.home.path("keys")).unwrap();
+    // A new key would be made: the published one is not in the files any more.
+    let ran = setting.bootstrap(&["--yes"]).code(1);
+    assert!(ran.stderr.contains("would drop a key"), "{}", ran.stderr);
+    let jwks = setting
+        .cloud
+        .objects()
+        .into_iter()
+        .find(|(_, key, _)| key.ends_with("keys.json"))
+        .unwrap()
+        .2;
+    assert_eq!(
+        String::from_utf8(jwks).unwrap().matches("\"kid\"").count(),
+        1
+    );
+}
+
+#[test]
+fn the_keys_of_a_live_cluster_are_adopted() {
+    let config = CLUSTER.replace(
+        "generate: keys\n    algorithm: ES256",
+        "adopt: [pki/sa.pub]",
+    );
+    let setting = Setting::new(&config);
+    let home = &setting.home;
+    home.irsa(&["keys", "generate", "--out", "pki", "--algorithm", "ES384"])
+        .ok();
+    let ran = setting.bootstrap(&["--yes"]).ok();
+    assert!(
+        !ran.stdout.contains("generate signing key"),
+        "{}",
+        ran.stdout
+    );
+    let jwks = setting
+        .cloud
+        .objects()
+        .into_iter()
+        .find(|(_, key, _)| key.ends_with("keys.json"))
+        .unwrap()
+        .2;
+    assert_eq!(
+        String::from_utf8(jwks).unwrap().trim(),
+        home.irsa(&["jwks", "pki/sa.pub"]).ok().stdout.trim()
+    );
+}
+
+#[test]
+fn only_what_differs_is_mended() {
+    let setting = Setting::done(CLUSTER);
+    setting.cloud.with_iam(|iam| {
+        iam.roles.get_mut("payments-api").unwrap().attached.clear();
+        for provider in iam.providers.values_mut() {
+            provider.client_ids = vec!["other".to_owned()];
+        }
+    });
+    let ran = setting.bootstrap(&["--yes"]).ok();
+    assert_eq!(setting.cloud.take_writes(), 2, "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("add client ID sts.amazonaws.com")
+            && ran.stdout.contains("role payments-api: attach")
+    );
+}
+
+#[test]
+fn an_unreadable_issuer_is_not_trusted() {
+    let setting = Setting::new(CLUSTER);
+    // Somebody else's policy statement takes our name: the documents cannot be opened.
+    let config = CLUSTER.replace(
+        "to: s3://oidc-bucket/prod",
+        "to: s3://oidc-bucket/prod\n    access: none",
+    );
+    setting.home.write("irsa.yaml", config);
+    let ran = setting.bootstrap(&["--yes", "--timeout", "1s"]).code(1);
+    assert!(
+        ran.stderr.contains("relying parties cannot fetch them"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("steps were done and stand"),
+        "{}",
+        ran.stderr
+    );
+    assert!(setting.cloud.iam().providers.is_empty() && setting.cloud.iam().roles.is_empty());
+    setting.home.write("irsa.yaml", CLUSTER);
+    setting.bootstrap(&["--yes"]).ok();
+}
+
+#[test]
+fn nothing_private_is_ever_sent() {
+    let config = CLUSTER.replace("algorithm: ES256", "name: sa");
+    let setting = Setting::new(&config);
+    std::fs::create_dir(setting.home.path("keys")).unwrap();
+    let key = setting.home.path("keys/sa.key");
+    std::fs::write(&key, canary::private_key().expose_pem()).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let ran = setting.bootstrap(&["--yes", "--log", "trace"]).ok();
+    assert!(
+        ran.stdout.contains("the public half of the key beside it"),
+        "{}",
+        ran.stdout
+    );
+    let received = setting.cloud.received();
+    assert!(received.len() > 20);
+    let sent: Vec<_> = received
+        .iter()
+        .map(|body| String::from_utf8_lossy(body).into_owned())
+        .collect();
+    for text in sent.iter().chain([&ran.stdout, &ran.stderr]) {
+        assert_eq!(canary::found_in(text), None);
+    }
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anybody_is_asked() {
+    let keep = |from: &str, to: &str| CLUSTER.replace(from, to);
+    for config in [
+        "issuers: []\n".to_owned(),
+        keep(
+            "    generate: keys\n    algorithm: ES256\n",
+            "    adopt: []\n",
+        ),
+        keep("algorithm: ES256", "rsa_bits: 1024"),
+        keep("to: s3://oidc-bucket/prod", "to: dir:public"),
+        keep(
+            "to: s3://oidc-bucket/prod",
+            "to: s3://oidc-bucket/prod\n    certificate_arn: arn:aws:acm:us-east-1:1:certificate/x",
+        ),
+        keep("[payments/api]", "[payments/*]"),
+        keep("name: reports", "name: re/ports"),
+    ] {
+        let setting = Setting::new(&config);
+        setting.bootstrap(&["--yes"]).code(2);
+        assert_eq!(setting.cloud.take_writes(), 0, "{config}");
+        assert!(!setting.home.path("keys").exists(), "{config}");
+    }
+}
+
+/// The example of docs/aws.md, also with its comments taken away where they show an option.
+#[test]
+fn the_example_of_the_documentation_is_a_configuration() {
+    let text = std::fs::read_to_string(crate::util::repository("docs/aws.md")).unwrap();
+    let example = text
+        .split("```yaml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let home = Home::new();
+    home.write("irsa.yaml", example);
+    let shown = home
+        .irsa(&["config", "show", "--config", "irsa.yaml"])
+        .ok()
+        .stdout;
+    for part in [
+        "cluster.name",
+        "s3://my-oidc-bucket/prod",
+        "payments/api",
+        "/etc/kubernetes/pki/sa.pub",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let option = |line: &str| {
+        let rest = line.trim_start().strip_prefix("# ")?;
+        let word = rest.split_whitespace().next()?;
+        let indent = &line[..line.len() - line.trim_start().len()];
+        word.ends_with(':').then(|| format!("{indent}{rest}"))
+    };
+    let all: Vec<String> = example
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| option(line).unwrap_or_else(|| line.to_owned()))
+        .collect();
+    home.write("all.yaml", all.join("\n"));
+    let shown = home
+        .irsa(&["config", "show", "--config", "all.yaml"])
+        .ok()
+        .stdout;
+    for part in [
+        "cluster.webhook.image",
+        "cluster.apiserver.phase",
+        "cluster.keys.generate",
+        "oidc.example.com",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}

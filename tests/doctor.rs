@@ -1,0 +1,489 @@
+use std::sync::{Arc, Mutex};
+
+use irsa_testkit::s3::{ACCOUNT, Quirks, S3Double};
+use irsa_testkit::web::{Answer, Request, Web};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use serde_json::{Value, json};
+
+use crate::util::{Home, Irsa, Server, eventually, get};
+
+const SUBJECT: &str = "system:serviceaccount:demo:app";
+
+/// What the double of IAM and STS has.
+#[derive(Clone)]
+struct Iam {
+    provider: Option<(String, String, String)>,
+    trust: Option<String>,
+    refusal: Option<(&'static str, &'static str)>,
+}
+
+/// An issuer over TLS, a token, and a double of IAM and STS that says what the test tells it to.
+struct Site {
+    home: Home,
+    issuer: String,
+    iam: Arc<Mutex<Iam>>,
+    web: Web,
+    _serve: Server,
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A chain of leaf and CA for localhost: the CA is `ca.pem`.
+fn certificates(home: &Home) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "test CA");
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(["localhost".to_owned()])
+        .unwrap()
+        .signed_by(&key, &ca)
+        .unwrap();
+    home.write("ca.pem", ca.pem());
+    home.write("tls.crt", leaf.pem() + &ca.pem());
+    home.write("tls.key", key.serialize_pem());
+}
+
+impl Site {
+    fn new() -> Self {
+        let home = Home::new();
+        certificates(&home);
+        home.key("sa", "ES256");
+        let port = free_port();
+        let issuer = format!("https://localhost:{port}/prod");
+        let serve = home
+            .irsa(&[
+                "serve",
+                "--issuer",
+                &issuer,
+                "--keys",
+                "sa.pub",
+                "--tls-cert",
+                "tls.crt",
+                "--tls-key",
+                "tls.key",
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+            ])
+            .start();
+        serve.address();
+        let ca = home
+            .irsa(&["thumbprint", "--pem", "ca.pem"])
+            .ok()
+            .stdout
+            .trim()
+            .to_owned();
+        let iam = Arc::new(Mutex::new(Iam {
+            provider: Some((issuer.clone(), "sts.amazonaws.com".into(), ca)),
+            trust: None,
+            refusal: None,
+        }));
+        let shared = Arc::clone(&iam);
+        let site = Self {
+            home,
+            web: Web::start(move |request| answer(&request, &shared.lock().unwrap().clone())),
+            issuer,
+            iam,
+            _serve: serve,
+        };
+        site.trust(SUBJECT);
+        let token = site.mint(&site.issuer, "sts.amazonaws.com");
+        site.home.write("token", token);
+        site
+    }
+
+    fn name(&self) -> &str {
+        self.issuer.strip_prefix("https://").unwrap()
+    }
+
+    fn trust(&self, subject: &str) {
+        let name = self.name();
+        let policy = json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow",
+            "Principal": {"Federated": arn(name)},
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {"StringEquals": {format!("{name}:aud"): "sts.amazonaws.com", format!("{name}:sub"): subject}},
+        }]});
+        self.iam.lock().unwrap().trust = Some(policy.to_string());
+    }
+
+    fn mint(&self, issuer: &str, audience: &str) -> String {
+        let args = ["token", "mint", "--key", "sa.key", "--subject", "demo/app"];
+        let more = ["--issuer", issuer, "--audience", audience];
+        let slash = ["--allow-trailing-slash"];
+        let args = [&args[..], &more, &slash].concat();
+        self.home.irsa(&args).ok().stdout
+    }
+
+    fn irsa(&self, more: &[&str]) -> Irsa<'_> {
+        let args = ["doctor", "--issuer", &self.issuer, "--token-file", "token"];
+        let role = ["--role-arn", "arn:aws:iam::123456789012:role/app"];
+        self.with_aws(&[&args[..], &role, more].concat())
+    }
+
+    fn with_aws(&self, args: &[&str]) -> Irsa<'_> {
+        self.home
+            .irsa(args)
+            .env("AWS_ENDPOINT_URL", &self.web.url())
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "secret-of-the-test")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .env("IRSA_CA_FILE", "ca.pem")
+            .env("IRSA_LOG", "warn")
+    }
+
+    fn report(&self, code: i32, more: &[&str]) -> Value {
+        let ran = self.irsa(&[more, &["-o", "json"]].concat()).code(code);
+        serde_json::from_str(&ran.stdout).unwrap()
+    }
+}
+
+fn arn(name: &str) -> String {
+    format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{name}")
+}
+
+/// IAM's and STS's query protocol, as far as doctor speaks it.
+fn answer(request: &Request, iam: &Iam) -> Answer {
+    let body = String::from_utf8_lossy(&request.body).into_owned();
+    let action = body
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("Action="));
+    let result = |action: &str, inner: String| {
+        let text = format!(
+            "<{action}Response><{action}Result>{inner}</{action}Result></{action}Response>"
+        );
+        Answer::new(200, text)
+    };
+    let error = |status, code: &str, message: &str| {
+        let inner = format!(
+            "<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+        );
+        Answer::new(status, format!("<ErrorResponse>{inner}</ErrorResponse>"))
+    };
+    let missing = || error(404, "NoSuchEntity", "there is none");
+    match action.unwrap_or_default() {
+        action @ "GetCallerIdentity" => result(
+            action,
+            format!("<Arn>arn:aws:iam::{ACCOUNT}:user/u</Arn><UserId>u</UserId><Account>{ACCOUNT}</Account>"),
+        ),
+        action @ "ListOpenIDConnectProviders" => {
+            let member = iam.provider.as_ref().map(|(url, _, _)| {
+                let name = url.strip_prefix("https://").unwrap_or(url);
+                format!("<member><Arn>{}</Arn></member>", arn(name))
+            });
+            let list = member.unwrap_or_default();
+            result(action, format!("<OpenIDConnectProviderList>{list}</OpenIDConnectProviderList>"))
+        }
+        action @ "GetOpenIDConnectProvider" => match &iam.provider {
+            Some((url, client, thumbprint)) if body.contains(&arn(url.strip_prefix("https://").unwrap()).replace(':', "%3A").replace('/', "%2F")) => result(
+                action,
+                format!(
+                    "<Url>{url}</Url><ClientIDList><member>{client}</member></ClientIDList>\
+                     <ThumbprintList><member>{thumbprint}</member></ThumbprintList>"
+                ),
+            ),
+            _ => missing(),
+        },
+        action @ "GetRole" => match &iam.trust {
+            Some(trust) => {
+                let trust = trust.replace('&', "&amp;").replace('<', "&lt;");
+                result(
+                    action,
+                    format!(
+                        "<Role><Path>/</Path><RoleName>app</RoleName><RoleId>AROA</RoleId>\
+                         <Arn>arn:aws:iam::{ACCOUNT}:role/app</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate>\
+                         <AssumeRolePolicyDocument>{trust}</AssumeRolePolicyDocument></Role>"
+                    ),
+                )
+            }
+            None => missing(),
+        },
+        action @ "AssumeRoleWithWebIdentity" => match iam.refusal {
+            Some((code, message)) => error(400, code, message),
+            None => result(
+                action,
+                "<AssumedRoleUser><Arn>arn:aws:sts::1:assumed-role/app/x</Arn><AssumedRoleId>A</AssumedRoleId></AssumedRoleUser>\
+                 <Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>very-secret</SecretAccessKey>\
+                 <SessionToken>session-secret</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>"
+                    .into(),
+            ),
+        },
+        other => error(400, "InvalidAction", other),
+    }
+}
+
+fn named(report: &Value) -> Vec<String> {
+    let checks = report["checks"].as_array().unwrap().iter();
+    let bad =
+        checks.filter(|check| matches!(check["verdict"].as_str(), Some("warning" | "failure")));
+    bad.map(|check| check["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn check<'a>(report: &'a Value, id: &str) -> &'a Value {
+    let checks = report["checks"].as_array().unwrap();
+    let found = checks.iter().find(|check| check["id"] == id);
+    found.unwrap_or_else(|| panic!("no {id} in {report:#}"))
+}
+
+#[test]
+fn a_healthy_set_up_has_no_finding_and_no_secret_in_its_output() {
+    let site = Site::new();
+    let report = site.report(0, &["--ask-sts"]);
+    assert_eq!(named(&report), Vec::<String>::new(), "{report:#}");
+    for id in [
+        "discovery",
+        "jwks",
+        "thumbprint",
+        "provider",
+        "client-ids",
+        "token-key",
+        "trust",
+        "sts",
+    ] {
+        assert_eq!(check(&report, id)["verdict"], "ok", "{id}");
+    }
+    let ran = site.irsa(&["--ask-sts"]).env("IRSA_LOG", "trace").code(0);
+    let token = site.home.read("token");
+    let signature = token.trim().rsplit('.').next().unwrap();
+    for text in [ran.stdout, ran.stderr] {
+        for secret in [
+            signature,
+            "very-secret",
+            "session-secret",
+            "secret-of-the-test",
+        ] {
+            assert!(!text.contains(secret), "{secret} in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn each_cause_is_named_once_with_what_mends_it() {
+    let site = Site::new();
+    let (issuer, name) = (site.issuer.clone(), site.name().to_owned());
+    let healthy = site.iam.lock().unwrap().clone();
+    let (_, client, thumbprint) = healthy.provider.clone().unwrap();
+    let with = |change: &dyn Fn(&mut Iam)| {
+        let mut iam = healthy.clone();
+        change(&mut iam);
+        *site.iam.lock().unwrap() = iam;
+    };
+    let one = |id: &str, help: &str| {
+        let report = site.report(1, &[]);
+        assert_eq!(named(&report), [id], "{report:#}");
+        let text = check(&report, id)["help"].as_str().unwrap().to_owned();
+        assert!(text.contains(help), "{id}: {text}");
+        check(&report, id).clone()
+    };
+    with(&|iam| iam.provider = None);
+    one("provider", "irsa iam provider apply --issuer");
+    with(&|iam| iam.provider = Some((format!("{issuer}/"), client.clone(), thumbprint.clone())));
+    let slash = one("provider", "irsa iam provider apply");
+    assert_eq!(slash["found"], format!("{issuer}/"));
+    assert_eq!(slash["expected"], issuer);
+    assert!(slash["difference"].as_str().unwrap().contains("slash"));
+    assert_eq!(
+        slash["sts"]["text"],
+        "No OpenIDConnect provider found in your account"
+    );
+    with(&|iam| iam.provider = Some((issuer.clone(), client.clone(), "0".repeat(40))));
+    one("thumbprint", &thumbprint);
+    with(&|iam| iam.trust = None);
+    one("role", "irsa iam role apply");
+    with(&|_| {});
+    site.trust("system:serviceaccount:demo:other");
+    let trust = one("trust", "--service-account demo/app");
+    assert_eq!(trust["expected"], SUBJECT);
+    assert!(
+        trust["message"]
+            .as_str()
+            .unwrap()
+            .contains(&format!("{name}:sub"))
+    );
+    with(&|_| {});
+    site.home.write("token", site.mint(&issuer, "vault"));
+    one("token-audience", "audience");
+    site.home.key("other", "ES256");
+    let args = [
+        "token",
+        "mint",
+        "--key",
+        "other.key",
+        "--subject",
+        "demo/app",
+        "--issuer",
+        &issuer,
+    ];
+    site.home.write("token", site.home.irsa(&args).ok().stdout);
+    one("token-key", "publish the public half");
+    site.home.write("token", "not a token");
+    one("token", "token file");
+}
+
+#[test]
+fn the_answer_of_sts_is_explained() {
+    let site = Site::new();
+    site.iam.lock().unwrap().refusal = Some(("InvalidIdentityToken", "Incorrect token audience"));
+    let report = site.report(1, &["--ask-sts"]);
+    assert_eq!(named(&report), ["sts"]);
+    assert_eq!(
+        check(&report, "sts")["sts"]["text"],
+        "Incorrect token audience"
+    );
+    site.trust("x");
+    let report = site.report(1, &["--ask-sts"]);
+    assert_eq!(named(&report), ["trust"]);
+    let sts = check(&report, "sts");
+    assert!(
+        sts["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("because of trust"),
+        "{sts}"
+    );
+}
+
+#[test]
+fn the_issuer_alone_is_enough_and_a_host_that_is_down_may_come_back() {
+    let home = Home::new();
+    let port = free_port();
+    let issuer = format!("https://localhost:{port}/prod");
+    let args = ["doctor", "--issuer", &issuer, "--no-aws", "-o", "json"];
+    // That AWS reaches no loopback is a failure for good.
+    let report: Value = serde_json::from_str(&home.irsa(&args).code(1).stdout).unwrap();
+    assert_eq!(named(&report), ["issuer-url", "discovery"]);
+    assert_eq!(check(&report, "discovery")["retryable"], true);
+    let down = ["doctor", "--issuer", &issuer, "-o", "json"];
+    let ran = home
+        .irsa(&down)
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .code(4);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(named(&report), ["discovery"]);
+    assert_eq!(check(&report, "jwks")["verdict"], "unseen");
+}
+
+#[test]
+fn flags_in_a_file_are_compared_with_the_issuer() {
+    let site = Site::new();
+    let manifest = |issuer: &str| {
+        let text = std::fs::read_to_string(crate::util::repository(
+            "tests/golden/kubeadm/stock-apiserver-1-36/before.yaml",
+        ))
+        .unwrap();
+        let stock = "--service-account-issuer=https://kubernetes.default.svc.cluster.local";
+        assert!(text.contains(stock));
+        text.replace(stock, &format!("--service-account-issuer={issuer}"))
+    };
+    site.home.write("good.yaml", manifest(&site.issuer));
+    let report = site.report(0, &["--apiserver-flags", "good.yaml"]);
+    assert_eq!(check(&report, "flags-issuer")["verdict"], "ok");
+    let joined = format!("https://old.example.com,{}", site.issuer);
+    site.home.write("joined.yaml", manifest(&joined));
+    let report = site.report(1, &["--apiserver-flags", "joined.yaml"]);
+    assert_eq!(named(&report), ["flags-issuer"]);
+    let words = check(&report, "flags-issuer")["difference"]
+        .as_str()
+        .unwrap();
+    assert!(words.contains("commas"), "{words}");
+    site.irsa(&["--apiserver-flags", "missing.yaml"]).code(1);
+}
+
+#[test]
+fn a_closed_bucket_is_the_cause_of_documents_that_nobody_reads() {
+    let site = Site::new();
+    let s3 = S3Double::start(Quirks::default());
+    s3.make_bucket("oidc-bucket");
+    s3.put("oidc-bucket", "prod/keys.json", b"{}");
+    let issuer = format!("{}/oidc-bucket/prod", s3.url());
+    let args = [
+        "doctor",
+        "--issuer",
+        &issuer,
+        "--bucket",
+        "s3://oidc-bucket/prod",
+        "-o",
+        "json",
+    ];
+    let run = || {
+        let ran = site
+            .with_aws(&args)
+            .env("AWS_ENDPOINT_URL_S3", &s3.url())
+            .code(1);
+        serde_json::from_str::<Value>(&ran.stdout).unwrap()
+    };
+    // The double speaks plain http, which is a failure of its own; of a provider nothing is known.
+    let report = run();
+    assert_eq!(
+        named(&report),
+        ["issuer-url", "bucket-access-block", "provider"]
+    );
+    let discovery = check(&report, "discovery");
+    assert!(
+        discovery["message"]
+            .as_str()
+            .unwrap()
+            .contains("bucket-access-block"),
+        "{discovery}"
+    );
+}
+
+#[test]
+fn a_watch_tells_what_changes_and_ends_when_it_is_asked() {
+    let site = Site::new();
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let more = ["--watch", "--every", "200ms", "--metrics-listen", &address];
+    let server = site.irsa(&more).start();
+    let page = || -> Option<String> {
+        std::net::TcpStream::connect(&address).ok()?;
+        let (head, body) = get(&address, "/readyz");
+        (head.starts_with("HTTP/1.1 200") && body == "ok\n").then(|| get(&address, "/metrics").1)
+    };
+    let metrics = eventually("the first look", page);
+    let state = |check: &str, value: u8| {
+        format!(
+            "irsa_doctor_check_state{{issuer=\"{}\",check=\"{check}\"}} {value}",
+            site.issuer
+        )
+    };
+    assert!(metrics.contains(&state("trust", 0)), "{metrics}");
+    site.trust("x");
+    eventually("the failure", || {
+        page().filter(|page| page.contains(&state("trust", 3)))
+    });
+    server.wait_for("check=\"trust\"");
+    site.trust(SUBJECT);
+    eventually("its end", || {
+        page().filter(|page| page.contains(&state("trust", 0)))
+    });
+    assert!(get(&address, "/livez").0.starts_with("HTTP/1.1 200"));
+    assert!(get(&address, "/other").0.starts_with("HTTP/1.1 404"));
+    server.signal("TERM");
+    let (reports, code) = server.finish();
+    assert_eq!(code, Some(0));
+    assert_eq!(reports.matches(" failure(s), ").count(), 3, "{reports}");
+}
+
+#[test]
+fn what_is_refused_is_refused_before_anything_is_asked() {
+    let home = Home::new();
+    home.irsa(&["doctor"]).code(2);
+    home.irsa(&["doctor", "--issuer", "http://oidc.example.com"])
+        .code(2);
+    home.irsa(&["doctor", "--issuer", "https://h", "--role-arn", "app"])
+        .code(2);
+    home.irsa(&["doctor", "--issuer", "https://h", "--ask-sts"])
+        .code(2);
+    home.irsa(&["doctor", "--issuer", "https://h", "--every", "5s"])
+        .code(2);
+}

@@ -1,0 +1,179 @@
+"""Three control-plane nodes, their documents, and `irsa rotate` on each node as a cron job would run it."""
+
+import json
+import os
+import pathlib
+import random
+import subprocess
+import time
+
+from relying import Lazy, Sts
+
+from harness import Process, free_ports, irsa, wait_until
+from harness.client import parts_of
+from harness.seaweed import anonymous
+
+ALGORITHM = "ES256"
+# As long as a relying party keeps its copy here.
+CACHE = 5
+# A token of these clients lives as long as they use it, and a little more.
+TOKEN = 17
+TIMERS = ["--cache", f"{CACHE}s", "--token-ttl", f"{TOKEN}s", "--cluster-token-ttl", f"{TOKEN}s", "--skew", "1s"]
+# What a write that is under way may need; S3 itself takes a signed request for fifteen minutes.
+LEASE = "8s"
+ROTATION_SECONDS = 900
+
+
+class Site:
+    """A context manager: the documents of `issuer` in the bucket of `store`, and behind a replica."""
+
+    def __init__(self, cluster, work, store, issuer, seed):
+        self.cluster = cluster
+        self.work = pathlib.Path(work)
+        self.store = store
+        self.issuer = issuer
+        self.target = "s3://oidc-bucket/prod"
+        self.state = str(self.work / "state")
+        self.environment = {**store.environment, "IRSA_CA_FILE": str(store.ca), "IRSA_LOG": "warn"}
+        self.kills = 0
+        self.runs = 0
+        self.random = random.Random(seed)
+        self._replica = None
+
+    def __enter__(self):
+        for node in self.cluster.nodes:
+            # An API server waits for watches to end; a kubelet would not wait for ever either.
+            node.kubelet.longest_grace = 1.0
+        sa = self.cluster.nodes[0].pki / "sa.pub"
+        self.irsa(0, "publish", "--to", self.target, "--issuer", self.issuer, "--create-bucket", sa)
+        self.irsa(0, "iam", "provider", "apply", "--issuer", self.issuer)
+        (port,) = free_ports(1)
+        certificate, key = self.store.authority.issue("replica", "/CN=localhost")
+        words = [
+            *(irsa.path(), "serve", "--from", self.target, "--issuer", self.issuer, "--listen", f"127.0.0.1:{port}"),
+            *("--tls-cert", certificate, "--tls-key", key, "--reload-interval", "500ms"),
+        ]
+        environment = {**self.environment, "PATH": os.environ["PATH"]}
+        self._replica = Process("irsa serve", words, self.work / "replica.log", environment)
+        self.jwks = f"{self.issuer}/keys.json"
+        self.served = f"https://localhost:{port}/oidc-bucket/prod/keys.json"
+        wait_until("the replica to serve", lambda: self._answers(self.served), 30, self._replica)
+        keep = CACHE - 0.1
+        self.parties = [
+            Lazy("lazy at the bucket", self.jwks, self.issuer, self.store.ca, keep),
+            Lazy("lazy at the replica", self.served, self.issuer, self.store.ca, keep),
+        ]
+        self.sts = Sts(self.store)
+        return self
+
+    def __exit__(self, *_):
+        self._replica.stop()
+
+    def _answers(self, url):
+        try:
+            return anonymous(url, self.store.ca)[0] == 200
+        except OSError:
+            return False
+
+    def irsa(self, code, *words):
+        return irsa.must(code, *words, environment=self.environment)
+
+    def words(self, node, *more):
+        servers = [word for each in self.cluster.nodes for word in ("--server", each.url)]
+        return [
+            *("rotate", "--issuer", self.issuer, "--state", self.state, "--to", self.target, "--served", self.served),
+            *("--kubeconfig", node.kubeconfig, "--service-account", "default/default", "--lease", LEASE),
+            *("--algorithm", ALGORITHM, *TIMERS, *servers, "--here", node.url, "--manifest", node.manifest),
+            *("--controller-manager-manifest", node.controller_manifest, "--root", node.root),
+            *("--backup", node.root / "var/lib/irsa/backup", "--rollout-timeout", "90s", *more),
+        ]
+
+    def run(self, node, *more):
+        return irsa.run(*self.words(node, *more), environment=self.environment)
+
+    def run_and_perhaps_kill(self, node):
+        """One run of a cron job; one in four dies in the middle. The exit code, or None."""
+        self.runs += 1
+        process = subprocess.Popen(
+            [irsa.path(), *map(str, self.words(node))],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], **self.environment},
+        )
+        limit = self.random.uniform(0.05, 8) if self.random.random() < 0.25 else 400
+        try:
+            _, errors = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            self.kills += 1
+            return None
+        if process.returncode not in (0, 4):
+            raise AssertionError(f"{node.name}: exit {process.returncode}: {errors.decode()}")
+        return process.returncode
+
+    def status(self):
+        words = ("rotate", "status", "--issuer", self.issuer, "--state", self.state, *TIMERS, "-o", "json")
+        if self.state.startswith("secret:"):
+            words += ("--kubeconfig", self.cluster.nodes[0].kubeconfig)
+        return json.loads(self.irsa(0, *words).text())
+
+    def kids(self):
+        return {key["kid"]: key["state"] for key in self.status()["keys"]}
+
+    def published(self):
+        return [key["kid"] for key in json.loads(self.store.get("oidc-bucket/prod/keys.json")[2])["keys"]]
+
+    def first_runs(self, checks):
+        """They make the ring from what they see, and each node reports."""
+        for _ in range(2):
+            for node in self.cluster.nodes:
+                first = self.run(node)
+                checks.true(f"a first run on {node.name}", first.code in (0, 4), first)
+
+    def ask(self, checks, what):
+        """Asks for a rotation: the run that lost a race is asked again."""
+        end = time.monotonic() + 120
+        while True:
+            asked = self.run(self.cluster.nodes[0], "--now")
+            if asked.code == 0 or time.monotonic() > end:
+                break
+            time.sleep(1)
+        checks.true(f"{what} begins", asked.code == 0, asked)
+
+    def until_one_key(self, old, what, step=None):
+        """Runs on every node in turn until one fresh key is left."""
+        end = time.monotonic() + ROTATION_SECONDS
+        step = step or self.run_and_perhaps_kill
+        while set(self.kids()) == {old} or len(self.kids()) > 1:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{what}: {self.status()}")
+            for node in self.cluster.nodes:
+                step(node)
+        (new,) = self.kids()
+        return new
+
+    def check_end(self, checks, what, old, new, canary):
+        """Every server and party has the new key alone, and refuses a token of the old one that has not expired."""
+        for node in self.cluster.nodes:
+            checks.equal(f"{what}: {node.name} trusts the new key alone", [new], node.client.kids())
+            signed = parts_of(node.client.create_token("default", "default"))[0]["kid"]
+            checks.equal(f"{what}: {node.name} signs with it", new, signed)
+            accepted = node.client.review_token(canary["API"]).get("authenticated", False)
+            checks.true(f"{what}: {node.name} refuses the retired key", not accepted)
+            left = sorted(path.name for path in (node.root / "etc/kubernetes/irsa").iterdir())
+            checks.equal(f"{what}: no copy is left on {node.name}", sorted([f"{new}.key", f"{new}.pub", "lock"]), left)
+        for party in self.parties:
+            checks.true(f"{what}: {party.name} refuses it", party.verdict(canary["STS"]) is not None)
+        checks.equal(f"{what}: the JWKS", [new], self.published())
+        if not self.state.startswith("secret:"):
+            left = sorted(path.name for path in pathlib.Path(self.state).iterdir())
+            checks.equal(f"{what}: no key is left behind", sorted(["ring.json", "lock", f"{new}.key", f"{new}.pub"]), left)
+
+    def canary(self):
+        client = self.cluster.nodes[0].client
+        return {
+            "API": client.create_token("default", "default"),
+            "STS": client.create_token("default", "default", ["sts.amazonaws.com"]),
+        }
