@@ -27,7 +27,7 @@ pub struct GlobalArgs {
         hide_env_values = true
     )]
     pub output: Option<Format>,
-    /// What is logged to standard error: error, warn, info, debug, trace, or directives like irsa_issuer=debug
+    /// What is logged to standard error: error, warn, info, debug, or directives like irsa_issuer=debug
     #[arg(
         long,
         env = "IRSA_LOG",

@@ -123,7 +123,7 @@ impl Context {
         logging::start(&self.log.value, self.log_format.value).map_err(|error| {
             Failure::usage(
                 format!("log filter \"{}\" is refused: {error}", self.log.value),
-                "use error, warn, info, debug or trace",
+                "use error, warn, info or debug",
             )
         })
     }
