@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from harness import ControlPlane, irsa
 from harness.seaweed import Seaweed
 
 SUBJECT = "system:serviceaccount:demo:app"
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
 
 
 def on_seaweed(checks, work, authority, port, assume, mint):
@@ -38,7 +40,7 @@ def on_seaweed(checks, work, authority, port, assume, mint):
         checks.equal("one key was made", ["sa.key", "sa.pub"], keys)
         published = json.loads(store.get("oidc-bucket/prod/keys.json")[2])["keys"]
         checks.equal("and published", 1, len(published))
-        real_token(checks, folder, store, issuer, assume)
+        real_token(checks, folder, store, issuer, assume, environment)
         forged = mint(work, "foreign", issuer)
         checks.true("a forged token is refused", assume(store, forged)[0] >= 400)
         irsa.must(2, "teardown", environment=environment)
@@ -68,7 +70,7 @@ def killed_at_random(environment):
     return killed
 
 
-def real_token(checks, folder, store, issuer, assume):
+def real_token(checks, folder, store, issuer, assume, environment):
     flags = [
         f"--service-account-issuer={issuer}",
         f"--service-account-key-file={folder / 'keys/sa.pub'}",
@@ -82,6 +84,36 @@ def real_token(checks, folder, store, issuer, assume):
         checks.equal("STS takes a token of kube-apiserver after bootstrap", 200, assume(store, token)[0])
         other = plane.client.create_token("demo", "other", audiences=["sts.amazonaws.com"])
         checks.true("and not that of another service account", assume(store, other)[0] >= 400)
+        on_control_plane(checks, folder, plane, issuer, environment)
+
+
+def on_control_plane(checks, folder, plane, issuer, environment):
+    """The last two stages of the same chain: a control plane's file, and the webhook in a real API server."""
+    manifest = folder / "kube-apiserver.yaml"
+    before = (GOLDEN / "kubeadm/stock-apiserver-1-36/before.yaml").read_text()
+    manifest.write_text(before)
+    config = pathlib.Path(environment["IRSA_CONFIG"])
+    alone = config.read_text()
+    config.write_text(
+        alone + "  apiserver:\n    files: [kube-apiserver.yaml]\n    backup: backup\n"
+        "  webhook:\n    image: registry.example.com/irsa:0.1.0\n    namespace: irsa\n"
+    )
+    plane.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "irsa"}})
+    inside = {**environment, "KUBECONFIG": str(plane.kubeconfig)}
+    dry = irsa.must(0, "bootstrap", "--dry-run", environment=inside).text()
+    checks.contains("the plan shows the flags and the objects", dry, f"+    - --service-account-issuer={issuer}", "Deployment")
+    checks.equal("and changes nothing", before, manifest.read_text())
+    irsa.must(3, "bootstrap", "--check", environment=inside)
+    irsa.must(0, "bootstrap", "--yes", environment=inside)
+    checks.contains("the file names the issuer besides the one in force", manifest.read_text(), f"--service-account-issuer={issuer}")
+    found = plane.client.get("/apis/apps/v1/namespaces/irsa/deployments")["items"]
+    images = [item["spec"]["template"]["spec"]["containers"][0]["image"] for item in found]
+    checks.equal("the webhook is there", ["registry.example.com/irsa:0.1.0"], images)
+    again = irsa.must(0, "bootstrap", "--yes", environment=inside).text()
+    checks.equal("a second run over all stages says so in one line", 1, len(again.splitlines()))
+    irsa.must(0, "apiserver", "revert", manifest, "--backup", folder / "backup", environment=inside)
+    checks.equal("the file can be put back", before, manifest.read_text())
+    config.write_text(alone)
 
 
 def on_ministack(checks, work, aws):
