@@ -113,12 +113,20 @@ pub async fn drive<S: RingStore, W: World>(
                 return Ok(came(actions, held.ring, Step::Wait(Vec::new())));
             }
             Step::Act(action) => {
-                if let Err(failure) = act(store, world, &mut held, &action, course).await {
-                    give_up(store, &mut held, &action, course).await;
-                    return Err(failure);
-                }
+                let acted = act(store, world, &mut held, &action, course).await;
+                let looked = match acted {
+                    Ok(()) => world.observe().await,
+                    Err(failure) => Err(failure),
+                };
+                // Also after a failed look: a lease that is kept keeps everybody else away until it ends.
+                observed = match looked {
+                    Ok(now) => now,
+                    Err(failure) => {
+                        give_up(store, &mut held, &action, course).await;
+                        return Err(failure);
+                    }
+                };
                 actions.push(action);
-                observed = world.observe().await?;
             }
             step @ (Step::Wait(_) | Step::Blocked(_)) => {
                 release(store, &mut held, course).await?;

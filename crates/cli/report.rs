@@ -71,6 +71,17 @@ impl Failure {
         })
     }
 
+    /// Something that was in the way for a moment.
+    pub fn again(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Failed(Failed {
+            message: message.into(),
+            causes: Vec::new(),
+            help: Some(help.into()),
+            note: None,
+            exit: Exit::TryAgain,
+        })
+    }
+
     /// An error under a sentence that says what it means for the user; the error becomes the cause.
     pub fn prefixed(message: &str, error: &(impl Explain + ?Sized)) -> Self {
         let mut failed = Failed::of(error);

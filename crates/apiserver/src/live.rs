@@ -18,6 +18,7 @@ use self::addresses::addresses;
 pub use self::legacy::LegacyToken;
 use self::metrics::stale_tokens;
 pub use self::metrics::start_instant;
+use crate::rollout::Used;
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -184,8 +185,8 @@ impl ApiServer {
         Ok(start_instant(&self.get("/metrics").await?))
     }
 
-    /// When its process started, in seconds since 1970, and how much CPU time it has used, in seconds.
-    pub async fn process(&self) -> Result<Option<(f64, f64)>, LiveError> {
+    /// When its process started, in seconds since 1970, and what it has used since.
+    pub async fn process(&self) -> Result<Option<(f64, Used)>, LiveError> {
         Ok(metrics::process(&self.get("/metrics").await?))
     }
 

@@ -17,7 +17,7 @@ use irsa_core::kid::Kid;
 use irsa_core::token::Token;
 
 use self::process::same;
-pub use self::process::{Asked, Back, Process, back, distinct};
+pub use self::process::{Asked, Back, Process, Used, back, distinct};
 use crate::live::Review;
 use crate::plan::Phase;
 

@@ -96,6 +96,14 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         }
         if !yes {
             confirm(&voice, &plan)?;
+            // People take their time. What is done is what was shown, or nothing.
+            chain.look().await?;
+            if chain.plan()? != plan {
+                return Err(Failure::again(
+                    "something changed while you were asked, and nothing was done",
+                    "run it again, and look at the new plan",
+                ));
+            }
         }
         let done = act::run(&mut chain, &voice).await?;
         let message = format!("done: {}", in_order(&chain)?);

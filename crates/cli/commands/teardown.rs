@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use irsa_core::bootstrap::teardown::{self, BucketSeen, Plan, Removal, Seen, Unwanted};
-use irsa_core::bucket::{BucketChange, PublicAccessBlock, distribution};
+use irsa_core::bucket::distribution::{self, DistributionChange};
+use irsa_core::bucket::{BucketChange, PublicAccessBlock};
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::provider::ProviderArn;
 use irsa_iam::{provider, role};
@@ -105,13 +106,18 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     }))
 }
 
-/// What a run that was killed at its very end left: without a distribution there is no issuer to confirm, and nothing that
-/// anybody trusts.
+/// What a run that was killed at its very end left: without a distribution there is no issuer to confirm. Whether AWS
+/// still trusts the one that it had cannot be looked up, and that is said.
 async fn leftover(site: &Site<'_>, voice: &Voice, dry_run: bool) -> Result<Exit, Failure> {
     let mut steps = Vec::new();
     if let Store::S3(bucket) = &site.store {
         let cdn = cloudfront::observe(&site.cloudfront, bucket.store.location().bucket()).await?;
-        for change in distribution::plan_removal(&cdn) {
+        // Nobody was asked, so nothing that could still serve is touched.
+        let unused = |change: &DistributionChange| {
+            cdn.distribution.is_none()
+                && matches!(change, DistributionChange::DeleteAccessControl { .. })
+        };
+        for change in distribution::plan_removal(&cdn).into_iter().filter(unused) {
             steps.push(step(&Removal::Distribution(change.clone())));
             if !dry_run {
                 cloudfront::apply(&site.cloudfront, &change, Duration::ZERO, |_| ()).await?;
@@ -124,7 +130,8 @@ async fn leftover(site: &Site<'_>, voice: &Voice, dry_run: bool) -> Result<Exit,
     } else {
         (steps.len(), 0)
     };
-    let message = "nothing else to do: there is no distribution, and so no issuer";
+    let message = "nothing else to do: there is no distribution, so the issuer is not known; if its provider may still \
+                   be there, write issuer: into the section cluster and run this again";
     end(voice, done, pending, None, message)?;
     Ok(Exit::Done)
 }
@@ -347,7 +354,7 @@ impl<'a> Ruin<'a> {
     /// Takes what was removed out of what was seen. It is not looked at again: AWS shows what is gone for some seconds,
     /// and every removal says itself what it expects.
     async fn forget(&mut self, removal: &Removal) -> Result<(), Failure> {
-        use irsa_core::bucket::distribution::DistributionChange as Cdn;
+        use DistributionChange as Cdn;
         use irsa_core::role::RoleRemoval;
         let seen = &mut self.seen;
         match removal {

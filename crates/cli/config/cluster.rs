@@ -99,10 +99,21 @@ pub struct PublishSection {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProviderSection {
-    /// The audiences that tokens may have.
+    /// The audiences that tokens may have: at least one, or nobody could use what is set up.
+    #[serde(deserialize_with = "some_audience")]
     pub client_ids: Vec<String>,
     /// CA thumbprints, instead of looking at the issuer.
     pub thumbprints: Vec<String>,
+}
+
+fn some_audience<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let found: Vec<String> = Deserialize::deserialize(from)?;
+    if found.is_empty() {
+        return Err(serde::de::Error::custom(
+            "client_ids is empty: name an audience, or leave it out for sts.amazonaws.com",
+        ));
+    }
+    Ok(found)
 }
 
 impl Default for ProviderSection {

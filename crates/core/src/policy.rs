@@ -203,7 +203,7 @@ impl RotationPolicy {
     /// How long a key stays trusted after it last signed, when `longest` is the longest token for the API server
     /// that was seen while it signed.
     pub fn cluster_drain(&self, longest: Duration) -> Duration {
-        self.cluster_drain.max(longest.saturating_add(self.skew()))
+        self.cluster_drain.max(outlive(longest, self.skew()))
     }
 }
 

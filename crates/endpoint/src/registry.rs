@@ -7,7 +7,7 @@
 //! connections then pushes out its own oldest members, while an honest client, which asks at once, is the youngest of
 //! all. Whoever refuses newcomers instead hands the server to the first N sockets that say nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -100,7 +100,7 @@ impl Registry {
         let mut open = self.lock();
         let of_peer = open.peers.get(&peer).copied().unwrap_or_default();
         let full = if of_peer >= self.limits.max_connections_per_peer {
-            self.evict_from(&mut open, peer, of_peer);
+            self.evict_from(&mut open, &HashSet::from([peer]), of_peer);
             true
         } else if open.lives.len() >= self.limits.max_connections {
             self.evict_from_heaviest(&mut open);
@@ -229,22 +229,29 @@ impl Registry {
     }
 
     fn evict_from_heaviest(&self, open: &mut Open) {
-        let heaviest = open.peers.iter().max_by_key(|(_, count)| **count);
-        if let Some((peer, count)) = heaviest.map(|(peer, count)| (*peer, *count)) {
-            self.evict_from(open, peer, count);
-        }
+        let Some(most) = open.peers.values().copied().max() else {
+            return;
+        };
+        // Among equals nobody is worse than another: of all their connections the longest silent go.
+        let heavy: HashSet<Peer> = open
+            .peers
+            .iter()
+            .filter(|(_, count)| **count == most)
+            .map(|(peer, _)| *peer)
+            .collect();
+        self.evict_from(open, &heavy, most.saturating_mul(heavy.len()));
     }
 
-    /// Ends the longest silent of a peer's connections: one for small numbers, a few dozen at once for large ones, so
+    /// Ends the longest silent of these peers' connections, of which there are `count`: one for small numbers, a few dozen at once for large ones, so
     /// that a flood costs one scan per batch and not per connection. Those with a response under way go only if there
     /// are no others, or if it has been under way for longer than any honest one.
-    fn evict_from(&self, open: &mut Open, peer: Peer, count: usize) {
+    fn evict_from(&self, open: &mut Open, peers: &HashSet<Peer>, count: usize) {
         let batch = (count / 64).clamp(1, MAX_BATCH);
         let now = self.clock.advance();
         let mut silent: Vec<_> = open
             .lives
             .values()
-            .filter(|life| life.peer() == peer)
+            .filter(|life| peers.contains(&life.peer()))
             .map(|life| {
                 let (phase, since) = life.phase();
                 let is_young = now.saturating_sub(since) < HONEST_MICROS;

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
+use crate::rollout::Used;
+
 /// When a process started, in seconds since 1970.
 pub fn start_instant(metrics: &str) -> Option<f64> {
     value(metrics, "process_start_time_seconds")
 }
 
-/// When a process started, in seconds since 1970, and how much CPU time it has used, in seconds.
-pub(super) fn process(metrics: &str) -> Option<(f64, f64)> {
+/// When a process started, in seconds since 1970, and what it has used since.
+pub(super) fn process(metrics: &str) -> Option<(f64, Used)> {
     Some((
         start_instant(metrics)?,
-        value(metrics, "process_cpu_seconds_total")?,
+        Used {
+            cpu_seconds: value(metrics, "process_cpu_seconds_total")?,
+            allocated_bytes: value(metrics, "go_memstats_alloc_bytes_total")?,
+            allocations: value(metrics, "go_memstats_mallocs_total")?,
+        },
     ))
 }
 
@@ -40,6 +46,19 @@ mod tests {
         let fresh = "process_start_time_seconds 5\n";
         assert_eq!(stale_tokens(fresh), Some((5, 0)));
         assert_eq!(stale_tokens(""), None);
+    }
+
+    #[test]
+    fn what_a_process_has_used() {
+        let text = "process_start_time_seconds 5\nprocess_cpu_seconds_total 1.25\n\
+            go_memstats_alloc_bytes_total 2.97213432e+08\ngo_memstats_mallocs_total 3e+06\n";
+        let used = Used {
+            cpu_seconds: 1.25,
+            allocated_bytes: 297_213_432.0,
+            allocations: 3_000_000.0,
+        };
+        assert_eq!(process(text), Some((5.0, used)));
+        assert_eq!(process("process_start_time_seconds 5\n"), None);
     }
 
     #[test]

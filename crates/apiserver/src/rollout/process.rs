@@ -1,9 +1,9 @@
 //! Which process answers: an address is only a name, and one API server may have several.
 //!
-//! Every kube-apiserver says in its metrics when its process started, to a hundredth of a second, and how much CPU time
-//! it has used, which only grows. Two names are of one process only if the instants are the same and the CPU times of
-//! both, asked twice in turn, grow in the order of asking. Servers that were started at the same moment are told apart
-//! by the second.
+//! Every kube-apiserver says in its metrics when its process started, to a hundredth of a second, and what it has used:
+//! CPU time, to a hundredth too, and memory, to a byte. These only grow. Two names are of one process only if the instants
+//! are the same and each of the three, asked twice in turn, grows in the order of asking. Servers that were started at
+//! the same moment and do the same work are told apart by the memory.
 
 /// An API server that was asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,15 +21,37 @@ pub struct Asked {
 pub struct Process {
     /// When it started, in seconds since 1970.
     pub started: f64,
-    /// The CPU time that it had used when it was asked first and then once more, in seconds.
-    pub cpu: [f64; 2],
+    /// What it had used when it was asked first and then once more.
+    pub used: [Used; 2],
+}
+
+/// What a process has used since it started; each only grows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Used {
+    /// CPU time in seconds (`process_cpu_seconds_total`).
+    pub cpu_seconds: f64,
+    /// Bytes allocated on the heap, freed ones included (`go_memstats_alloc_bytes_total`).
+    pub allocated_bytes: f64,
+    /// How many allocations these were (`go_memstats_mallocs_total`).
+    pub allocations: f64,
+}
+
+impl Used {
+    fn grows_to(&self, later: &Self) -> bool {
+        self.cpu_seconds <= later.cpu_seconds
+            && self.allocated_bytes <= later.allocated_bytes
+            && self.allocations <= later.allocations
+    }
 }
 
 impl Process {
     /// Whether another answer, asked for after this one both times, can be of the same process.
     fn is(&self, later: &Self) -> bool {
-        let ([first, third], [second, fourth]) = (self.cpu, later.cpu);
-        same(self.started, later.started) && first <= second && second <= third && third <= fourth
+        let ([first, third], [second, fourth]) = (self.used, later.used);
+        same(self.started, later.started)
+            && first.grows_to(&second)
+            && second.grows_to(&third)
+            && third.grows_to(&fourth)
     }
 }
 
@@ -96,7 +118,35 @@ mod tests {
     use super::*;
 
     fn process(started: f64, cpu: [f64; 2]) -> Process {
-        Process { started, cpu }
+        used(started, cpu, [1e9, 1e9])
+    }
+
+    fn used(started: f64, cpu: [f64; 2], bytes: [f64; 2]) -> Process {
+        let at = |time: usize| Used {
+            cpu_seconds: cpu[time],
+            allocated_bytes: bytes[time],
+            allocations: bytes[time] / 100.0,
+        };
+        Process {
+            started,
+            used: [at(0), at(1)],
+        }
+    }
+
+    #[test]
+    fn servers_that_start_and_work_alike_are_told_apart_by_the_byte() {
+        let own = used(1000.25, [50.0, 50.0], [1e9, 1e9 + 4096.0]);
+        let twin = used(1000.25, [50.0, 50.0], [1e9 + 1e6, 1e9 + 1.1e6]);
+        let alias = used(1000.25, [50.0, 50.0], [1e9 + 2048.0, 1e9 + 6144.0]);
+        let found = distinct(
+            &own,
+            &[
+                asked("https://twin", Some(twin)),
+                asked("https://alias", Some(alias)),
+            ],
+        );
+        let counts: Vec<_> = found.iter().map(|(_, end)| end.is_ok()).collect();
+        assert_eq!(counts, [true, false]);
     }
 
     fn asked(url: &str, process: Option<Process>) -> Asked {

@@ -9,6 +9,7 @@ use irsa_core::keys::PublicKey;
 use irsa_core::kid::Kid;
 use irsa_core::observation::{Hold, Lifetimes};
 use irsa_core::token::{Token, verify};
+use irsa_webhook::role::clamp_expiration;
 use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount, ServiceAccountTokenProjection};
 use kube::api::ListParams;
 use kube::{Api, Client, Error};
@@ -112,8 +113,10 @@ impl Cluster {
         self.each::<ServiceAccount>("ServiceAccounts", ListParams::default(), |account| {
             let annotations = account.metadata.annotations.as_ref();
             let promised = annotations.and_then(|all| all.get(LIFE_ANNOTATION)?.parse().ok());
-            if let Some(promised) = promised {
-                count(Duration::from_secs(promised), true);
+            // What the webhook makes of it: whoever may write an annotation must not hold a key for ever.
+            let life = promised.map(clamp_expiration).map(u64::try_from);
+            if let Some(Ok(life)) = life {
+                count(Duration::from_secs(life), true);
             }
         })
         .await?;

@@ -177,8 +177,19 @@ impl<'a> Buckets<'a> {
         }
     }
 
-    /// A place in a bucket.
+    /// A place of documents in a bucket.
     pub(super) async fn at(&mut self, location: &S3Location) -> Result<S3Store, Failure> {
+        let lenient = self.args.allow_unconditional_writes;
+        self.place(location, lenient).await
+    }
+
+    /// The place of a key ring: two runs must never both believe that they saved it, so a store that does not compare
+    /// is refused, whatever the documents may do without.
+    async fn ring_at(&mut self, location: &S3Location) -> Result<S3Store, Failure> {
+        self.place(location, false).await
+    }
+
+    async fn place(&mut self, location: &S3Location, lenient: bool) -> Result<S3Store, Failure> {
         if self.known.is_none() {
             let reach = Reach::new(self.aws.load(self.ca_file).await?)?;
             let owner = match &self.args.bucket_owner {
@@ -195,7 +206,7 @@ impl<'a> Buckets<'a> {
         let store =
             S3Store::new(client, location.clone(), owner.clone()).max_age(self.args.max_age);
         Ok(if reach.is_compatible() {
-            store.probed(self.args.allow_unconditional_writes)
+            store.probed(lenient)
         } else {
             store
         })
@@ -231,7 +242,7 @@ pub(super) async fn open(
         }
         (StatePlace::S3(location), _) => {
             // Nobody shall keep a copy of it.
-            let store = buckets.at(location).await?.max_age(Duration::ZERO);
+            let store = buckets.ring_at(location).await?.max_age(Duration::ZERO);
             AnyRingStore::S3(S3Ring::new(store))
         }
     })

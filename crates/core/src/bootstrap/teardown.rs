@@ -147,7 +147,8 @@ pub fn plan(unwanted: &Unwanted, seen: &Seen) -> Result<Plan, TeardownError> {
     let (off, gone) = distribution_removals(seen, &mut plan);
     plan.removals.extend(off);
     if let Some(bucket) = &seen.bucket {
-        bucket_removal(unwanted.release_bucket, bucket, &mut plan)?;
+        let others = holds_others(seen, bucket);
+        bucket_removal(unwanted.release_bucket, bucket, others, &mut plan)?;
     }
     plan.removals.extend(gone);
     Ok(plan)
@@ -184,7 +185,7 @@ fn distribution_removals(seen: &Seen, plan: &mut Plan) -> (Vec<Removal>, Vec<Rem
     let others = seen
         .bucket
         .as_ref()
-        .is_some_and(|bucket| bucket.holds_others);
+        .is_some_and(|bucket| holds_others(seen, bucket));
     if let Some(found) = &seen.cdn.distribution {
         let why = match (found.tagged, others) {
             (false, _) => Some(format!("it has no tag {}", OWNER_TAG.0)),
@@ -210,13 +211,20 @@ fn distribution_removals(seen: &Seen, plan: &mut Plan) -> (Vec<Removal>, Vec<Rem
     (steps(off), steps(gone))
 }
 
+/// Whether the bucket serves anything but this issuer: other objects, or under this issuer's own keys the documents of
+/// another one, which must stay up and whose bucket's name must stay taken.
+fn holds_others(seen: &Seen, bucket: &BucketSeen) -> bool {
+    bucket.holds_others || seen.foreign_documents.is_some()
+}
+
 fn bucket_removal(
     release: bool,
     bucket: &BucketSeen,
+    others: bool,
     plan: &mut Plan,
 ) -> Result<(), TeardownError> {
     let name = bucket.name.clone();
-    match (bucket.state.tagged, bucket.holds_others, release) {
+    match (bucket.state.tagged, others, release) {
         (false, _, true) => return Err(TeardownError::ForeignBucket(name)),
         (_, true, true) => return Err(TeardownError::BucketInUse(name)),
         (true, false, true) => plan.removals.push(Removal::DeleteBucket(name)),

@@ -87,6 +87,32 @@ fn lines(plan: &Plan) -> Vec<String> {
 }
 
 #[test]
+fn documents_of_another_issuer_under_the_same_keys_stay_up_and_keep_the_name_taken() {
+    let mut seen = seen();
+    seen.documents.clear();
+    seen.foreign_documents = Some("documents of https://other".into());
+    let plan = plan(&unwanted(), &seen).unwrap();
+    let lines = lines(&plan);
+    assert!(
+        lines.iter().all(|line| !line.contains("bucket")),
+        "{lines:?}"
+    );
+    assert!(
+        plan.kept.iter().any(|line| line.contains("other objects")),
+        "{:?}",
+        plan.kept
+    );
+    let released = Unwanted {
+        release_bucket: true,
+        ..unwanted()
+    };
+    assert!(matches!(
+        super::plan(&released, &seen),
+        Err(TeardownError::BucketInUse(_))
+    ));
+}
+
+#[test]
 fn trust_goes_before_documents_and_the_name_stays_taken() {
     let found = plan(&unwanted(), &seen()).unwrap();
     assert_eq!(

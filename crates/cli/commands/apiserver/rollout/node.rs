@@ -6,7 +6,7 @@ use irsa_apiserver::component::Role;
 use irsa_apiserver::flags::Flag;
 use irsa_apiserver::live::ApiServer;
 use irsa_apiserver::plan::{Phase, Wanted};
-use irsa_apiserver::rollout::{self, Asked, Goal, Hold, Process};
+use irsa_apiserver::rollout::{self, Asked, Goal, Hold, Process, Used};
 use irsa_core::kid::Kid;
 use irsa_core::private::PrivateKeyPem;
 use irsa_core::token::claims::ServiceAccount;
@@ -199,10 +199,10 @@ impl Node {
     }
 }
 
-fn between(((started, before), (_, after)): ((f64, f64), (f64, f64))) -> Process {
+fn between(((started, before), (_, after)): ((f64, Used), (f64, Used))) -> Process {
     Process {
         started,
-        cpu: [before, after],
+        used: [before, after],
     }
 }
 
