@@ -105,7 +105,9 @@ def on_control_plane(checks, folder, plane, issuer, environment):
     checks.equal("and changes nothing", before, manifest.read_text())
     irsa.must(3, "bootstrap", "--check", environment=inside)
     irsa.must(0, "bootstrap", "--yes", environment=inside)
-    checks.contains("the file names the issuer besides the one in force", manifest.read_text(), f"--service-account-issuer={issuer}")
+    checks.contains(
+        "the file names the issuer besides the one in force", manifest.read_text(), f"--service-account-issuer={issuer}"
+    )
     found = plane.client.get("/apis/apps/v1/namespaces/irsa/deployments")["items"]
     images = [item["spec"]["template"]["spec"]["containers"][0]["image"] for item in found]
     checks.equal("the webhook is there", ["registry.example.com/irsa:0.1.0"], images)
