@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ValueEnum, ValueHint};
 use irsa_apiserver::distro::Distro;
-use irsa_apiserver::file::{self, Backups};
+use irsa_apiserver::file::{self, Backups, Written};
 use irsa_apiserver::patch::{Manifest, Patched};
 use irsa_apiserver::plan::{self, Wanted};
 use irsa_apiserver::yaml;
@@ -15,7 +15,7 @@ use super::wanted::WantedArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Render;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 /// Change kube-apiserver's token flags in the file that your distribution reads them from.
 ///
@@ -280,6 +280,17 @@ impl Planned {
             return Ok(row);
         }
         let reason = format!("{phase:?}").to_lowercase();
+        if let Some(below) = backups
+            .unproved(&path, &before)?
+            .filter(|below| below.written == Written::Yes)
+        {
+            report::warning(&format!(
+                "{}: a rollout in phase {} ended before it was proved, and this change goes on top of it: neither counts \
+                 as proved until irsa apiserver rollout has run on this node",
+                path.display(),
+                below.reason
+            ));
+        }
         let backup = backups.save(&path, &before, &patched.text, &reason)?;
         replace(&path, &before, &patched.text)?;
         Ok(FileRow {
