@@ -108,7 +108,7 @@ impl Webhook {
         let found = if name.is_empty() {
             None
         } else {
-            Some(self.identities.find(namespace, name).await)
+            Some(self.identities.find(namespace, name, seat.peer()).await)
         };
         let finding = match found.as_ref().map(|found| found.known(namespace, name)) {
             None => Finding::Known(crate::decision::Known::default()),
