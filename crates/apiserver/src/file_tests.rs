@@ -135,3 +135,25 @@ fn a_change_on_top_of_one_that_was_not_proved_waits_for_the_same_proof() {
         assert_eq!(backups.unproved(&file, "patched").unwrap(), None);
     }
 }
+
+/// Of root's directory, and of a group that reads it: neither is lost with the file that is replaced.
+#[test]
+fn a_file_keeps_its_group_and_mode() {
+    use rustix::process::{getegid, geteuid, getgroups};
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("a.yaml");
+    fs::write(&file, "before").unwrap();
+    let other = getgroups().unwrap().into_iter().find(|it| *it != getegid());
+    let other = other.map(rustix::process::Gid::as_raw);
+    let Some(group) = geteuid().is_root().then_some(54_321).or(other) else {
+        return;
+    };
+    let owner = fs::metadata(&file).unwrap().uid();
+    // The group alone: who is not root may do no more.
+    std::os::unix::fs::chown(&file, None, Some(group)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    replace(&file, "before", "after").unwrap();
+    let found = fs::metadata(&file).unwrap();
+    let kept = (found.uid(), found.gid(), found.mode() & 0o7777);
+    assert_eq!(kept, (owner, group, 0o640));
+}

@@ -216,7 +216,7 @@ mod tests {
         assert!(place.is_some(), "it came last, and holds nothing");
         // Then by who came first.
         held.pop();
-        let next = before.iter_mut().map(|waiting| waiting.now_or_never());
+        let next = before.iter_mut().map(futures_util::FutureExt::now_or_never);
         let places_got: Vec<_> = next.collect();
         let granted: Vec<_> = places_got.iter().map(Option::is_some).collect();
         assert_eq!(

@@ -65,7 +65,7 @@ impl Clients {
             match taken {
                 Ok(()) => complained = false,
                 Err(error) if complained => {
-                    tracing::debug!(%error, "CA of clients still not taken")
+                    tracing::debug!(%error, "CA of clients still not taken");
                 }
                 Err(error) => {
                     complained = true;
