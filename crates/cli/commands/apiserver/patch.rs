@@ -162,22 +162,10 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         check,
         backup,
     } = args;
-    let removing = !remove_issuer.is_empty() || !remove_key_file.is_empty();
-    match phase {
-        PhaseArg::Retire if !removing => {
-            return Err(Failure::usage(
-                "nothing is named to retire",
-                "add --remove-issuer URL or --remove-key-file PATH",
-            ));
-        }
-        PhaseArg::Accept | PhaseArg::Sign if removing => {
-            return Err(Failure::usage(
-                "something is named for removal, and this phase removes nothing",
-                "use --phase retire when no token of it is alive, or --phase new for a cluster that does not exist yet",
-            ));
-        }
-        _ => {}
-    }
+    allow_removal(
+        phase,
+        !remove_issuer.is_empty() || !remove_key_file.is_empty(),
+    )?;
     let wanted = Wanted {
         remove_issuers: remove_issuer,
         remove_key_files: remove_key_file,
@@ -218,6 +206,21 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     } else {
         Exit::Done
     })
+}
+
+/// Whether what is named for removal and the phase belong together.
+fn allow_removal(phase: PhaseArg, removing: bool) -> Result<(), Failure> {
+    match phase {
+        PhaseArg::Retire if !removing => Err(Failure::usage(
+            "nothing is named to retire",
+            "add --remove-issuer URL or --remove-key-file PATH",
+        )),
+        PhaseArg::Accept | PhaseArg::Sign if removing => Err(Failure::usage(
+            "something is named for removal, and this phase removes nothing",
+            "use --phase retire when no token of it is alive, or --phase new for a cluster that does not exist yet",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What a file must become; nothing is written.

@@ -7,10 +7,8 @@ use super::*;
 
 /// A node whose manifest names these files, all of them below the directory that it mounts.
 fn standing(root: &Path, issuer: &str, keys: &[&str], signing: &str) -> Standing {
-    let flags = keys
-        .iter()
-        .map(|key| format!("    - --service-account-key-file=/etc/kubernetes/pki/{key}\n"))
-        .collect::<String>();
+    let line = |key| format!("    - --service-account-key-file=/etc/kubernetes/pki/{key}\n");
+    let flags = keys.iter().map(line).collect::<Vec<_>>().concat();
     let text = format!(
         "apiVersion: v1
 kind: Pod
