@@ -7,6 +7,7 @@ order of their names wins. Containers see only what the pod mounts: a path in th
 points at nothing. It has no images: the command's name is looked up among the control plane programs. It has no probes.
 """
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -114,7 +115,7 @@ class MiniKubelet:
             if not path.is_file():
                 continue
             try:
-                pod = yaml.safe_load(path.read_text())
+                pod = _parsed(path.read_text())
                 key = (pod["metadata"].get("namespace", "default"), pod["metadata"]["name"])
                 if pod["kind"] != "Pod" or pod["apiVersion"] != "v1" or not pod["spec"]["containers"]:
                     raise PodError("not a v1 Pod with containers")
@@ -220,6 +221,12 @@ class _RunningPod:
             if inside.is_relative_to(mount):
                 return f"{flag}{equals}{host / inside.relative_to(mount)}"
         return f"{flag}{equals}{self.kubelet.root / 'not-mounted' / inside.relative_to('/')}"
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text):
+    """Each manifest is looked at ten times a second, and parsing one takes some ten milliseconds."""
+    return yaml.safe_load(text)
 
 
 def _require(host, kind):
