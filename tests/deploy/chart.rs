@@ -23,7 +23,14 @@ fn the_webhook_s_template_is_the_manifest() {
             "{{ printf \"--namespace=%s\" .Release.Namespace | toJson }}",
         ),
         ("\"the-namespace\"", "{{ .Release.Namespace | toJson }}"),
-        ("\"THE-IMAGE\"", "{{ include \"irsa.image\" . | toJson }}"),
+        (
+            "\"THE-IMAGE\"",
+            "{{ include \"irsa.image\" . | toJson }}\n        imagePullPolicy: {{ .Values.image.pullPolicy }}",
+        ),
+        (
+            "      priorityClassName:",
+            "      {{- with .Values.imagePullSecrets }}\n      imagePullSecrets: {{ toJson . }}\n      {{- end }}\n      priorityClassName:",
+        ),
         ("4242", "{{ .Values.webhook.replicas }}"),
         (
             ",\"--the-flags\"]",

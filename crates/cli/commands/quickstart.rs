@@ -123,7 +123,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// Runs the work beside the server, until it is done or somebody presses Ctrl-C.
-async fn serve_while(
+pub(super) async fn serve_while(
     bound: irsa_issuer::serve::Bound,
     work: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
