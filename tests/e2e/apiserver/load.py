@@ -2,6 +2,7 @@
 
 import collections
 import http.client
+import itertools
 import random
 import threading
 import time
@@ -56,6 +57,7 @@ class Load:
         self.accepted = collections.Counter()
         self.unavailable = collections.Counter()
         self._kept = collections.deque(maxlen=KEPT_TOKENS)
+        self._made = itertools.count()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._broken = []
@@ -110,16 +112,18 @@ class Load:
             raise
 
     def _make(self, node):
-        audience = STS if len(self._kept) % 2 else None
+        """One token, shown to every server. Gives it, or None while the node's server is away."""
+        audience = STS if next(self._made) % 2 else None
         try:
             text = node.client.create_token("default", "default", [audience] if audience else [])
         except (OSError, http.client.HTTPException, ApiError) as error:
             self._excuse(node, error)
-            return
+            return None
         token = Token(text, node, audience)
         self._kept.append(token)
         for user in self.nodes:
             self._use(token, user)
+        return token
 
     def _use_old(self, choice):
         old = [token for token in list(self._kept) if time.monotonic() - token.made > OLD_SECONDS]
@@ -132,11 +136,15 @@ class Load:
         except (OSError, http.client.HTTPException, ApiError) as error:
             self._excuse(node, error)
             return
+        if why:
+            self._refuse(token, node, why)
+            return
         with self._lock:
-            if why:
-                self.refusals.append(Refusal(token, node, why))
-            else:
-                self.accepted[token.kid, token.node.name, node.name] += 1
+            self.accepted[token.kid, token.node.name, node.name] += 1
+
+    def _refuse(self, token, node, why):
+        with self._lock:
+            self.refusals.append(Refusal(token, node, why))
 
     def _verdict(self, token, node):
         """None, or why the server refused the token."""
