@@ -7,23 +7,15 @@ mod healthy;
 #[path = "diagnosis/issuer_breaks_tests.rs"]
 mod issuer_breaks;
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
-use serde_json::{Value, json};
-
-use super::facts::*;
-use super::*;
-use crate::bucket::PublicAccessBlock;
-use crate::issuer::{IssuerUrl, TrailingSlash};
-use crate::provider::{ProviderArn, ProviderState};
-use crate::store_url::S3Location;
-use crate::thumbprint::Chain;
-use crate::token::Token;
-use crate::token::claims::ServiceAccount;
-use crate::trust::TrustPolicy;
+use serde_json::json;
 
 use self::healthy::*;
+use super::Verdict::{Failure, Warning};
+use super::facts::*;
+use super::*;
+use crate::issuer::{IssuerUrl, TrailingSlash};
+use crate::thumbprint::Chain;
+use crate::token::Token;
 
 #[test]
 fn a_set_up_in_which_everything_fits_has_no_finding() {
@@ -66,13 +58,6 @@ fn each_cause_is_named_and_nothing_else() {
         change(&mut facts);
         assert_eq!(named(&facts), [(*verdict, *id)], "{what}");
     }
-}
-
-/// What anonymous readers of a closed bucket get.
-fn denied(facts: &mut Facts) {
-    let answer = answer(&mut facts.discovery);
-    (answer.status, answer.body) = (403, b"<Code>AccessDenied</Code>".to_vec());
-    facts.jwks = None;
 }
 
 fn the(facts: &Facts, id: &str) -> Check {

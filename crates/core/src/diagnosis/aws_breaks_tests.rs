@@ -1,8 +1,17 @@
 //! Ways to break what is behind the issuer: provider, tokens, role, bucket, service account, webhook.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::json;
+
 use super::super::Verdict::{Failure, Warning};
 use super::super::facts::*;
 use super::healthy::*;
+use crate::bucket::PublicAccessBlock;
+use crate::issuer::{IssuerUrl, TrailingSlash};
+use crate::provider::ProviderArn;
+use crate::token::Token;
 
 /// What is broken, how it is named, and how it is done.
 pub(super) const BREAKS: &[Break] = &[

@@ -20,9 +20,9 @@ use crate::trust::TrustPolicy;
 pub(super) const ISSUER: &str = "https://localhost:17010/demo";
 pub(super) const NAME: &str = "localhost/demo";
 pub(super) const TOKEN: &str =
-    include_str!("../../../keys-example/kube-apiserver-1.36/token.rs256.aud-sts.jwt");
-pub(super) const SA: &str = include_str!("../../../keys-example/kube-apiserver-1.36/sa.pub");
-pub(super) const OTHER: &str = include_str!("../../../keys-example/kube-apiserver-1.36/sa2.pub");
+    include_str!("../../../../keys-example/kube-apiserver-1.36/token.rs256.aud-sts.jwt");
+pub(super) const SA: &str = include_str!("../../../../keys-example/kube-apiserver-1.36/sa.pub");
+pub(super) const OTHER: &str = include_str!("../../../../keys-example/kube-apiserver-1.36/sa2.pub");
 /// A leaf for oidc.example.com and its CA, good until 2076.
 pub(super) const CHAIN: &str = "\
 -----BEGIN CERTIFICATE-----
@@ -209,7 +209,7 @@ pub(super) fn healthy() -> Facts {
 }
 
 pub(super) fn named(facts: &Facts) -> Vec<(Verdict, &'static str)> {
-    let bad = |check: &Check| check.verdict >= Warning;
+    let bad = |check: &Check| check.verdict >= Verdict::Warning;
     let checks = diagnose(facts).into_iter();
     checks
         .filter(bad)
@@ -238,4 +238,11 @@ pub(super) fn found<T>(seen: &mut Seen<T>) -> &mut T {
 
 pub(super) fn private_ca(facts: &mut Facts) {
     facts.hosts[0].tls.as_mut().unwrap().public_root = false;
+}
+
+/// What anonymous readers of a closed bucket get.
+pub(super) fn denied(facts: &mut Facts) {
+    let answer = answer(&mut facts.discovery);
+    (answer.status, answer.body) = (403, b"<Code>AccessDenied</Code>".to_vec());
+    facts.jwks = None;
 }

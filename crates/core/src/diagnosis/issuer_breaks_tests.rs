@@ -1,5 +1,8 @@
 //! Ways to break the issuer: flags, API servers, documents, hosts.
 
+use jiff::Timestamp;
+use serde_json::Value;
+
 use super::super::Verdict::{Failure, Warning};
 use super::super::facts::*;
 use super::healthy::*;
