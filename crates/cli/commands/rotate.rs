@@ -12,6 +12,7 @@ pub mod places;
 pub mod policy;
 pub mod run;
 mod servers;
+mod settled;
 pub mod simulate;
 mod sinks;
 mod world;
