@@ -5,9 +5,9 @@ use irsa_testkit::web::{Answer, Request, Web};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 
-use crate::util::{Home, Irsa, Server, eventually, get};
+use crate::util::{Home, Irsa, Server};
 
-const SUBJECT: &str = "system:serviceaccount:demo:app";
+pub(crate) const SUBJECT: &str = "system:serviceaccount:demo:app";
 
 /// What the double of IAM and STS has.
 #[derive(Clone)]
@@ -18,15 +18,15 @@ struct Iam {
 }
 
 /// An issuer over TLS, a token, and a double of IAM and STS that says what the test tells it to.
-struct Site {
+pub(crate) struct Site {
     home: Home,
-    issuer: String,
+    pub(crate) issuer: String,
     iam: Arc<Mutex<Iam>>,
     web: Web,
     _serve: Server,
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -50,7 +50,7 @@ fn certificates(home: &Home) {
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = Home::new();
         certificates(&home);
         home.key("sa", "ES256");
@@ -101,7 +101,7 @@ impl Site {
         self.issuer.strip_prefix("https://").unwrap()
     }
 
-    fn trust(&self, subject: &str) {
+    pub(crate) fn trust(&self, subject: &str) {
         let name = self.name();
         let policy = json!({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow",
@@ -120,7 +120,7 @@ impl Site {
         self.home.irsa(&args).ok().stdout
     }
 
-    fn irsa(&self, more: &[&str]) -> Irsa<'_> {
+    pub(crate) fn irsa(&self, more: &[&str]) -> Irsa<'_> {
         let args = ["doctor", "--issuer", &self.issuer, "--token-file", "token"];
         let role = ["--role-arn", "arn:aws:iam::123456789012:role/app"];
         self.with_aws(&[&args[..], &role, more].concat())
@@ -437,41 +437,60 @@ fn a_closed_bucket_is_the_cause_of_documents_that_nobody_reads() {
     );
 }
 
+/// Somebody else took the name, and shows no more than the documents: neither a look at the bucket nor a list is allowed.
 #[test]
-fn a_watch_tells_what_changes_and_ends_when_it_is_asked() {
+fn a_bucket_of_somebody_else_is_known_by_its_documents_alone() {
     let site = Site::new();
-    let port = free_port();
-    let address = format!("127.0.0.1:{port}");
-    let more = ["--watch", "--every", "200ms", "--metrics-listen", &address];
-    let server = site.irsa(&more).start();
-    let page = || -> Option<String> {
-        std::net::TcpStream::connect(&address).ok()?;
-        let (head, body) = get(&address, "/readyz");
-        (head.starts_with("HTTP/1.1 200") && body == "ok\n").then(|| get(&address, "/metrics").1)
-    };
-    let metrics = eventually("the first look", page);
-    let state = |check: &str, value: u8| {
-        format!(
-            "irsa_doctor_check_state{{issuer=\"{}\",check=\"{check}\"}} {value}",
-            site.issuer
-        )
-    };
-    assert!(metrics.contains(&state("trust", 0)), "{metrics}");
-    site.trust("x");
-    eventually("the failure", || {
-        page().filter(|page| page.contains(&state("trust", 3)))
+    let s3 = S3Double::start(Quirks {
+        squatted: true,
+        ..Quirks::default()
     });
-    server.wait_for("check=\"trust\"");
-    site.trust(SUBJECT);
-    eventually("its end", || {
-        page().filter(|page| page.contains(&state("trust", 0)))
-    });
-    assert!(get(&address, "/livez").0.starts_with("HTTP/1.1 200"));
-    assert!(get(&address, "/other").0.starts_with("HTTP/1.1 404"));
-    server.signal("TERM");
-    let (reports, code) = server.finish();
-    assert_eq!(code, Some(0));
-    assert_eq!(reports.matches(" failure(s), ").count(), 3, "{reports}");
+    s3.make_bucket("oidc-bucket");
+    s3.put(
+        "oidc-bucket",
+        "prod/.well-known/openid-configuration",
+        b"{}",
+    );
+    let more = ["--bucket", "s3://oidc-bucket/prod", "-o", "json"];
+    let owner = ["--bucket-owner", ACCOUNT];
+    let ran = site
+        .irsa(&[&more[..], &owner].concat())
+        .env("AWS_ENDPOINT_URL_S3", &s3.url())
+        .code(1);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(named(&report), ["bucket"], "{report:#}");
+    let bucket = check(&report, "bucket");
+    assert_eq!(
+        bucket["message"],
+        format!("the bucket does not belong to account {ACCOUNT}")
+    );
+}
+
+#[test]
+fn what_may_be_seen_at_the_next_look_is_a_reason_to_come_back() {
+    let site = Site::new();
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    // Credentials that are handed out by somebody who does not answer.
+    let ran = site
+        .irsa(&["-o", "json"])
+        .env("AWS_ACCESS_KEY_ID", "")
+        .env("AWS_SECRET_ACCESS_KEY", "")
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &nobody)
+        .code(4);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let message = check(&report, "provider")["message"].to_string();
+    assert!(message.contains("cannot be had now"), "{message}");
+    // No credentials at all will not come by themselves.
+    site.irsa(&[])
+        .env("AWS_ACCESS_KEY_ID", "")
+        .env("AWS_SECRET_ACCESS_KEY", "")
+        .ok();
+    let config = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: \"{nobody}\"}}}}]\n\
+         users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
+    );
+    site.home.write("kubeconfig", config);
+    site.irsa(&["--live", "--kubeconfig", "kubeconfig"]).code(4);
 }
 
 #[test]

@@ -19,8 +19,12 @@ mod apiserver_manifests;
 mod apiserver_readme;
 /// The whole chain set up.
 mod bootstrap;
+/// The whole chain, killed at every write.
+mod bootstrap_killed;
 /// No command ever shows a private key.
 mod canary;
+/// The whole chain with a distribution in front of the bucket.
+mod cloudfront;
 /// Precedence of flags, environment and file; `irsa config show`.
 mod config;
 /// EKS Connector: what is refused without AWS, and the policies.
@@ -31,6 +35,8 @@ mod deploy;
 mod docs;
 /// The doctor, on doubles of IAM, STS and S3.
 mod doctor;
+/// The doctor that looks again and again.
+mod doctor_watch;
 /// JWKS and discovery documents on standard output.
 mod documents;
 /// IAM without IAM: policies, lint, other tools' forms.

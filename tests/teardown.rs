@@ -1,5 +1,6 @@
 //! `irsa teardown`, and the deletion of roles.
 
+use irsa_testkit::cloud::Meanwhile;
 use irsa_testkit::iam::Role;
 
 use crate::bootstrap::{CLUSTER, Setting};
@@ -19,7 +20,8 @@ fn teardown_ends_the_trust_first_and_keeps_the_name() {
     setting.cloud.take_requests();
     let ran = setting.irsa(&["teardown", "--confirm", &issuer]).ok();
     assert!(
-        ran.stdout.contains("AWS trusts nothing of"),
+        ran.stdout
+            .contains("AWS account 123456789012 trusts nothing of"),
         "{}",
         ran.stdout
     );
@@ -51,10 +53,77 @@ fn teardown_ends_the_trust_first_and_keeps_the_name() {
         .stdout;
     assert!(again.contains("nothing to do"), "{again}");
     let release = ["teardown", "--confirm", &issuer, "--release-bucket-name"];
-    setting.irsa(&release).ok();
+    let release = [&release[..], &["--settle", "1s"]].concat();
+    setting.cloud.take_requests();
+    let ran = setting.irsa(&release).ok().stdout;
+    assert!(
+        ran.contains("wait until AWS has forgotten OIDC provider"),
+        "{ran}"
+    );
+    let requests = setting.cloud.take_requests();
+    let bucket = requests
+        .iter()
+        .position(|line| line == "DELETE /oidc-bucket");
+    let looked = requests
+        .iter()
+        .rposition(|line| line == "GetOpenIDConnectProvider");
+    assert!(looked < bucket, "{requests:#?}");
     assert!(!setting.cloud.has_bucket("oidc-bucket"));
     // From nothing again, with the same key.
     setting.bootstrap(&["--yes"]).ok();
+}
+
+#[test]
+fn a_name_is_not_given_away_while_somebody_makes_the_provider_anew() {
+    let setting = Setting::done(CLUSTER);
+    let arn = setting.cloud.iam().providers.keys().next().unwrap().clone();
+    setting.cloud.meanwhile(
+        "DeleteOpenIDConnectProvider",
+        Meanwhile::Provider(arn.clone()),
+    );
+    let issuer = setting.issuer();
+    let release = ["teardown", "--confirm", &issuer, "--release-bucket-name"];
+    let release = [&release[..], &["--settle", "0s"]].concat();
+    let refused = setting.irsa(&release).code(4).stderr;
+    assert!(
+        refused.contains(&format!("{arn} was deleted, and is there again")),
+        "{refused}"
+    );
+    assert!(setting.cloud.has_bucket("oidc-bucket"));
+}
+
+#[test]
+fn the_account_of_the_bucket_is_named_when_it_is_another() {
+    let setting = Setting::done(CLUSTER);
+    let other = CLUSTER.replace(
+        "to: s3://oidc-bucket/prod",
+        "to: s3://oidc-bucket/prod\n    bucket_owner: \"123456789012\"",
+    );
+    setting.home.write("irsa.yaml", other);
+    setting.cloud.with_iam(|iam| {
+        iam.account = "999999999999";
+        iam.providers.clear();
+    });
+    let dry = setting.irsa(&["teardown", "--dry-run"]).ok().stdout;
+    assert!(
+        dry.contains("kept: OIDC providers of account 123456789012, which owns the bucket"),
+        "{dry}"
+    );
+    let issuer = setting.issuer();
+    let release = ["teardown", "--confirm", &issuer, "--release-bucket-name"];
+    let refused = setting.irsa(&release).code(1).stderr;
+    assert!(
+        refused.contains("belongs to account 123456789012"),
+        "{refused}"
+    );
+    let ran = setting
+        .irsa(&["teardown", "--confirm", &issuer])
+        .ok()
+        .stdout;
+    assert!(
+        ran.contains("AWS account 999999999999 trusts nothing of"),
+        "{ran}"
+    );
 }
 
 #[test]

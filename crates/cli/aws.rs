@@ -7,11 +7,14 @@ use std::io;
 use std::path::Path;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials as _;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_types::service_config::ServiceConfigKey;
 use clap::Args;
+use irsa_core::explain::Explain;
 use irsa_iam::caller;
 use irsa_issuer::relying_party;
 
@@ -102,13 +105,51 @@ pub fn region(config: &SdkConfig) -> Result<String, Failure> {
 
 /// The account of the credentials in force: from the credentials themselves where they name it, else from STS.
 pub async fn account(config: &SdkConfig) -> Result<String, Failure> {
-    let provider = config.credentials_provider().ok_or_else(no_credentials)?;
-    let credentials = provider.provide_credentials().await;
-    let credentials = credentials.map_err(|error| no_credentials_because(&error))?;
+    let credentials = credentials(config).await;
+    let credentials = credentials.map_err(|error| match error {
+        CredentialsMissing::None(_) => Failure::refused(&error),
+        CredentialsMissing::Refused(_) => Failure::from(error),
+    })?;
     match credentials.account_id() {
         Some(account) => Ok(account.as_str().to_owned()),
         None => Ok(identify(config).await?.account),
     }
+}
+
+/// Why there are no credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsMissing {
+    /// None are configured, or what is configured is wrong.
+    #[error("no AWS credentials are found")]
+    None(#[source] Option<CredentialsError>),
+    /// Whoever hands them out (STS, SSO, the instance, a process) did not this time.
+    #[error("AWS credentials cannot be had now")]
+    Refused(#[source] CredentialsError),
+}
+
+impl Explain for CredentialsMissing {
+    fn help(&self) -> Option<String> {
+        Some(CREDENTIALS_HELP.into())
+    }
+
+    fn retryable(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}
+
+/// The credentials in force: missing ones are told from refused ones before AWS is asked.
+pub async fn credentials(config: &SdkConfig) -> Result<Credentials, CredentialsMissing> {
+    let provider = config.credentials_provider();
+    let provider = provider.ok_or(CredentialsMissing::None(None))?;
+    provider
+        .provide_credentials()
+        .await
+        .map_err(|error| match &error {
+            CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
+                CredentialsMissing::Refused(error)
+            }
+            _ => CredentialsMissing::None(Some(error)),
+        })
 }
 
 /// Who asks, from STS.
@@ -118,20 +159,3 @@ pub async fn identify(config: &SdkConfig) -> Result<caller::Caller, Failure> {
 
 const CREDENTIALS_HELP: &str = "log in as for the aws command: aws sts get-caller-identity must succeed; irsa takes credentials from \
      the environment, the shared files, SSO, a credential process or the instance, never from an option";
-
-fn no_credentials() -> Failure {
-    Failure::usage("no AWS credentials are found", CREDENTIALS_HELP)
-}
-
-fn no_credentials_because(error: &dyn std::error::Error) -> Failure {
-    let mut why = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        why = format!("{why}: {cause}");
-        source = cause.source();
-    }
-    Failure::usage(
-        format!("no AWS credentials are found: {why}"),
-        CREDENTIALS_HELP,
-    )
-}

@@ -102,6 +102,11 @@ impl Failure {
         }
     }
 
+    /// Whether it may be gone at the next run.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Failed(failed) if failed.exit == Exit::TryAgain)
+    }
+
     /// Standard output, or a file that the user named, cannot be written.
     pub fn output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {

@@ -61,6 +61,9 @@ pub struct PlanArgs {
 /// The tag that says that irsa made something.
 pub const OWNER_TAG: (&str, &str) = irsa_core::bucket::OWNER_TAG;
 
+/// The tag that says for which cluster it was made.
+pub const CLUSTER_TAG: &str = "irsa:cluster";
+
 /// Runs a command about IAM.
 pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {

@@ -170,16 +170,14 @@ fn store(wanted: &Wanted, seen: &Seen, changes: &mut Vec<Change>) -> Result<(), 
     };
     let mut bucket = bucket.clone();
     let cdn = &seen.cdn;
-    if wanted.distribution.is_some() {
-        bucket.access = match &cdn.distribution {
-            Some(found) if found.tagged => Access::CloudFront {
-                distribution: found.arn.clone(),
-            },
-            _ => Access::None,
-        };
-    }
     // Which documents are to be read is known when the issuer is.
-    if bucket.documents.is_empty() {
+    let known = !bucket.documents.is_empty();
+    if wanted.distribution.is_some() {
+        let ours = cdn.distribution.as_ref().filter(|found| found.tagged);
+        bucket.access = Access::CloudFront {
+            distribution: ours.filter(|_| known).map(|found| found.arn.clone()),
+        };
+    } else if !known {
         bucket.access = Access::None;
     }
     let planned = bucket::plan(&bucket, seen.bucket.as_ref())?;

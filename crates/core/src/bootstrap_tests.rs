@@ -1,6 +1,8 @@
 use super::*;
 use crate::algorithm::Curve;
-use crate::bucket::distribution::{CACHING_DISABLED, DistributionChange, DistributionState};
+use crate::bucket::distribution::{
+    CACHING_DISABLED, DistributionChange, DistributionState, OriginState,
+};
 use crate::bucket::{BucketChange, PublicAccessBlock};
 use crate::documents::DocumentName;
 use crate::issuer::{IssuerUrl, TrailingSlash};
@@ -78,7 +80,7 @@ impl World {
             distribution: self.cdn.then(|| DistributionWanted {
                 bucket,
                 region: "eu-west-1".into(),
-                alias: None,
+                aliases: Vec::new(),
                 certificate: None,
             }),
             documents,
@@ -192,7 +194,13 @@ impl World {
                     https_only: true,
                     aliases: Vec::new(),
                     certificate: None,
-                    access_control: Some(access_control.clone()),
+                    origins: vec![OriginState {
+                        id: "bucket".into(),
+                        domain: "oidc.s3.eu-west-1.amazonaws.com".into(),
+                        path: String::new(),
+                        access_control: Some(access_control.clone()),
+                    }],
+                    default_origin: "bucket".into(),
                     cache_policy: Some(CACHING_DISABLED.into()),
                 });
             }

@@ -22,10 +22,10 @@ pub const MAX_POLICY_BYTES: usize = 20 << 10;
 pub enum Access {
     /// Everybody, by the bucket policy.
     Policy,
-    /// One `CloudFront` distribution, by its ARN; the bucket stays private.
+    /// A `CloudFront` distribution; the bucket is private.
     CloudFront {
-        /// `arn:aws:cloudfront::ACCOUNT:distribution/ID`.
-        distribution: String,
+        /// `arn:aws:cloudfront::ACCOUNT:distribution/ID`; `None` while there is none, and the bucket is only closed.
+        distribution: Option<String>,
     },
     /// The operator sees to it.
     None,
@@ -121,10 +121,16 @@ pub enum BucketChange {
     Block(PublicAccessBlock),
     /// Put a policy in place of the one that was seen.
     Policy {
+        /// The policy that was seen, if there was one: it is replaced only while it stands.
+        before: Option<String>,
         /// The new policy.
         json: String,
         /// The objects that become readable by it.
         readable: Vec<String>,
+        /// The distribution that is let in besides those that are, by its ARN.
+        reader: Option<String>,
+        /// The objects that everybody may no longer read.
+        closed: Vec<String>,
     },
 }
 
@@ -166,6 +172,27 @@ pub enum BucketError {
         /// Which.
         sid: String,
     },
+    /// With a distribution the bucket must be private, and other documents in it are read without one.
+    #[error(
+        "bucket \"{bucket}\" serves everybody {} by its policy: a distribution would need it closed",
+        documents.join(", ")
+    )]
+    ServesOthers {
+        /// Whose.
+        bucket: BucketName,
+        /// ARNs of objects that are not documents of this issuer, the first few.
+        documents: Vec<String>,
+    },
+    /// A private bucket with a statement for everybody: S3 would refuse every policy that keeps it.
+    #[error(
+        "the policy of bucket \"{bucket}\" has the statement \"{sid}\", which lets everybody in, and the bucket is to be private"
+    )]
+    Public {
+        /// Whose.
+        bucket: BucketName,
+        /// Which.
+        sid: String,
+    },
     /// Too many issuers in one bucket.
     #[error(
         "the policy of bucket \"{bucket}\" would have {bytes} bytes, expected at most {MAX_POLICY_BYTES}"
@@ -189,6 +216,11 @@ impl Explain for BucketError {
             Self::OpensMore { .. } => {
                 "Block Public Access was not changed: remove that statement first, or use a bucket of its own for the documents".into()
             }
+            Self::ServesOthers { bucket, .. } => format!(
+                "nothing was changed: closing it would cut off whoever reads them at {bucket}.s3; use a bucket of its own for an \
+                 issuer behind CloudFront, or access: policy here too"
+            ),
+            Self::Public { .. } => "nothing was changed: remove that statement first, or use a bucket of its own".into(),
             Self::StatementTaken { sid, .. } => format!("give that statement another Sid than {sid:?}"),
             Self::PolicyTooLarge { .. } => {
                 "use a bucket for every hundred issuers or so, or --access none with a server or CDN of yours in front".into()
@@ -236,13 +268,20 @@ pub fn plan(
         changes.push(BucketChange::Version);
     }
     let block = block(&wanted.access, state.block);
-    if block != state.block {
-        if wanted.access == Access::Policy {
+    let policy = policy::plan(wanted, state.policy.as_deref())?;
+    match &wanted.access {
+        Access::Policy if block != state.block => {
             policy::nothing_else_becomes_public(wanted, state.policy.as_deref())?;
         }
+        Access::CloudFront { .. } if block != state.block || policy.is_some() => {
+            policy::nobody_else_is_cut_off(wanted, state)?;
+        }
+        Access::Policy | Access::CloudFront { .. } | Access::None => {}
+    }
+    if block != state.block {
         changes.push(BucketChange::Block(block));
     }
-    changes.extend(policy::plan(wanted, state.policy.as_deref())?);
+    changes.extend(policy);
     Ok(changes)
 }
 
@@ -294,11 +333,20 @@ impl fmt::Display for BucketChange {
                     },
                 )
             }
-            Self::Policy { readable, .. } => {
+            Self::Policy {
+                readable,
+                reader,
+                closed,
+                ..
+            } => {
                 f.write_str("put bucket policy: plain http denied, other statements kept")?;
+                let readable = readable.iter().map(|arn| ('+', "readable", arn));
+                let reader = reader.iter().map(|arn| ('+', "read by", arn));
+                let closed = closed.iter().map(|arn| ('-', "readable by everybody", arn));
                 readable
-                    .iter()
-                    .try_for_each(|arn| write!(f, "\n  + readable {arn}"))
+                    .chain(reader)
+                    .chain(closed)
+                    .try_for_each(|(sign, what, arn)| write!(f, "\n  {sign} {what} {arn}"))
             }
         }
     }

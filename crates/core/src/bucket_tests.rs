@@ -168,22 +168,110 @@ fn a_statement_of_our_name_that_is_not_ours_is_refused() {
     }
 }
 
+fn cdn(id: &str) -> Access {
+    Access::CloudFront {
+        distribution: Some(format!("arn:aws:cloudfront::1:distribution/{id}")),
+    }
+}
+
 #[test]
 fn cloudfront_keeps_the_bucket_closed() {
-    let access = Access::CloudFront {
-        distribution: "arn:aws:cloudfront::1:distribution/E1".into(),
-    };
     let open = BucketState {
         block: PublicAccessBlock::OPEN,
         ..state()
     };
-    let changes = plan(&wanted(access), Some(&open)).unwrap();
-    assert_eq!(changes[0], BucketChange::Block(PublicAccessBlock::CLOSED));
+    let closed = [BucketChange::Block(PublicAccessBlock::CLOSED)];
+    let none = Access::CloudFront { distribution: None };
+    assert_eq!(plan(&wanted(none), Some(&open)).unwrap(), closed);
+    let changes = plan(&wanted(cdn("E1")), Some(&open)).unwrap();
+    assert_eq!(changes[..1], closed);
     let allow = &policy(&changes)["Statement"][0];
     assert_eq!(
         allow["Condition"]["StringEquals"]["AWS:SourceArn"],
         "arn:aws:cloudfront::1:distribution/E1"
     );
+}
+
+#[test]
+fn a_distribution_that_was_made_anew_is_let_in() {
+    let first = plan(&wanted(cdn("E1")), Some(&state())).unwrap();
+    let then = after(&first, &state());
+    let second = plan(&wanted(cdn("E2")), Some(&then)).unwrap();
+    assert!(
+        second[0]
+            .to_string()
+            .ends_with("\n  + read by arn:aws:cloudfront::1:distribution/E2"),
+        "{}",
+        second[0]
+    );
+    let last = after(&second, &then);
+    for id in ["E1", "E2"] {
+        assert_eq!(plan(&wanted(cdn(id)), Some(&last)).unwrap(), []);
+    }
+    // One of another account is somebody else's statement.
+    let theirs = then.policy.unwrap().replace("::1:", "::2:");
+    let theirs = BucketState {
+        policy: Some(theirs),
+        ..state()
+    };
+    assert!(matches!(
+        plan(&wanted(cdn("E2")), Some(&theirs)),
+        Err(BucketError::StatementTaken { .. })
+    ));
+}
+
+#[test]
+fn a_bucket_that_serves_others_is_not_closed() {
+    let both = BucketWanted {
+        documents: vec![
+            "arn:aws:s3:::abc/keys.json".into(),
+            "arn:aws:s3:::abc/b/keys.json".into(),
+        ],
+        ..wanted(Access::Policy)
+    };
+    let served = after(&plan(&both, Some(&state())).unwrap(), &state());
+    for distribution in [Access::CloudFront { distribution: None }, cdn("E1")] {
+        let refused = plan(&wanted(distribution), Some(&served)).unwrap_err();
+        assert!(
+            matches!(&refused, BucketError::ServesOthers { documents, .. } if documents == &["arn:aws:s3:::abc/b/keys.json"]),
+            "{refused}"
+        );
+    }
+    // Closed by somebody before: nobody reads them, and S3 takes no policy that would let everybody in.
+    let closed = BucketState {
+        block: PublicAccessBlock::CLOSED,
+        ..served
+    };
+    let changes = plan(&wanted(cdn("E1")), Some(&closed)).unwrap();
+    assert!(
+        changes[0]
+            .to_string()
+            .contains("\n  - readable by everybody arn:aws:s3:::abc/b/keys.json"),
+        "{}",
+        changes[0]
+    );
+    assert!(!policy(&changes).to_string().contains("IrsaPublicRead"));
+}
+
+#[test]
+fn a_foreign_statement_for_everybody_is_named_before_s3_refuses_it() {
+    let statement = |condition: Value| {
+        let mut one = json!({"Sid": "Site", "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::abc/site/*"});
+        if condition.is_object() {
+            one["Condition"] = condition;
+        }
+        let policy = json!({"Version": "2012-10-17", "Statement": [one]});
+        BucketState {
+            policy: Some(policy.to_string()),
+            ..state()
+        }
+    };
+    let public = plan(&wanted(cdn("E1")), Some(&statement(Value::Null))).unwrap_err();
+    assert!(public.to_string().contains("\"Site\""), "{public}");
+    let limited = json!({"StringEquals": {"aws:SourceVpce": "vpce-1"}});
+    assert!(plan(&wanted(cdn("E1")), Some(&statement(limited))).is_ok());
+    let not = json!({"StringNotEquals": {"aws:SourceVpce": "vpce-1"}});
+    assert!(plan(&wanted(cdn("E1")), Some(&statement(not))).is_err());
 }
 
 #[test]

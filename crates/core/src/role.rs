@@ -72,6 +72,8 @@ pub enum RoleChange {
     },
     /// Let these in too.
     Trust {
+        /// The policy that was seen: it is replaced only while it stands.
+        before: TrustPolicy,
         /// The whole policy.
         trust: String,
         /// Who is new.
@@ -330,8 +332,11 @@ fn plan_existing(wanted: &RoleWanted, state: &RoleState) -> Result<Vec<RoleChang
     }
     let (trust, added) = wanted.trust(&state.trust);
     if !added.is_empty() {
-        let trust = trust.to_json()?;
-        changes.push(RoleChange::Trust { trust, added });
+        changes.push(RoleChange::Trust {
+            before: state.trust.clone(),
+            trust: trust.to_json()?,
+            added,
+        });
     }
     Ok(changes)
 }

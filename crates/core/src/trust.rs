@@ -44,7 +44,7 @@ pub struct Grant {
 }
 
 /// A trust policy.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustPolicy {
     document: Map<String, Value>,
 }
@@ -152,6 +152,16 @@ impl TrustPolicy {
             Some(one) => vec![one],
             None => Vec::new(),
         }
+    }
+
+    /// The OIDC providers that its statements name as principals.
+    pub fn providers(&self) -> Vec<ProviderArn> {
+        let federated = |statement: &Value| texts(statement.get("Principal")?.get("Federated")?);
+        let named = self.statements().into_iter().filter_map(federated);
+        named
+            .flatten()
+            .filter_map(|arn| ProviderArn::parse(&arn).ok())
+            .collect()
     }
 
     /// The policy with a grant: its subjects go into a statement that is the same in all else, or into a new one.

@@ -117,6 +117,15 @@ impl IamError {
         }
     }
 
+    /// Something else stands there than was seen.
+    pub(crate) fn lost_race(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            fault: Fault::LostRace,
+            source: None,
+        }
+    }
+
     fn answered(what: String, answer: Answer) -> Self {
         Self {
             what,
@@ -170,7 +179,7 @@ impl Explain for IamError {
                 .into(),
             Fault::Denied => "irsa iam permissions COMMAND prints the policy that is needed".into(),
             Fault::ServiceControlPolicy => "ask the organisation's administrator for an exception".into(),
-            Fault::LostRace => "run it again".into(),
+            Fault::LostRace => "nothing of theirs was overwritten; run it again".into(),
             Fault::InUse => "detach what other tools have attached, then run it again".into(),
             Fault::BadPolicy => "look at the document: irsa iam role trust-policy prints ours, --policy-file is yours".into(),
             Fault::BadInput => "the cause below names the value".into(),

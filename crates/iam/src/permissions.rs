@@ -9,12 +9,15 @@ pub struct CommandPolicy {
     pub command: &'static str,
     /// What the policy is for, in words.
     pub about: &'static str,
-    statements: &'static [(
-        &'static str,
-        &'static [&'static str],
-        &'static [&'static str],
-    )],
+    statements: &'static [Statement],
 }
+
+/// What is allowed: the `Sid`, the actions, the resources with names still to be filled in.
+type Statement = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
 
 /// What stands for the operator's own names.
 #[derive(Debug, Clone)]
@@ -38,34 +41,62 @@ const BUCKET: &[&str] = &["arn:{partition}:s3:::{bucket}"];
 const PROVIDER: &[&str] = &["arn:{partition}:iam::{account}:oidc-provider/{issuer}"];
 const PROVIDERS: &[&str] = &["arn:{partition}:iam::{account}:oidc-provider/*"];
 const ROLE: &[&str] = &["arn:{partition}:iam::{account}:role/{role}"];
+/// Lists, and everything of `CloudFront` that they come with, cannot be limited to one resource.
+const EVERYTHING: &[&str] = &["*"];
 
-const READ_DOCUMENTS: &[&str] = &["s3:GetObject"];
-const LOOK_AT_ROLE: &[&str] = &[
-    "iam:GetRole",
-    "iam:GetRolePolicy",
-    "iam:ListAttachedRolePolicies",
-];
-const SET_BUCKET_UP: &[&str] = &[
-    "s3:CreateBucket",
-    "s3:GetBucketOwnershipControls",
-    "s3:GetBucketPolicy",
-    "s3:GetBucketPublicAccessBlock",
-    "s3:GetBucketTagging",
-    "s3:GetBucketVersioning",
-    "s3:ListBucket",
-    "s3:PutBucketOwnershipControls",
-    "s3:PutBucketPolicy",
-    "s3:PutBucketPublicAccessBlock",
-    "s3:PutBucketTagging",
-    "s3:PutBucketVersioning",
-    "s3:TagResource",
-];
+const READ_DOCUMENTS: Statement = ("Documents", &["s3:GetObject"], DOCUMENTS);
+const WRITE_DOCUMENTS: Statement = ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS);
+/// Without it S3 answers 403 instead of 404 for what does not exist.
+const TELL_ABSENT_FROM_FORBIDDEN: Statement =
+    ("TellAbsentFromForbidden", &["s3:ListBucket"], BUCKET);
+const SET_BUCKET_UP: Statement = (
+    "Bucket",
+    &[
+        "s3:CreateBucket",
+        "s3:GetBucketOwnershipControls",
+        "s3:GetBucketPolicy",
+        "s3:GetBucketPublicAccessBlock",
+        "s3:GetBucketTagging",
+        "s3:GetBucketVersioning",
+        "s3:ListBucket",
+        "s3:PutBucketOwnershipControls",
+        "s3:PutBucketPolicy",
+        "s3:PutBucketPublicAccessBlock",
+        "s3:PutBucketTagging",
+        "s3:PutBucketVersioning",
+        "s3:TagResource",
+    ],
+    BUCKET,
+);
+const LOOK_AT_PROVIDER: &[&str] = &["iam:GetOpenIDConnectProvider"];
 const MAKE_PROVIDER: &[&str] = &[
     "iam:AddClientIDToOpenIDConnectProvider",
     "iam:CreateOpenIDConnectProvider",
     "iam:GetOpenIDConnectProvider",
     "iam:TagOpenIDConnectProvider",
     "iam:UpdateOpenIDConnectProviderThumbprint",
+];
+const DELETE_PROVIDER: Statement = (
+    "Provider",
+    &[
+        "iam:DeleteOpenIDConnectProvider",
+        "iam:GetOpenIDConnectProvider",
+    ],
+    PROVIDER,
+);
+/// For a cluster whose distribution, and with it the name of the issuer, is gone.
+const WHO_TRUSTS: Statement = (
+    "WhoTrusts",
+    &[
+        "iam:GetOpenIDConnectProvider",
+        "iam:ListOpenIDConnectProviders",
+    ],
+    EVERYTHING,
+);
+const LOOK_AT_ROLE: &[&str] = &[
+    "iam:GetRole",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
 ];
 const MAKE_ROLE: &[&str] = &[
     "iam:AttachRolePolicy",
@@ -79,54 +110,53 @@ const MAKE_ROLE: &[&str] = &[
     "iam:UpdateAssumeRolePolicy",
     "iam:UpdateRole",
 ];
-/// The lists of `CloudFront` and origin access controls cannot be limited to one resource.
-const CDN: &[&str] = &["*"];
-const MAKE_CDN: &[&str] = &[
-    "cloudfront:CreateDistribution",
-    "cloudfront:CreateOriginAccessControl",
-    "cloudfront:GetDistribution",
-    "cloudfront:GetDistributionConfig",
-    "cloudfront:ListDistributions",
-    "cloudfront:ListOriginAccessControls",
-    "cloudfront:ListTagsForResource",
-    "cloudfront:TagResource",
-    "cloudfront:UpdateDistribution",
+const DELETE_ROLE: &[&str] = &[
+    "iam:DeleteRole",
+    "iam:DeleteRolePolicy",
+    "iam:DetachRolePolicy",
+    "iam:GetRole",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListInstanceProfilesForRole",
+    "iam:ListRolePolicies",
 ];
+const MAKE_DISTRIBUTION: Statement = (
+    "Distribution",
+    &[
+        "cloudfront:CreateDistribution",
+        "cloudfront:CreateOriginAccessControl",
+        "cloudfront:GetDistribution",
+        "cloudfront:GetDistributionConfig",
+        "cloudfront:ListDistributions",
+        "cloudfront:ListOriginAccessControls",
+        "cloudfront:ListTagsForResource",
+        "cloudfront:TagResource",
+        "cloudfront:UpdateDistribution",
+    ],
+    EVERYTHING,
+);
 
 /// Every command that talks to AWS.
 pub const COMMANDS: &[CommandPolicy] = &[
     CommandPolicy {
         command: "publish",
         about: "write an issuer's documents to a bucket that is set up",
-        statements: &[
-            ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS),
-            // Without it S3 answers 403 instead of 404 for what does not exist.
-            ("TellAbsentFromForbidden", &["s3:ListBucket"], BUCKET),
-        ],
+        statements: &[WRITE_DOCUMENTS, TELL_ABSENT_FROM_FORBIDDEN],
     },
     CommandPolicy {
         command: "publish-create-bucket",
         about: "the same, and make the bucket or set it up: --create-bucket, --access, --adopt-bucket",
-        statements: &[
-            ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS),
-            ("Bucket", SET_BUCKET_UP, BUCKET),
-        ],
+        statements: &[WRITE_DOCUMENTS, SET_BUCKET_UP],
     },
     CommandPolicy {
         command: "publish-check",
         about: "look only: --check, --dry-run",
-        statements: &[
-            ("Documents", &["s3:GetObject"], DOCUMENTS),
-            ("TellAbsentFromForbidden", &["s3:ListBucket"], BUCKET),
-        ],
+        statements: &[READ_DOCUMENTS, TELL_ABSENT_FROM_FORBIDDEN],
     },
     CommandPolicy {
         command: "serve",
         about: "serve --from s3://BUCKET",
-        statements: &[
-            ("Documents", &["s3:GetObject"], DOCUMENTS),
-            ("TellAbsentFromForbidden", &["s3:ListBucket"], BUCKET),
-        ],
+        statements: &[READ_DOCUMENTS, TELL_ABSENT_FROM_FORBIDDEN],
     },
     CommandPolicy {
         command: "iam-provider-apply",
@@ -147,19 +177,12 @@ pub const COMMANDS: &[CommandPolicy] = &[
     CommandPolicy {
         command: "iam-provider-show",
         about: "look at the OIDC provider; also provider apply --check and --dry-run",
-        statements: &[("Provider", &["iam:GetOpenIDConnectProvider"], PROVIDER)],
+        statements: &[("Provider", LOOK_AT_PROVIDER, PROVIDER)],
     },
     CommandPolicy {
         command: "iam-provider-delete",
         about: "delete the OIDC provider",
-        statements: &[(
-            "Provider",
-            &[
-                "iam:DeleteOpenIDConnectProvider",
-                "iam:GetOpenIDConnectProvider",
-            ],
-            PROVIDER,
-        )],
+        statements: &[DELETE_PROVIDER],
     },
     CommandPolicy {
         command: "iam-role-apply",
@@ -174,39 +197,18 @@ pub const COMMANDS: &[CommandPolicy] = &[
     CommandPolicy {
         command: "iam-role-delete",
         about: "delete roles",
-        statements: &[(
-            "Role",
-            &[
-                "iam:DeleteRole",
-                "iam:DeleteRolePolicy",
-                "iam:DetachRolePolicy",
-                "iam:GetRole",
-                "iam:GetRolePolicy",
-                "iam:ListAttachedRolePolicies",
-                "iam:ListInstanceProfilesForRole",
-                "iam:ListRolePolicies",
-            ],
-            ROLE,
-        )],
+        statements: &[("Role", DELETE_ROLE, ROLE)],
     },
     CommandPolicy {
         command: "iam-role-lint",
         about: "look through the trust policies of the account",
         statements: &[
-            (
-                "Roles",
-                &[
-                    "iam:GetRole",
-                    "iam:GetRolePolicy",
-                    "iam:ListAttachedRolePolicies",
-                ],
-                ROLE,
-            ),
-            ("Providers", &["iam:GetOpenIDConnectProvider"], PROVIDERS),
+            ("Roles", LOOK_AT_ROLE, ROLE),
+            ("Providers", LOOK_AT_PROVIDER, PROVIDERS),
             (
                 "Lists",
                 &["iam:ListOpenIDConnectProviders", "iam:ListRoles"],
-                &["*"],
+                EVERYTHING,
             ),
         ],
     },
@@ -214,8 +216,12 @@ pub const COMMANDS: &[CommandPolicy] = &[
         command: "doctor",
         about: "look at everything; with less it sees less, and says so",
         statements: &[
-            ("Provider", &["iam:GetOpenIDConnectProvider"], PROVIDER),
-            ("NearMisses", &["iam:ListOpenIDConnectProviders"], &["*"]),
+            ("Provider", LOOK_AT_PROVIDER, PROVIDER),
+            (
+                "NearMisses",
+                &["iam:ListOpenIDConnectProviders"],
+                EVERYTHING,
+            ),
             ("Role", &["iam:GetRole"], ROLE),
             (
                 "Bucket",
@@ -231,18 +237,14 @@ pub const COMMANDS: &[CommandPolicy] = &[
     CommandPolicy {
         command: "publish-cloudfront",
         about: "publish with a CloudFront distribution in front: --access cloudfront",
-        statements: &[
-            ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS),
-            ("Bucket", SET_BUCKET_UP, BUCKET),
-            ("Distribution", MAKE_CDN, CDN),
-        ],
+        statements: &[WRITE_DOCUMENTS, SET_BUCKET_UP, MAKE_DISTRIBUTION],
     },
     CommandPolicy {
         command: "bootstrap",
         about: "the whole chain with access: policy or none",
         statements: &[
-            ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS),
-            ("Bucket", SET_BUCKET_UP, BUCKET),
+            WRITE_DOCUMENTS,
+            SET_BUCKET_UP,
             ("Provider", MAKE_PROVIDER, PROVIDER),
             ("Roles", MAKE_ROLE, ROLE),
         ],
@@ -251,9 +253,9 @@ pub const COMMANDS: &[CommandPolicy] = &[
         command: "bootstrap-cloudfront",
         about: "the whole chain with access: cloudfront",
         statements: &[
-            ("Documents", &["s3:GetObject", "s3:PutObject"], DOCUMENTS),
-            ("Bucket", SET_BUCKET_UP, BUCKET),
-            ("Distribution", MAKE_CDN, CDN),
+            WRITE_DOCUMENTS,
+            SET_BUCKET_UP,
+            MAKE_DISTRIBUTION,
             // The issuer has the domain of a distribution that is not there yet.
             ("Provider", MAKE_PROVIDER, PROVIDERS),
             ("Roles", MAKE_ROLE, ROLE),
@@ -263,7 +265,7 @@ pub const COMMANDS: &[CommandPolicy] = &[
         command: "bootstrap-check",
         about: "look only: bootstrap --check, --dry-run and teardown --dry-run",
         statements: &[
-            ("Documents", READ_DOCUMENTS, DOCUMENTS),
+            READ_DOCUMENTS,
             (
                 "Bucket",
                 &[
@@ -283,9 +285,9 @@ pub const COMMANDS: &[CommandPolicy] = &[
                     "cloudfront:ListOriginAccessControls",
                     "cloudfront:ListTagsForResource",
                 ],
-                CDN,
+                EVERYTHING,
             ),
-            ("Provider", &["iam:GetOpenIDConnectProvider"], PROVIDERS),
+            WHO_TRUSTS,
             (
                 "Roles",
                 &[
@@ -323,28 +325,9 @@ pub const COMMANDS: &[CommandPolicy] = &[
                 ],
                 BUCKET,
             ),
-            (
-                "Provider",
-                &[
-                    "iam:DeleteOpenIDConnectProvider",
-                    "iam:GetOpenIDConnectProvider",
-                ],
-                PROVIDER,
-            ),
-            (
-                "Roles",
-                &[
-                    "iam:DeleteRole",
-                    "iam:DeleteRolePolicy",
-                    "iam:DetachRolePolicy",
-                    "iam:GetRole",
-                    "iam:GetRolePolicy",
-                    "iam:ListAttachedRolePolicies",
-                    "iam:ListInstanceProfilesForRole",
-                    "iam:ListRolePolicies",
-                ],
-                ROLE,
-            ),
+            DELETE_PROVIDER,
+            WHO_TRUSTS,
+            ("Roles", DELETE_ROLE, ROLE),
             (
                 "Distribution",
                 &[
@@ -358,7 +341,7 @@ pub const COMMANDS: &[CommandPolicy] = &[
                     "cloudfront:ListTagsForResource",
                     "cloudfront:UpdateDistribution",
                 ],
-                CDN,
+                EVERYTHING,
             ),
         ],
     },

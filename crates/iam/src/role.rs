@@ -1,6 +1,8 @@
 //! An IAM role: looked at, and changed one call at a time. What is to be changed is decided in [`irsa_core::role`].
 
 use aws_sdk_iam::Client;
+use aws_sdk_iam::operation::get_role::GetRoleOutput;
+use aws_sdk_iam::types::Role;
 use irsa_core::role::{INLINE_POLICY, RoleAttachments, RoleChange, RoleRemoval, RoleState};
 use irsa_core::trust::TrustPolicy;
 
@@ -19,19 +21,11 @@ pub async fn observe(client: &Client, name: &str) -> Result<Option<RoleState>, I
         Err(error) if error.fault() == Fault::Missing => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Some(role) = found.role() else {
-        return Err(IamError::request(
-            what(name, "read"),
-            "the answer has no role",
-        ));
-    };
-    let trust = decoded(role.assume_role_policy_document().unwrap_or_default());
-    let trust = TrustPolicy::parse(&trust)
-        .map_err(|error| IamError::request(what(name, "understood"), error))?;
+    let role = of_answer(name, &found)?;
     Ok(Some(RoleState {
         arn: role.arn().to_owned(),
         path: role.path().to_owned(),
-        trust,
+        trust: trust_of(name, role)?,
         policy_arns: attached(client, name).await?,
         inline: inline(client, name).await?,
         boundary: role
@@ -41,6 +35,16 @@ pub async fn observe(client: &Client, name: &str) -> Result<Option<RoleState>, I
         max_session: role.max_session_duration(),
         tags: tags_of(role.tags()),
     }))
+}
+
+fn of_answer<'a>(name: &str, found: &'a GetRoleOutput) -> Result<&'a Role, IamError> {
+    let missing = || IamError::request(what(name, "read"), "the answer has no role");
+    found.role().ok_or_else(missing)
+}
+
+fn trust_of(name: &str, role: &Role) -> Result<TrustPolicy, IamError> {
+    let text = decoded(role.assume_role_policy_document().unwrap_or_default());
+    TrustPolicy::parse(&text).map_err(|error| IamError::request(what(name, "understood"), error))
 }
 
 /// IAM returns policy documents percent-encoded (RFC 3986).
@@ -89,14 +93,7 @@ async fn inline(client: &Client, name: &str) -> Result<Option<String>, IamError>
 pub async fn apply(client: &Client, name: &str, change: &RoleChange) -> Result<(), IamError> {
     match change {
         RoleChange::Create { .. } => create(client, name, change).await,
-        RoleChange::Trust { trust, .. } => client
-            .update_assume_role_policy()
-            .role_name(name)
-            .policy_document(trust)
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| IamError::of(what(name, "given another trust policy"), error)),
+        RoleChange::Trust { before, trust, .. } => set_trust(client, name, before, trust).await,
         RoleChange::Boundary(arn) => client
             .put_role_permissions_boundary()
             .role_name(name)
@@ -131,6 +128,29 @@ pub async fn apply(client: &Client, name: &str, change: &RoleChange) -> Result<(
             .map(drop)
             .map_err(|error| IamError::of(what(name, "given its inline policy"), error)),
     }
+}
+
+/// IAM has no condition for this write: what stands is looked at once more just before it.
+async fn set_trust(
+    client: &Client,
+    name: &str,
+    before: &TrustPolicy,
+    trust: &str,
+) -> Result<(), IamError> {
+    let what = || what(name, "given another trust policy");
+    let sent = client.get_role().role_name(name).send().await;
+    let found = sent.map_err(|error| IamError::of(what(), error))?;
+    if trust_of(name, of_answer(name, &found)?)? != *before {
+        return Err(IamError::lost_race(what()));
+    }
+    client
+        .update_assume_role_policy()
+        .role_name(name)
+        .policy_document(trust)
+        .send()
+        .await
+        .map(drop)
+        .map_err(|error| IamError::of(what(), error))
 }
 
 async fn create(client: &Client, name: &str, change: &RoleChange) -> Result<(), IamError> {

@@ -1,11 +1,12 @@
-//! A double of all of AWS that bootstrap meets, at one endpoint over TLS: S3, IAM and STS. It can end the client at any
-//! of its writes, before or after the write is done.
+//! A double of all of AWS that bootstrap meets, at one endpoint over TLS: S3, `CloudFront`, IAM and STS. It can end the
+//! client at any of its writes, before or after the write is done, and change something behind its back.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::Method;
 
-use crate::iam::{Call, Iam};
+use crate::cloudfront::{self, CloudFront};
+use crate::iam::{Call, Iam, Provider};
 use crate::s3;
 use crate::web::{Answer, Certificate, Request, Web};
 
@@ -27,13 +28,27 @@ impl std::fmt::Debug for Crash {
     }
 }
 
+/// What somebody else does just after a request was answered.
+#[derive(Debug)]
+pub enum Meanwhile {
+    /// Puts a setting of a bucket: its name, which setting, the text.
+    Setting(&'static str, &'static str, String),
+    /// Gives a role another trust policy: its name, the text.
+    Trust(&'static str, String),
+    /// Makes the provider with this ARN again.
+    Provider(String),
+}
+
 #[derive(Debug, Default)]
 struct State {
     s3: s3::State,
+    cloudfront: CloudFront,
     iam: Iam,
     requests: Vec<String>,
     writes: usize,
     crash: Option<Crash>,
+    /// After the first request in whose line this text is.
+    meanwhile: Option<(&'static str, Meanwhile)>,
     /// Everything that was ever sent to it.
     received: Vec<Vec<u8>>,
 }
@@ -88,6 +103,21 @@ impl Cloud {
         change(&mut lock(&self.state).iam);
     }
 
+    /// Distributions and origin access controls.
+    pub fn cloudfront(&self) -> CloudFront {
+        lock(&self.state).cloudfront.clone()
+    }
+
+    /// Changes distributions and origin access controls.
+    pub fn with_cloudfront(&self, change: impl FnOnce(&mut CloudFront)) {
+        change(&mut lock(&self.state).cloudfront);
+    }
+
+    /// Has something done just after the next request in whose line `text` is was answered.
+    pub fn meanwhile(&self, text: &'static str, what: Meanwhile) {
+        lock(&self.state).meanwhile = Some((text, what));
+    }
+
     /// Every object: bucket, key, content.
     pub fn objects(&self) -> Vec<(String, String, Vec<u8>)> {
         lock(&self.state).s3.everything()
@@ -101,6 +131,11 @@ impl Cloud {
     /// A setting of a bucket as it was put.
     pub fn setting(&self, bucket: &str, name: &str) -> Option<String> {
         lock(&self.state).s3.setting(bucket, name)
+    }
+
+    /// Puts a setting of a bucket in place.
+    pub fn set(&self, bucket: &str, name: &str, text: &str) {
+        lock(&self.state).s3.set(bucket, name, text);
     }
 
     /// Puts an object in place, past all conditions.
@@ -144,23 +179,48 @@ impl State {
             Some(call) => call.action().to_owned(),
             None => format!("{} {}", request.method, request.uri),
         };
+        let due = self
+            .meanwhile
+            .as_ref()
+            .is_some_and(|(text, _)| line.contains(text));
+        let meanwhile = self.meanwhile.take_if(|_| due);
         self.requests.push(line);
-        let reads = match &call {
+        let answer = self.respond(request, call.as_ref());
+        match meanwhile {
+            Some((_, Meanwhile::Setting(bucket, name, text))) => {
+                self.s3.set(bucket, name, &text);
+            }
+            Some((_, Meanwhile::Trust(role, text))) => {
+                if let Some(role) = self.iam.roles.get_mut(role) {
+                    role.trust = text;
+                }
+            }
+            Some((_, Meanwhile::Provider(arn))) => {
+                self.iam.providers.insert(arn, Provider::default());
+            }
+            None => {}
+        }
+        answer
+    }
+
+    /// Answers, unless the client is to be ended.
+    fn respond(&mut self, request: &Request, call: Option<&Call>) -> Answer {
+        let reads = match call {
             Some(call) => call.reads(),
             None => matches!(request.method, Method::GET | Method::HEAD),
         };
         if reads {
-            return self.act(request, call.as_ref());
+            return self.act(request, call);
         }
         let number = self.writes;
         self.writes += 1;
         let due = self.crash.as_ref().is_some_and(|crash| crash.at == number);
         if !due {
-            return self.act(request, call.as_ref());
+            return self.act(request, call);
         }
         let crash = self.crash.take();
         if crash.as_ref().is_some_and(|crash| crash.after) {
-            self.act(request, call.as_ref());
+            self.act(request, call);
         }
         if let Some(crash) = crash {
             (crash.kill)();
@@ -170,13 +230,23 @@ impl State {
 
     fn act(&mut self, request: &Request, call: Option<&Call>) -> Answer {
         let Some(call) = call else {
-            return self.s3.answer(request);
+            return if request.uri.path().starts_with(cloudfront::PREFIX) {
+                self.cloudfront.answer(request)
+            } else {
+                self.s3.answer(request)
+            };
         };
-        let s3 = &self.s3;
-        // The double's own URL: https://localhost:PORT/BUCKET/PREFIX.
+        let (s3, cloudfront) = (&self.s3, &self.cloudfront);
+        // The double's own URL, https://localhost:PORT/BUCKET/PREFIX, or https://DISTRIBUTION/PREFIX.
         let reachable = |url: &str| {
+            let host = url.split('/').nth(2).unwrap_or_default();
             let path = url.splitn(4, '/').nth(3).unwrap_or_default();
-            let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
+            let front = cloudfront.behind(host);
+            let (bucket, prefix) = match &front {
+                Some((_, bucket)) => (bucket.as_str(), path),
+                None => path.split_once('/').unwrap_or((path, "")),
+            };
+            let reader = front.as_ref().map(|(arn, _)| arn.as_str());
             let key = |name: &str| {
                 if prefix.is_empty() {
                     name.to_owned()
@@ -184,8 +254,9 @@ impl State {
                     format!("{prefix}/{name}")
                 }
             };
-            s3.serves(bucket, &key("keys.json"))
-                && s3.serves(bucket, &key(".well-known/openid-configuration"))
+            ["keys.json", ".well-known/openid-configuration"]
+                .iter()
+                .all(|name| s3.serves(bucket, &key(name), reader))
         };
         self.iam.answer(call, reachable)
     }

@@ -37,12 +37,24 @@ pub struct Role {
 }
 
 /// What the double remembers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Iam {
+    /// The account of whoever asks.
+    pub account: &'static str,
     /// Providers by ARN.
     pub providers: BTreeMap<String, Provider>,
     /// Roles by name.
     pub roles: BTreeMap<String, Role>,
+}
+
+impl Default for Iam {
+    fn default() -> Self {
+        Self {
+            account: ACCOUNT,
+            providers: BTreeMap::new(),
+            roles: BTreeMap::new(),
+        }
+    }
 }
 
 /// The parameters of a call.
@@ -91,8 +103,9 @@ impl Iam {
     pub(crate) fn answer(&mut self, call: &Call, reachable: impl Fn(&str) -> bool) -> Answer {
         let action = call.action();
         let answered = if action == "GetCallerIdentity" {
+            let account = self.account;
             Ok(format!(
-                "<Arn>arn:aws:iam::{ACCOUNT}:user/operator</Arn><UserId>U</UserId><Account>{ACCOUNT}</Account>"
+                "<Arn>arn:aws:iam::{account}:user/operator</Arn><UserId>U</UserId><Account>{account}</Account>"
             ))
         } else if action.contains("OpenIDConnectProvider") {
             self.provider_call(call, reachable)

@@ -2,6 +2,7 @@
 
 pub mod canary;
 pub mod cloud;
+pub mod cloudfront;
 pub mod iam;
 pub mod s3;
 pub mod web;

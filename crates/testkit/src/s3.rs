@@ -33,6 +33,8 @@ pub struct Quirks {
     pub race: Option<(String, Vec<u8>)>,
     /// The next write of this key is done, and the connection closed without an answer.
     pub lost_answer: Option<String>,
+    /// Every bucket is another account's, which lets everybody read the objects and nothing else.
+    pub squatted: bool,
     /// So many of the next requests are answered 503.
     pub busy: usize,
 }
@@ -155,7 +157,8 @@ impl State {
             return error(503, "SlowDown", "Please reduce your request rate.");
         }
         let owner = request.header("x-amz-expected-bucket-owner");
-        if !owner.is_empty() && owner != ACCOUNT {
+        let wrong = owner != ACCOUNT || self.quirks.squatted;
+        if !owner.is_empty() && wrong || self.quirks.squatted && key.is_empty() {
             return error(403, "AccessDenied", "Access Denied");
         }
         if key.is_empty() && request.method == Method::PUT && setting.is_empty() {
@@ -242,7 +245,10 @@ impl State {
         if request.method == Method::PUT {
             let closed = !self.quirks.no_access_block
                 && found.is_set("publicAccessBlock", "<BlockPublicPolicy>true");
-            if setting == "policy" && (account_block || closed) {
+            let text = String::from_utf8_lossy(&request.body);
+            // Of a statement for everybody that allows: the double knows no subtler ones.
+            let public = text.contains(r#""Effect":"Allow","Principal":"*""#);
+            if setting == "policy" && public && (account_block || closed) {
                 let text = "because public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.";
                 return error(403, "AccessDenied", text);
             }
@@ -304,6 +310,9 @@ impl State {
 
     /// Whether the bucket policy lets everybody read the object, and no switch is against it.
     fn is_public(&self, name: &str, key: &str) -> bool {
+        if self.quirks.squatted {
+            return true;
+        }
         let Some(bucket) = self.buckets.get(name) else {
             return false;
         };

@@ -51,7 +51,8 @@ pub async fn run(chain: &mut Chain<'_>, voice: &Voice) -> Result<usize, Failure>
         voice.begin(&step)?;
         let outcome = apply(chain, &change, voice, &step).await;
         outcome.map_err(|failure| stands(failure, done))?;
-        settle(chain, &change).await?;
+        let seen = settle(chain, &change).await;
+        seen.map_err(|failure| stands(failure, done + 1))?;
         voice.done(&step)?;
         tell_of_domain(chain, &change, voice);
         done += 1;
@@ -172,11 +173,12 @@ async fn read_back(chain: &mut Chain<'_>) -> Result<(), Failure> {
 fn tell_of_domain(chain: &Chain<'_>, change: &Change, voice: &Voice) {
     if let (Change::Distribution(DistributionChange::Create { wanted, .. }), Some(found)) =
         (change, &chain.seen.cdn.distribution)
-        && let Some(alias) = &wanted.alias
     {
-        voice.note(&format!(
-            "note: {alias} must lead to the distribution: make a CNAME (or alias) record of it for {}",
-            found.domain
-        ));
+        for alias in &wanted.aliases {
+            voice.note(&format!(
+                "note: {alias} must lead to the distribution: make a CNAME (or alias) record of it for {}",
+                found.domain
+            ));
+        }
     }
 }

@@ -172,7 +172,10 @@ impl<'a> Site<'a> {
         let wanted = DistributionWanted {
             bucket: bucket.store.location().bucket().clone(),
             region: bucket.reach.region().to_owned(),
-            alias: alias.filter(|host| !host.ends_with(".cloudfront.net")),
+            aliases: alias
+                .filter(|host| !host.ends_with(".cloudfront.net"))
+                .into_iter()
+                .collect(),
             certificate: self.section.publish.certificate_arn.clone(),
         };
         let checked = wanted.checked();

@@ -137,6 +137,6 @@ fn unseen_because(failure: &Failure, help: &str) -> Unseen {
     Unseen {
         why: failure.message(),
         help: Some(help.to_owned()),
-        retryable: false,
+        retryable: failure.is_passing(),
     }
 }

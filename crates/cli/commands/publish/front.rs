@@ -6,10 +6,11 @@ use irsa_core::bucket::distribution::{
     self, DistributionChange, DistributionState, DistributionWanted,
 };
 use irsa_core::bucket::{self, Access, BucketChange, BucketWanted};
-use irsa_core::issuer::{IssuerUrl, TrailingSlash};
-use irsa_core::store_url::S3Location;
+use irsa_core::issuer::{DISCOVERY_PATH, IssuerUrl, TrailingSlash};
+use irsa_core::store_url::{Partition, S3Location};
 use irsa_issuer::publish::cloudfront;
 use irsa_issuer::publish::s3::S3Store;
+use irsa_issuer::source::IssuerSpec;
 
 use super::s3::Reach;
 use super::{Mode, S3Args};
@@ -42,8 +43,32 @@ impl Front {
     }
 }
 
+/// Who is to be served, as far as that is known before there is a distribution.
+#[derive(Debug, Default)]
+pub struct Issuers {
+    /// Host names of one's own.
+    pub aliases: Vec<String>,
+    /// The ARNs of their documents.
+    pub documents: Vec<String>,
+}
+
+impl Issuers {
+    /// Adds one with the place of its documents.
+    pub fn add(&mut self, reach: &Reach, spec: &IssuerSpec, location: &S3Location) {
+        let new = alias(&spec.issuer).filter(|alias| !self.aliases.contains(alias));
+        self.aliases.extend(new);
+        let partition = Partition::of_region(reach.region());
+        let jwks = spec.jwks_uri.clone();
+        let jwks = jwks.unwrap_or_else(|| spec.issuer.default_jwks_uri());
+        let discovery = DISCOVERY_PATH.trim_start_matches('/');
+        let paths = jwks.below(&spec.issuer).into_iter().chain([discovery]);
+        self.documents
+            .extend(paths.map(|path| location.object_arn(partition, path)));
+    }
+}
+
 /// The host name of one's own that an issuer has.
-pub fn alias(issuer: &IssuerUrl) -> Option<String> {
+fn alias(issuer: &IssuerUrl) -> Option<String> {
     let name = issuer.iam_name();
     let host = name.split('/').next().unwrap_or_default();
     (!host.ends_with(".cloudfront.net")).then(|| host.to_owned())
@@ -65,17 +90,17 @@ pub async fn ensure(
     reach: &Reach,
     store: &S3Store,
     args: &S3Args,
-    alias: Option<String>,
+    issuers: &Issuers,
     mode: Mode,
 ) -> Result<Front, Failure> {
     let wanted = DistributionWanted {
         bucket: store.location().bucket().clone(),
         region: reach.region().to_owned(),
-        alias,
+        aliases: issuers.aliases.clone(),
         certificate: args.certificate_arn.clone(),
     };
     let wanted = wanted.checked().map_err(|error| Failure::refused(&error))?;
-    let mut changes = close_bucket(reach, store, args, mode).await?;
+    let mut changes = close_bucket(reach, store, args, issuers, mode).await?;
     let client = aws_sdk_cloudfront::Client::new(reach.config());
     loop {
         let state = cloudfront::observe(&client, &wanted.bucket).await?;
@@ -103,10 +128,12 @@ pub async fn ensure(
         let tell =
             |waited: Duration| tracing::info!(seconds = waited.as_secs(), "waiting for CloudFront");
         cloudfront::apply(&client, &change, PATIENCE, tell).await?;
-        if let (DistributionChange::Create { .. }, Some(alias)) = (&change, &wanted.alias) {
-            report::note(&format!(
-                "note: {alias} must lead to the distribution: make a CNAME (or alias) record of it"
-            ));
+        if matches!(change, DistributionChange::Create { .. }) {
+            for alias in &wanted.aliases {
+                report::note(&format!(
+                    "note: {alias} must lead to the distribution: make a CNAME (or alias) record of it"
+                ));
+            }
         }
     }
 }
@@ -116,13 +143,14 @@ async fn close_bucket(
     reach: &Reach,
     store: &S3Store,
     args: &S3Args,
+    issuers: &Issuers,
     mode: Mode,
 ) -> Result<Vec<String>, Failure> {
     let wanted = BucketWanted {
         bucket: store.location().bucket().clone(),
         region: reach.region().to_owned(),
-        access: Access::None,
-        documents: Vec::new(),
+        access: Access::CloudFront { distribution: None },
+        documents: issuers.documents.clone(),
         create: args.create_bucket,
         adopt: args.adopt_bucket,
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use irsa_core::store_url::S3Location;
 use irsa_issuer::source::IssuerSpec;
 
-use super::front::{self, Front};
+use super::front::{self, Front, Issuers};
 use super::result::Run;
 use super::s3::{self, Access, Reach, Work};
 use super::{Mode, S3Args, configured, finish, placed, render};
@@ -54,14 +54,21 @@ pub(super) async fn s3(
         configured(document, context)?
     };
     let front = if cdn {
-        let named = if one && document.issuer.issuer.is_some() {
-            Some(document.require(context)?.0)
-        } else {
-            specs.first().map(|spec| spec.issuer.clone())
-        };
-        let alias = named.as_ref().and_then(front::alias);
+        let mut issuers = Issuers::default();
+        for spec in &specs {
+            issuers.add(reach, spec, &reach.place(&root, &spec.issuer)?);
+        }
+        if one && document.issuer.issuer.is_some() {
+            let (issuer, jwks_uri) = document.require(context)?;
+            let spec = IssuerSpec {
+                issuer,
+                jwks_uri,
+                keys: Vec::new(),
+            };
+            issuers.add(reach, &spec, &root);
+        }
         let store = s3::store(reach, &root, args).await?;
-        Some(front::ensure(reach, &store, args, alias, mode).await?)
+        Some(front::ensure(reach, &store, args, &issuers, mode).await?)
     } else {
         None
     };

@@ -229,12 +229,9 @@ async fn set_up(
         access: match args.access {
             Some(Access::None) => bucket::Access::None,
             Some(Access::CloudFront) => {
-                match work.front.and_then(|front| front.distribution.as_ref()) {
-                    Some(found) => bucket::Access::CloudFront {
-                        distribution: found.arn.clone(),
-                    },
-                    // It would be made first.
-                    None => bucket::Access::None,
+                let front = work.front.and_then(|front| front.distribution.as_ref());
+                bucket::Access::CloudFront {
+                    distribution: front.map(|found| found.arn.clone()),
                 }
             }
             Some(Access::Policy) | None => bucket::Access::Policy,

@@ -23,6 +23,8 @@ pub struct Unwanted {
     pub roles: Vec<String>,
     /// Let strangers have the bucket's name.
     pub release_bucket: bool,
+    /// The account that the bucket belongs to, if that was said.
+    pub bucket_owner: Option<String>,
 }
 
 /// A document that is there and ours.
@@ -61,6 +63,8 @@ pub struct Seen {
     pub cdn: CdnState,
     /// The bucket.
     pub bucket: Option<BucketSeen>,
+    /// Whether AWS has had time to forget the provider, and shows none.
+    pub distrusted: bool,
 }
 
 /// One step.
@@ -81,6 +85,8 @@ pub enum Removal {
     Distribution(DistributionChange),
     /// Nobody reads the bucket any longer; its name stays taken.
     CloseBucket(BucketName),
+    /// Give AWS time to forget the provider everywhere, and see that there is none. Changes nothing.
+    AwaitDistrust(ProviderArn),
     /// The bucket with all versions of the documents.
     DeleteBucket(BucketName),
 }
@@ -109,6 +115,18 @@ pub enum TeardownError {
     /// Somebody else's bucket.
     #[error("bucket \"{0}\" has no tag {tag}: irsa did not make it", tag = OWNER_TAG.0)]
     ForeignBucket(BucketName),
+    /// Providers of the account that owns the bucket, the likeliest to trust what is in it, cannot be seen.
+    #[error(
+        "bucket \"{bucket}\" belongs to account {owner}, and only the OIDC providers of account {account} can be seen"
+    )]
+    OtherAccount {
+        /// Which bucket.
+        bucket: BucketName,
+        /// Whose it is.
+        owner: String,
+        /// The account that was looked at.
+        account: String,
+    },
 }
 
 impl Explain for TeardownError {
@@ -119,6 +137,10 @@ impl Explain for TeardownError {
                 .into(),
             Self::Role(error) => return error.help(),
             Self::BucketInUse(_) => "leave --release-bucket-name out, or remove what is in it first".into(),
+            Self::OtherAccount { owner, .. } => format!(
+                "use credentials of account {owner} (--profile NAME): while a provider there trusts the issuer, whoever gets the \
+                 name could speak for it; or leave --release-bucket-name out"
+            ),
             Self::ForeignBucket(_) => "leave --release-bucket-name out; delete the bucket with the tool that made it".into(),
         })
     }
@@ -147,8 +169,12 @@ pub fn plan(unwanted: &Unwanted, seen: &Seen) -> Result<Plan, TeardownError> {
     let (off, gone) = distribution_removals(seen, &mut plan);
     plan.removals.extend(off);
     if let Some(bucket) = &seen.bucket {
-        let others = holds_others(seen, bucket);
-        bucket_removal(unwanted.release_bucket, bucket, others, &mut plan)?;
+        bucket_removal(unwanted, seen, bucket, &mut plan)?;
+    }
+    if let Some(owner) = other_owner(unwanted) {
+        plan.kept.push(format!(
+            "OIDC providers of account {owner}, which owns the bucket: they were not looked at"
+        ));
     }
     plan.removals.extend(gone);
     Ok(plan)
@@ -217,17 +243,38 @@ fn holds_others(seen: &Seen, bucket: &BucketSeen) -> bool {
     bucket.holds_others || seen.foreign_documents.is_some()
 }
 
+/// The account that owns the bucket, if that is not the one of the provider.
+fn other_owner(unwanted: &Unwanted) -> Option<&String> {
+    let account = unwanted.provider.account();
+    let owner = unwanted.bucket_owner.as_ref();
+    owner.filter(|owner| owner.as_str() != account)
+}
+
 fn bucket_removal(
-    release: bool,
+    unwanted: &Unwanted,
+    seen: &Seen,
     bucket: &BucketSeen,
-    others: bool,
     plan: &mut Plan,
 ) -> Result<(), TeardownError> {
+    let others = holds_others(seen, bucket);
     let name = bucket.name.clone();
-    match (bucket.state.tagged, others, release) {
+    match (bucket.state.tagged, others, unwanted.release_bucket) {
         (false, _, true) => return Err(TeardownError::ForeignBucket(name)),
         (_, true, true) => return Err(TeardownError::BucketInUse(name)),
-        (true, false, true) => plan.removals.push(Removal::DeleteBucket(name)),
+        (true, false, true) => {
+            if let Some(owner) = other_owner(unwanted) {
+                return Err(TeardownError::OtherAccount {
+                    bucket: name,
+                    owner: owner.clone(),
+                    account: unwanted.provider.account().to_owned(),
+                });
+            }
+            if !seen.distrusted {
+                let arn = unwanted.provider.clone();
+                plan.removals.push(Removal::AwaitDistrust(arn));
+            }
+            plan.removals.push(Removal::DeleteBucket(name));
+        }
         (false, _, false) => plan
             .kept
             .push(format!("bucket {name}: it has no tag {}", OWNER_TAG.0)),
@@ -255,6 +302,9 @@ impl fmt::Display for Removal {
             Self::Distribution(change) => change.fmt(f),
             Self::CloseBucket(name) => {
                 write!(f, "close bucket {name} to everybody (Block Public Access)")
+            }
+            Self::AwaitDistrust(arn) => {
+                write!(f, "wait until AWS has forgotten OIDC provider {arn}")
             }
             Self::DeleteBucket(name) => {
                 write!(f, "delete bucket {name} with all versions of the documents")

@@ -71,6 +71,7 @@ fn seen() -> Seen {
             },
             holds_others: false,
         }),
+        distrusted: false,
     }
 }
 
@@ -79,6 +80,7 @@ fn unwanted() -> Unwanted {
         provider: arn(),
         roles: vec!["app".into(), "gone".into()],
         release_bucket: false,
+        bucket_owner: None,
     }
 }
 
@@ -217,7 +219,8 @@ fn a_distribution_in_use_by_others_stays() {
         https_only: true,
         aliases: Vec::new(),
         certificate: None,
-        access_control: None,
+        origins: Vec::new(),
+        default_origin: String::new(),
         cache_policy: None,
     });
     let found = plan(&unwanted(), &shared).unwrap();
@@ -236,4 +239,55 @@ fn a_distribution_in_use_by_others_stays() {
             .iter()
             .any(|line| line.starts_with("CloudFront distribution E1"))
     );
+}
+
+#[test]
+fn a_name_is_given_away_only_when_aws_has_forgotten_the_provider() {
+    let release = Unwanted {
+        release_bucket: true,
+        ..unwanted()
+    };
+    let found = lines(&plan(&release, &seen()).unwrap());
+    let at = |text: &str| found.iter().position(|line| line.starts_with(text));
+    let waits = at("wait until AWS has forgotten OIDC provider arn:aws:iam::1:oidc-provider/h/a");
+    assert!(at("delete OIDC provider") < waits, "{found:?}");
+    assert!(waits.is_some() && waits < at("delete bucket"), "{found:?}");
+    // A run that was killed before the wait waits, though the provider is gone.
+    let mut gone = seen();
+    gone.provider = None;
+    let found = lines(&plan(&release, &gone).unwrap());
+    assert!(found.iter().any(|line| line.starts_with("wait until AWS")));
+    gone.distrusted = true;
+    let found = lines(&plan(&release, &gone).unwrap());
+    assert!(found.iter().all(|line| !line.starts_with("wait until AWS")));
+}
+
+#[test]
+fn a_bucket_of_another_account_keeps_its_name_and_its_account_is_named() {
+    let other = Unwanted {
+        bucket_owner: Some("2".into()),
+        ..unwanted()
+    };
+    let found = plan(&other, &seen()).unwrap();
+    assert!(
+        found
+            .kept
+            .iter()
+            .any(|line| line.starts_with("OIDC providers of account 2")),
+        "{:?}",
+        found.kept
+    );
+    let release = Unwanted {
+        release_bucket: true,
+        ..other
+    };
+    assert!(matches!(
+        plan(&release, &seen()),
+        Err(TeardownError::OtherAccount { .. })
+    ));
+    let same = Unwanted {
+        bucket_owner: Some("1".into()),
+        ..release
+    };
+    assert!(plan(&same, &seen()).is_ok());
 }

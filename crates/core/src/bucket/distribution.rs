@@ -3,8 +3,15 @@
 //!
 //! Nothing is cached at the edge ([`CACHING_DISABLED`]): a new key is visible at once, and relying parties keep
 //! documents as long as `Cache-Control` says. The bucket lets in this one distribution by origin access control.
+//!
+//! Several issuers share one distribution, each below its own path or at its own host name: what is there for others
+//! stays. A certificate that other host names need, and a default origin that is not the bucket, are never replaced.
+
+mod difference;
 
 use std::fmt;
+
+pub use self::difference::Difference;
 
 use super::{BucketName, OWNER_TAG};
 use crate::explain::Explain;
@@ -20,9 +27,9 @@ pub struct DistributionWanted {
     pub bucket: BucketName,
     /// Its Region.
     pub region: String,
-    /// A host name of one's own; without one the issuer is at `*.cloudfront.net`.
-    pub alias: Option<String>,
-    /// The ARN of an ACM certificate in us-east-1 for the alias.
+    /// Host names of one's own; without one the issuer is at `*.cloudfront.net`.
+    pub aliases: Vec<String>,
+    /// The ARN of an ACM certificate in us-east-1 for the aliases.
     pub certificate: Option<String>,
 }
 
@@ -33,6 +40,19 @@ pub struct CdnState {
     pub access_control: Option<String>,
     /// The distribution in front of the bucket.
     pub distribution: Option<DistributionState>,
+}
+
+/// A place that a distribution reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginState {
+    /// Its name within the distribution.
+    pub id: String,
+    /// Its host.
+    pub domain: String,
+    /// What is put before every path; mostly empty.
+    pub path: String,
+    /// The ID of the origin access control that it is read with.
+    pub access_control: Option<String>,
 }
 
 /// A distribution as it is.
@@ -58,10 +78,12 @@ pub struct DistributionState {
     pub https_only: bool,
     /// Host names of one's own.
     pub aliases: Vec<String>,
-    /// The ARN of its ACM certificate.
+    /// The ARN of its ACM certificate, or the ID of one in IAM.
     pub certificate: Option<String>,
-    /// The ID of the origin access control that it reads the bucket with.
-    pub access_control: Option<String>,
+    /// What it reads.
+    pub origins: Vec<OriginState>,
+    /// The [`OriginState::id`] of what it reads when no other rule says so.
+    pub default_origin: String,
     /// The ID of its cache policy.
     pub cache_policy: Option<String>,
 }
@@ -89,8 +111,8 @@ pub enum DistributionChange {
         wanted: DistributionWanted,
         /// The ID of the origin access control.
         access_control: String,
-        /// What differs, in words.
-        differences: Vec<String>,
+        /// What differs.
+        differences: Vec<Difference>,
     },
     /// Wait until every edge location has it.
     Wait {
@@ -134,6 +156,31 @@ pub enum DistributionError {
         /// The bucket behind it.
         bucket: BucketName,
     },
+    /// Other issuers are served with the certificate that is there.
+    #[error(
+        "CloudFront distribution {id} has the certificate {found}, expected {expected}, and answers for {} too",
+        others.join(", ")
+    )]
+    OtherCertificate {
+        /// Which.
+        id: String,
+        /// The certificate that it has.
+        found: String,
+        /// The one that is wanted.
+        expected: String,
+        /// Host names that are not ours.
+        others: Vec<String>,
+    },
+    /// Somebody let it read another place.
+    #[error("CloudFront distribution {id} reads {origin} by default, expected bucket \"{bucket}\"")]
+    OtherOrigin {
+        /// Which.
+        id: String,
+        /// Host of the origin, or the name of a group of origins.
+        origin: String,
+        /// The bucket that should be read.
+        bucket: BucketName,
+    },
 }
 
 impl Explain for DistributionError {
@@ -151,6 +198,15 @@ impl Explain for DistributionError {
                  get-distribution --id {id} shows it",
                 OWNER_TAG.0, OWNER_TAG.1
             ),
+            Self::OtherCertificate { others, found, .. } => format!(
+                "nothing was changed: a distribution has one certificate. Request one in us-east-1 that names {} too, and have it \
+                 put in place of {found} in every cluster that uses the bucket; or use a bucket of its own for this issuer",
+                others.join(", ")
+            ),
+            Self::OtherOrigin { id, .. } => format!(
+                "nothing was changed, since something else is served from there: aws cloudfront get-distribution-config --id {id} \
+                 shows it; make the bucket its default origin again, or use another bucket"
+            ),
         })
     }
 }
@@ -161,7 +217,7 @@ impl DistributionWanted {
         if Partition::of_region(&self.region).name != "aws" {
             return Err(DistributionError::Partition(self.region));
         }
-        match (&self.alias, &self.certificate) {
+        match (self.aliases.first(), &self.certificate) {
             (Some(alias), None) => Err(DistributionError::NoCertificate(alias.clone())),
             (_, Some(arn)) if !arn.starts_with("arn:aws:acm:us-east-1:") => Err(
                 DistributionError::Certificate(arn.chars().take(300).collect()),
@@ -179,37 +235,19 @@ impl DistributionWanted {
     pub fn origin(&self) -> String {
         format!("{}.s3.{}.amazonaws.com", self.bucket, self.region)
     }
+}
 
-    fn aliases(&self) -> Vec<String> {
-        self.alias.iter().cloned().collect()
-    }
-
-    fn differences(&self, state: &DistributionState, access_control: &str) -> Vec<String> {
-        let mut differences = Vec::new();
-        if !state.enabled {
-            differences.push("it is disabled".to_owned());
-        }
-        if !state.https_only {
-            differences.push("it serves over plain http".to_owned());
-        }
-        if state.access_control.as_deref() != Some(access_control) {
-            differences
-                .push("it does not read the bucket with our origin access control".to_owned());
-        }
-        if state.cache_policy.as_deref() != Some(CACHING_DISABLED) {
-            differences.push("it keeps documents at the edge".to_owned());
-        }
-        if let Some(alias) = self
-            .alias
-            .as_ref()
-            .filter(|alias| !state.aliases.contains(alias))
-        {
-            differences.push(format!("it does not answer for {alias}"));
-        }
-        if self.certificate.is_some() && self.certificate != state.certificate {
-            differences.push("it has another certificate".to_owned());
-        }
-        differences
+impl DistributionState {
+    /// Where it reads a bucket: the default origin if that is the bucket, else any that is.
+    pub fn origin_of(&self, bucket: &BucketName) -> Option<&OriginState> {
+        let start = format!("{bucket}.s3.");
+        let mut fitting: Vec<_> = self
+            .origins
+            .iter()
+            .filter(|origin| origin.domain.starts_with(&start))
+            .collect();
+        fitting.sort_by_key(|origin| origin.id != self.default_origin);
+        fitting.into_iter().next()
     }
 }
 
@@ -242,7 +280,7 @@ pub fn plan(
             access_control: access_control.clone(),
         }]);
     };
-    let differences = wanted.differences(found, access_control);
+    let differences = difference::between(wanted, found, access_control)?;
     if !differences.is_empty() {
         return Ok(vec![DistributionChange::Update {
             id: found.id.clone(),
@@ -288,7 +326,7 @@ impl fmt::Display for DistributionChange {
             Self::CreateAccessControl { name } => write!(f, "create origin access control {name}"),
             Self::Create { wanted, .. } => {
                 write!(f, "create CloudFront distribution of {}", wanted.origin())?;
-                let mut aliases = wanted.aliases().into_iter();
+                let mut aliases = wanted.aliases.iter();
                 aliases.try_for_each(|alias| write!(f, "\n  + answers for {alias}"))
             }
             Self::Update {
@@ -297,7 +335,7 @@ impl fmt::Display for DistributionChange {
                 write!(f, "update CloudFront distribution {id}")?;
                 differences
                     .iter()
-                    .try_for_each(|one| write!(f, "\n  ~ {one}"))
+                    .try_for_each(|one| write!(f, "\n  {one}"))
             }
             Self::Wait { id } => write!(f, "wait until CloudFront distribution {id} is deployed"),
             Self::Disable { id } => write!(f, "disable CloudFront distribution {id}"),

@@ -95,15 +95,19 @@ impl Claim<'_> {
 
 /// Of a provider's tokens IAM has `aud`, `sub` and others that Kubernetes does not write.
 fn claim<'a>(key: &str, presented: &'a Presented) -> Claim<'a> {
-    let Some((name, claim)) = key.rsplit_once(':') else {
-        return Claim::Absent;
-    };
-    if name.eq_ignore_ascii_case("aws") || name.eq_ignore_ascii_case("sts") {
+    // What follows may have colons too: `aws:RequestTag/team:unit`. So may the provider, with a port.
+    let service = key.split(':').next().unwrap_or_default();
+    if service.eq_ignore_ascii_case("aws") || service.eq_ignore_ascii_case("sts") {
         return Claim::OfAws;
     }
-    if !name.eq_ignore_ascii_case(presented.provider.name()) {
+    let provider = presented.provider.name();
+    let claim = key
+        .split_at_checked(provider.len())
+        .filter(|(name, _)| name.eq_ignore_ascii_case(provider))
+        .and_then(|(_, rest)| rest.strip_prefix(':'));
+    let Some(claim) = claim else {
         return Claim::Absent;
-    }
+    };
     match claim.to_ascii_lowercase().as_str() {
         "aud" => Claim::Is(&presented.audience),
         "sub" => Claim::Is(&presented.subject),
@@ -202,17 +206,29 @@ impl Test<'_> {
         if !operator.is_text() {
             return None;
         }
-        let any = self.expected.iter().any(|text| self.fits(text, value));
-        Some(any != operator.is_negated())
+        // Both claims are plain texts, and what IAM makes of one that is no ARN is not documented.
+        if operator.base.starts_with("Arn") {
+            return None;
+        }
+        let fits: Vec<Option<bool>> = self
+            .expected
+            .iter()
+            .map(|text| self.fits(text, value))
+            .collect();
+        if fits.contains(&Some(true)) {
+            return Some(!operator.is_negated());
+        }
+        (!fits.contains(&None)).then(|| operator.is_negated())
     }
 
-    fn fits(&self, expected: &str, value: &str) -> bool {
+    /// `None` when that hangs on something that only AWS knows.
+    fn fits(&self, expected: &str, value: &str) -> Option<bool> {
         let base = self.operator.base;
-        // The two ARN operators are the same, and both know wildcards.
-        let wildcards = base.contains("Like") || base.starts_with("Arn");
         let variables = self.variables.then_some(self.presented);
-        let Some(pattern) = pattern(expected, wildcards, variables) else {
-            return false;
+        let pattern = match pattern(expected, base.contains("Like"), variables) {
+            Ok(pattern) => pattern,
+            Err(Unfilled::Null) => return Some(false),
+            Err(Unfilled::OfAws) => return None,
         };
         if base.ends_with("IgnoreCase") {
             let lower = |symbol: Symbol| match symbol {
@@ -220,10 +236,19 @@ impl Test<'_> {
                 other => other,
             };
             let pattern: Vec<_> = pattern.into_iter().map(lower).collect();
-            return matches(&pattern, &value.to_ascii_lowercase());
+            return Some(matches(&pattern, &value.to_ascii_lowercase()));
         }
-        matches(&pattern, value)
+        Some(matches(&pattern, value))
     }
+}
+
+/// A variable of a policy without a text in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unfilled {
+    /// The token has none: nothing is equal to it or like it (IAM User Guide, "Policy variables with no value").
+    Null,
+    /// Only AWS knows it.
+    OfAws,
 }
 
 /// One place of a pattern.
@@ -236,8 +261,12 @@ enum Symbol {
     Any,
 }
 
-/// A text of a policy as a pattern; `None` when it has a variable that the token does not fill, which fits nothing.
-fn pattern(text: &str, wildcards: bool, variables: Option<&Presented>) -> Option<Vec<Symbol>> {
+/// A text of a policy as a pattern.
+fn pattern(
+    text: &str,
+    wildcards: bool,
+    variables: Option<&Presented>,
+) -> Result<Vec<Symbol>, Unfilled> {
     let mut pattern = Vec::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -256,28 +285,28 @@ fn pattern(text: &str, wildcards: bool, variables: Option<&Presented>) -> Option
         });
         rest = rest.get(c.len_utf8()..).unwrap_or_default();
     }
-    Some(pattern)
+    Ok(pattern)
 }
 
 /// `${*}`, `${?}` and `${$}` are the characters themselves; `${KEY, 'default'}` has a default.
-fn variable(name: &str, presented: &Presented) -> Option<String> {
+fn variable(name: &str, presented: &Presented) -> Result<String, Unfilled> {
     if matches!(name, "*" | "?" | "$") {
-        return Some(name.to_owned());
+        return Ok(name.to_owned());
     }
     let (key, default) = match name.split_once(',') {
         Some((key, default)) => (key.trim(), Some(default.trim().trim_matches('\''))),
         None => (name, None),
     };
     match claim(key, presented) {
-        Claim::Is(value) => Some(value.to_owned()),
-        Claim::Absent => default.map(str::to_owned),
-        Claim::OfAws => None,
+        Claim::Is(value) => Ok(value.to_owned()),
+        Claim::Absent => default.map(str::to_owned).ok_or(Unfilled::Null),
+        Claim::OfAws => Err(Unfilled::OfAws),
     }
 }
 
 /// `StringLike`: `*` fits any text, `?` one character.
 pub(crate) fn like(text: &str, value: &str) -> bool {
-    pattern(text, true, None).is_some_and(|pattern| matches(&pattern, value))
+    pattern(text, true, None).is_ok_and(|pattern| matches(&pattern, value))
 }
 
 fn matches(pattern: &[Symbol], value: &str) -> bool {

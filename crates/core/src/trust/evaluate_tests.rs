@@ -104,8 +104,19 @@ fn conditions_hold_as_in_iam() {
             json!({"StringEqualsIfExists": {"h/a:sub": "x"}}),
             Some(false),
         ),
-        // the ARN operators are one and the same
-        (json!({"ArnEquals": {"h/a:sub": "system:*"}}), Some(true)),
+        // what IAM makes of a claim that is no ARN is not documented
+        (json!({"ArnLike": {"h/a:sub": "*"}}), None),
+        (json!({"ArnNotEquals": {"h/a:aud": "x"}}), None),
+        // keys may have more colons than one
+        (
+            json!({"StringEquals": {"aws:RequestTag/team:unit": "x"}}),
+            None,
+        ),
+        (
+            json!({"StringEquals": {"h/a:sub:more": "system:serviceaccount:demo:app"}}),
+            Some(false),
+        ),
+        (json!({"StringNotEquals": {"h/a:x:sub": app}}), Some(true)),
         // what only AWS knows
         (json!({"IpAddress": {"AWS:SourceIp": "10.0.0.0/8"}}), None),
         (json!({"StringLike": {"sts:RoleSessionName": "*"}}), None),
@@ -114,6 +125,15 @@ fn conditions_hold_as_in_iam() {
             json!({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}, "StringEquals": {"h/a:sub": "x"}}),
             Some(false),
         ),
+    ] {
+        assert_eq!(decided(&condition), expected, "{condition}");
+    }
+}
+
+#[test]
+fn variables_have_values_or_none_or_are_known_to_aws() {
+    let app = "system:serviceaccount:demo:app";
+    for (condition, expected) in [
         // variables, and characters that would otherwise be wildcards
         (
             json!({"StringEquals": {"h/a:sub": "${h/a:sub}"}}),
@@ -122,6 +142,27 @@ fn conditions_hold_as_in_iam() {
         (json!({"StringLike": {"h/a:sub": "${*}"}}), Some(false)),
         (
             json!({"StringEquals": {"h/a:aud": "${h/b:aud, 'sts.amazonaws.com'}"}}),
+            Some(true),
+        ),
+        // one without a value is like nothing; the value of one of AWS is not known
+        (
+            json!({"StringEquals": {"h/a:aud": "${h/b:aud}"}}),
+            Some(false),
+        ),
+        (
+            json!({"StringNotEquals": {"h/a:aud": "${h/b:aud}"}}),
+            Some(true),
+        ),
+        (
+            json!({"StringEquals": {"h/a:sub": "${aws:PrincipalTag/name}"}}),
+            None,
+        ),
+        (
+            json!({"StringNotLike": {"h/a:sub": "*${aws:username, 'x'}"}}),
+            None,
+        ),
+        (
+            json!({"StringEquals": {"h/a:sub": ["${aws:username}", app]}}),
             Some(true),
         ),
     ] {

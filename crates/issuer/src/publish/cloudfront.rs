@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use aws_sdk_cloudfront::Client;
 use aws_sdk_cloudfront::types::{
-    Aliases, DefaultCacheBehavior, DistributionSummary, Origins, Tags, ViewerProtocolPolicy,
+    Aliases, DefaultCacheBehavior, DistributionSummary, Origin, Origins, Tags, ViewerProtocolPolicy,
 };
 use irsa_core::bucket::OWNER_TAG;
 use irsa_core::bucket::distribution::{
-    CdnState, DistributionChange, DistributionState, DistributionWanted, name,
+    CdnState, DistributionChange, DistributionState, DistributionWanted, OriginState, name,
 };
 use irsa_core::store_url::BucketName;
 
@@ -124,17 +124,27 @@ async fn state(
         aliases: aliases.to_vec(),
         certificate: found
             .viewer_certificate()
-            .and_then(|certificate| certificate.acm_certificate_arn())
-            .map(str::to_owned),
-        access_control: origins
-            .first()
-            .and_then(|origin| origin.origin_access_control_id())
+            .and_then(|one| one.acm_certificate_arn().or(one.iam_certificate_id()))
             .filter(|id| !id.is_empty())
             .map(str::to_owned),
+        origins: origins.iter().map(origin).collect(),
+        default_origin: behavior
+            .map(|behavior| behavior.target_origin_id().to_owned())
+            .unwrap_or_default(),
         cache_policy: behavior
             .and_then(|behavior| behavior.cache_policy_id())
             .map(str::to_owned),
     })
+}
+
+fn origin(found: &Origin) -> OriginState {
+    let id = found.origin_access_control_id();
+    OriginState {
+        id: found.id().to_owned(),
+        domain: found.domain_name().to_owned(),
+        path: found.origin_path().unwrap_or_default().to_owned(),
+        access_control: id.filter(|id| !id.is_empty()).map(str::to_owned),
+    }
 }
 
 async fn tagged(client: &Client, found: &DistributionSummary) -> Result<bool, CloudFrontError> {

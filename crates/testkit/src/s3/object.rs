@@ -23,7 +23,7 @@ impl State {
             .cloned();
         let tag = found.as_ref().map_or("", |object| object.tag.as_str());
         match request.method {
-            Method::GET => match found {
+            Method::GET | Method::HEAD => match found {
                 None => error(404, "NoSuchKey", ""),
                 Some(object) if request.header("if-none-match") == object.tag => {
                     Answer::new(304, "")
@@ -96,13 +96,25 @@ impl State {
         Some(String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// Whether everybody can read an object that is there.
-    pub(crate) fn serves(&self, name: &str, key: &str) -> bool {
+    /// Puts a setting of a bucket in place.
+    pub(crate) fn set(&mut self, bucket: &str, name: &str, text: &str) {
+        if let Some(bucket) = self.buckets.get_mut(bucket) {
+            bucket.settings.insert(name.to_owned(), text.into());
+        }
+    }
+
+    /// Whether everybody can read an object that is there; of a distribution, by its ARN, whether that can.
+    pub(crate) fn serves(&self, name: &str, key: &str, reader: Option<&str>) -> bool {
         let there = self
             .buckets
             .get(name)
             .is_some_and(|bucket| bucket.objects.contains_key(key));
-        there && self.is_public(name, key)
+        let policy = self.setting(name, "policy").unwrap_or_default();
+        there
+            && match reader {
+                Some(arn) => policy.contains(arn) && policy.contains(&format!("{name}/{key}")),
+                None => self.is_public(name, key),
+            }
     }
 
     /// Puts an object in place, past all conditions.

@@ -88,7 +88,7 @@ impl Chain<'_> {
 
     fn tags(&self) -> BTreeMap<String, String> {
         let name = self.site.section.name.clone();
-        iam::tags(vec![("irsa:cluster".to_owned(), name)])
+        iam::tags(vec![(iam::CLUSTER_TAG.to_owned(), name)])
     }
 
     /// The role; `None` while the provider's ARN is not known.

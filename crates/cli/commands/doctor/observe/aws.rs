@@ -1,7 +1,6 @@
 //! IAM, S3 and STS, as far as the credentials reach.
 
 use aws_config::{Region, SdkConfig};
-use aws_credential_types::provider::ProvideCredentials as _;
 use irsa_core::diagnosis::facts::{
     BucketSeen, Exchange, ProviderSeen, RelyingParty, RoleSeen, Seen, Unseen,
 };
@@ -12,7 +11,7 @@ use irsa_iam::{caller, observe_exchange, observe_role, provider};
 use irsa_issuer::publish::s3::{self, S3Store};
 
 use super::Inputs;
-use crate::aws;
+use crate::aws::{self, CredentialsMissing};
 use crate::report::Failure;
 
 const LOG_IN: &str = "log in as for the aws command: aws sts get-caller-identity must succeed; irsa iam permissions doctor prints \
@@ -212,12 +211,14 @@ fn account_of(arn: &str) -> Option<&str> {
 
 /// Who asks. Missing credentials are told from refused ones before STS is asked.
 async fn signed_in(config: &SdkConfig) -> Result<Caller, Unseen> {
-    let none = || Unseen::not_asked("no AWS credentials are found", LOG_IN);
-    let credentials = config.credentials_provider().ok_or_else(none)?;
-    credentials
-        .provide_credentials()
+    aws::credentials(config)
         .await
-        .map_err(|_| none())?;
+        .map_err(|error| match error {
+            CredentialsMissing::None(_) => {
+                Unseen::not_asked("no AWS credentials are found", LOG_IN)
+            }
+            CredentialsMissing::Refused(_) => Unseen::from(&error),
+        })?;
     let asked = caller::identify(&aws_sdk_sts::Client::new(config)).await;
     let caller = asked.map_err(|error| Unseen::from(&error))?;
     Ok(Caller {

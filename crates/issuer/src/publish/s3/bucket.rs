@@ -64,7 +64,9 @@ impl S3Store {
             BucketChange::EnforceOwner => self.enforce_owner().await,
             BucketChange::Version => self.version().await,
             BucketChange::Block(block) => self.set_block(*block).await,
-            BucketChange::Policy { json, .. } => self.set_policy(json).await,
+            BucketChange::Policy { before, json, .. } => {
+                self.set_policy(before.as_deref(), json).await
+            }
         }
     }
 
@@ -269,7 +271,11 @@ impl S3Store {
             .map_err(|error| S3Error::of(self.cannot("have Block Public Access set"), error))
     }
 
-    async fn set_policy(&self, json: &str) -> Result<(), S3Error> {
+    /// S3 has no condition for this write: what stands is looked at once more just before it.
+    async fn set_policy(&self, before: Option<&str>, json: &str) -> Result<(), S3Error> {
+        if self.policy().await?.as_deref() != before {
+            return Err(S3Error::lost_race(self.cannot("be given a policy")));
+        }
         let sent = self
             .client
             .put_bucket_policy()

@@ -140,6 +140,15 @@ impl S3Error {
         }
     }
 
+    /// Something else stands there than was seen.
+    pub(super) fn lost_race(what: String) -> Self {
+        Self {
+            what,
+            fault: Fault::LostRace,
+            source: None,
+        }
+    }
+
     fn answered(what: String, answer: Answer, region: Option<String>) -> Self {
         Self {
             what,

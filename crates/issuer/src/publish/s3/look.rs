@@ -3,6 +3,7 @@
 use aws_sdk_s3::types::PublicAccessBlockConfiguration;
 use irsa_core::bucket::PublicAccessBlock;
 use irsa_core::diagnosis::facts::{Existence, Seen, Unseen};
+use irsa_core::issuer::DISCOVERY_PATH;
 
 use super::{Fault, S3Error, S3Store};
 
@@ -15,13 +16,39 @@ impl S3Store {
         };
         match (error.fault(), &self.owner) {
             (Fault::NoBucket | Fault::NoObject, _) => Seen::Found(Existence::Missing),
-            // Refused as the owner's, and there for everybody who may look: it is another's.
-            (Fault::Hidden | Fault::Denied, Some(owner)) => match self.head(None).await {
-                Ok(()) => Seen::Found(Existence::Foreign(owner.clone())),
-                Err(_) => Seen::Unseen(Unseen::from(&error)),
-            },
+            (Fault::Hidden | Fault::Denied, Some(owner)) => self.refused(owner, &error).await,
             _ => Seen::Unseen(Unseen::from(&error)),
         }
+    }
+
+    /// Refused as the owner's, and open to everybody who may look: it is another's. Whoever squats a name may show no
+    /// more than the documents, so these are asked for too.
+    async fn refused(&self, owner: &str, error: &S3Error) -> Seen<Existence> {
+        if self.head(None).await.is_ok() {
+            return Seen::Found(Existence::Foreign(owner.to_owned()));
+        }
+        let as_owner = self.head_document(Some(owner.to_owned())).await;
+        if as_owner.is_ok() {
+            return Seen::Found(Existence::Ours);
+        }
+        match self.head_document(None).await {
+            Ok(()) => Seen::Found(Existence::Foreign(owner.to_owned())),
+            Err(_) => Seen::Unseen(Unseen::from(error)),
+        }
+    }
+
+    async fn head_document(&self, owner: Option<String>) -> Result<(), S3Error> {
+        let path = DISCOVERY_PATH.trim_start_matches('/');
+        let sent = self
+            .client
+            .head_object()
+            .bucket(self.bucket())
+            .key(self.location.key(path))
+            .set_expected_bucket_owner(owner)
+            .send()
+            .await;
+        sent.map(drop)
+            .map_err(|error| S3Error::of(format!("{} cannot be read", self.name(path)), error))
     }
 
     async fn head(&self, owner: Option<String>) -> Result<(), S3Error> {

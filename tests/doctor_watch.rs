@@ -1,0 +1,39 @@
+use crate::doctor::{SUBJECT, Site, free_port};
+use crate::util::{eventually, get};
+
+#[test]
+fn a_watch_tells_what_changes_and_ends_when_it_is_asked() {
+    let site = Site::new();
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let more = ["--watch", "--every", "200ms", "--metrics-listen", &address];
+    let server = site.irsa(&more).start();
+    let page = || -> Option<String> {
+        std::net::TcpStream::connect(&address).ok()?;
+        let (head, body) = get(&address, "/readyz");
+        (head.starts_with("HTTP/1.1 200") && body == "ok\n").then(|| get(&address, "/metrics").1)
+    };
+    let metrics = eventually("the first look", page);
+    let state = |check: &str, value: u8| {
+        format!(
+            "irsa_doctor_check_state{{issuer=\"{}\",check=\"{check}\"}} {value}",
+            site.issuer
+        )
+    };
+    assert!(metrics.contains(&state("trust", 0)), "{metrics}");
+    site.trust("x");
+    eventually("the failure", || {
+        page().filter(|page| page.contains(&state("trust", 3)))
+    });
+    server.wait_for("check=\"trust\"");
+    site.trust(SUBJECT);
+    eventually("its end", || {
+        page().filter(|page| page.contains(&state("trust", 0)))
+    });
+    assert!(get(&address, "/livez").0.starts_with("HTTP/1.1 200"));
+    assert!(get(&address, "/other").0.starts_with("HTTP/1.1 404"));
+    server.signal("TERM");
+    let (reports, code) = server.finish();
+    assert_eq!(code, Some(0));
+    assert_eq!(reports.matches(" failure(s), ").count(), 3, "{reports}");
+}
