@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use irsa_testkit::cloud::Crash;
 
-use crate::bootstrap::{CLUSTER, Setting};
+use crate::bootstrap_setting::{CLUSTER, Setting};
 use crate::cloudfront::CDN;
 use crate::util::eventually;
 
@@ -119,7 +119,7 @@ fn killed_at_every_write_of_a_distribution_it_converges() {
     assert_eq!(made.len(), writes, "{made:#?}");
     let at = |text: &str| made.iter().position(|line| line.contains(text)).unwrap();
     let first = at("/origin-access-control");
-    let last = at("PUT /oidc-bucket?policy");
+    let last = at("PUT /oidc-bucket/?policy");
     assert!(first < at("/distribution") && at("/distribution") < last);
     sweep(CDN, first..last + 1, &state(&whole));
 }

@@ -1,4 +1,4 @@
-use crate::doctor::{SUBJECT, Site, free_port};
+use crate::doctor_site::{SUBJECT, Site, free_port};
 use crate::util::{eventually, get};
 
 #[test]

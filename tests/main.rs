@@ -21,6 +21,8 @@ mod apiserver_readme;
 mod bootstrap;
 /// The whole chain, killed at every write.
 mod bootstrap_killed;
+/// A cluster, and a double of AWS to set it up in.
+mod bootstrap_setting;
 /// No command ever shows a private key.
 mod canary;
 /// The whole chain with a distribution in front of the bucket.
@@ -35,6 +37,8 @@ mod deploy;
 mod docs;
 /// The doctor, on doubles of IAM, STS and S3.
 mod doctor;
+/// What the doctor looks at: an issuer over TLS, and doubles.
+mod doctor_site;
 /// The doctor that looks again and again.
 mod doctor_watch;
 /// JWKS and discovery documents on standard output.
@@ -45,6 +49,8 @@ mod iam;
 mod keys;
 /// Publishing to a directory.
 mod publish;
+/// Many issuers in one bucket, a store that is busy, and replicas that serve from it.
+mod publish_many;
 /// Publishing to a double of S3.
 mod publish_s3;
 /// The README's first command.

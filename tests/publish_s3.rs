@@ -3,15 +3,15 @@ use serde_json::Value;
 
 use crate::util::{Home, Irsa, Ran};
 
-const TARGET: &str = "s3://oidc-bucket/prod";
+pub(crate) const TARGET: &str = "s3://oidc-bucket/prod";
 
-struct Setting {
-    home: Home,
-    s3: S3Double,
+pub(crate) struct Setting {
+    pub(crate) home: Home,
+    pub(crate) s3: S3Double,
 }
 
 impl Setting {
-    fn new(quirks: Quirks) -> Self {
+    pub(crate) fn new(quirks: Quirks) -> Self {
         let home = Home::new();
         home.key("a", "ES256");
         home.key("b", "ES384");
@@ -21,7 +21,7 @@ impl Setting {
         }
     }
 
-    fn irsa(&self, args: &[&str]) -> Irsa<'_> {
+    pub(crate) fn irsa(&self, args: &[&str]) -> Irsa<'_> {
         self.home
             .irsa(args)
             .env("AWS_ENDPOINT_URL_S3", &self.s3.url())
@@ -31,7 +31,7 @@ impl Setting {
             .env("IRSA_LOG", "warn")
     }
 
-    fn publish(&self, more: &[&str]) -> Irsa<'_> {
+    pub(crate) fn publish(&self, more: &[&str]) -> Irsa<'_> {
         self.irsa(
             &[
                 &["publish", "--to", TARGET, "--bucket-owner", ACCOUNT],
@@ -42,18 +42,18 @@ impl Setting {
     }
 
     /// The bucket as `--create-bucket` makes it, with key a.
-    fn created(quirks: Quirks) -> Self {
+    pub(crate) fn created(quirks: Quirks) -> Self {
         let setting = Self::new(quirks);
         setting.publish(&["--create-bucket", "a.pub"]).ok();
         setting.s3.take_requests();
         setting
     }
 
-    fn jwks(&self) -> String {
+    pub(crate) fn jwks(&self) -> String {
         String::from_utf8(self.s3.object("oidc-bucket", "prod/keys.json").unwrap()).unwrap()
     }
 
-    fn writes(&self) -> Vec<String> {
+    pub(crate) fn writes(&self) -> Vec<String> {
         let requests = self.s3.take_requests().into_iter();
         requests
             .filter(|line| !line.starts_with("GET") && !line.starts_with("HEAD"))
@@ -337,67 +337,6 @@ fn what_cannot_be_read_by_relying_parties_is_no_success() {
 }
 
 #[test]
-fn many_issuers_at_once_each_at_its_place() {
-    let setting = Setting::new(Quirks::default());
-    let entry = |at| {
-        format!(
-            "  - issuer: {}/oidc-bucket/prod/c{at}\n    keys: [a.pub]\n",
-            setting.s3.url()
-        )
-    };
-    let entries: Vec<String> = (0..20).map(entry).collect();
-    let config = format!("issuers:\n{}", entries.concat());
-    setting.home.write("irsa.yaml", &config);
-    let all = ["--config", "irsa.yaml", "--create-bucket"];
-    let ran = setting.publish(&all).ok();
-    assert_eq!(
-        ran.stdout
-            .matches(": written and read back through the issuer URL")
-            .count(),
-        20,
-        "{}",
-        ran.stdout
-    );
-    assert_eq!(setting.s3.keys("oidc-bucket").len(), 40);
-    setting.s3.take_requests();
-    setting.publish(&["--config", "irsa.yaml"]).ok();
-    assert_eq!(setting.s3.take_requests().len(), 40);
-
-    // One that is bad does not stop the others.
-    setting
-        .s3
-        .put("oidc-bucket", "prod/c7/keys.json", b"<html>");
-    setting.s3.put(
-        "oidc-bucket",
-        "prod/c8/.well-known/openid-configuration",
-        b"{}",
-    );
-    setting.home.key("c", "ES256");
-    setting
-        .home
-        .write("irsa.yaml", config.replace("[a.pub]", "[a.pub, c.pub]"));
-    let ran = setting
-        .publish(&["--config", "irsa.yaml", "-o", "json"])
-        .code(1);
-    let run: Value = serde_json::from_str(&ran.stdout).unwrap();
-    let failed = run["issuers"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|one| !one["error"].is_null())
-        .count();
-    assert_eq!(failed, 2, "{}", ran.stdout);
-    assert!(
-        ran.stderr.contains("2 of 20 issuers were not published"),
-        "{}",
-        ran.stderr
-    );
-    setting
-        .publish(&["--config", "irsa.yaml", "--check"])
-        .code(3);
-}
-
-#[test]
 fn impossible_targets_are_refused_before_anything_is_sent() {
     let setting = Setting::new(Quirks::default());
     for target in [
@@ -451,37 +390,4 @@ fn impossible_targets_are_refused_before_anything_is_sent() {
     ];
     setting.home.irsa(&options).code(2);
     assert!(setting.s3.take_requests().is_empty());
-}
-
-#[test]
-fn a_busy_store_is_a_reason_to_come_back() {
-    let setting = Setting::created(Quirks::default());
-    setting.s3.with_quirks(|quirks| quirks.busy = 1000);
-    let ran = setting.publish(&["a.pub", "b.pub"]).code(4);
-    assert!(ran.stderr.contains("come back later"), "{}", ran.stderr);
-}
-
-#[test]
-fn a_replica_follows_the_bucket_and_survives_its_loss() {
-    let setting = Setting::created(Quirks::default());
-    let issuer = format!("{}/{}", setting.s3.url(), "oidc-bucket/prod");
-    let serve = [
-        "serve",
-        "--from",
-        TARGET,
-        "--issuer",
-        &issuer,
-        "--listen",
-        "127.0.0.1:0",
-        "--reload-interval",
-        "200ms",
-    ];
-    let replica = setting.irsa(&serve).env("IRSA_LOG", "info").start();
-    let served = || crate::util::get(&replica.address(), "/oidc-bucket/prod/keys.json").1;
-    assert_eq!(served(), setting.jwks());
-    setting.publish(&["a.pub", "b.pub"]).ok();
-    crate::util::eventually("the new key", || (served() == setting.jwks()).then_some(()));
-    setting.s3.with_quirks(|quirks| quirks.busy = usize::MAX);
-    replica.wait_for("documents of the store not taken");
-    assert_eq!(served(), setting.jwks());
 }

@@ -124,7 +124,7 @@ fn a_server_without_anything_to_serve_does_not_start() {
     let ran = home.irsa(&args).code(1);
     assert!(
         ran.stderr
-            .contains("key file \"missing.pub\" cannot be read"),
+            .contains("file \"missing.pub\" cannot be read"),
         "{}",
         ran.stderr
     );

@@ -3,7 +3,7 @@
 use irsa_testkit::cloud::Meanwhile;
 use irsa_testkit::iam::Role;
 
-use crate::bootstrap::{CLUSTER, Setting};
+use crate::bootstrap_setting::{CLUSTER, Setting};
 
 #[test]
 fn teardown_ends_the_trust_first_and_keeps_the_name() {
@@ -63,7 +63,7 @@ fn teardown_ends_the_trust_first_and_keeps_the_name() {
     let requests = setting.cloud.take_requests();
     let bucket = requests
         .iter()
-        .position(|line| line == "DELETE /oidc-bucket");
+        .position(|line| line == "DELETE /oidc-bucket/");
     let looked = requests
         .iter()
         .rposition(|line| line == "GetOpenIDConnectProvider");
@@ -83,7 +83,7 @@ fn a_name_is_not_given_away_while_somebody_makes_the_provider_anew() {
     );
     let issuer = setting.issuer();
     let release = ["teardown", "--confirm", &issuer, "--release-bucket-name"];
-    let release = [&release[..], &["--settle", "0s"]].concat();
+    let release = [&release[..], &["--settle", "1s"]].concat();
     let refused = setting.irsa(&release).code(4).stderr;
     assert!(
         refused.contains(&format!("{arn} was deleted, and is there again")),

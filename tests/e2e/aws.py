@@ -13,37 +13,47 @@ import urllib.request
 
 import aws_bootstrap
 import jwt
+from aws_tokens import SUBJECT, assume, mint, signing_control_plane
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from harness import Authority, Checks, ControlPlane, Process, free_ports, irsa, wait_until, working_folder
+from harness import Authority, Checks, Process, free_ports, irsa, wait_until, working_folder
 from harness.seaweed import Seaweed, anonymous
 
-SUBJECT = "system:serviceaccount:demo:app"
 PRIVATE_MARKERS = (b"PRIVATE KEY", b'"d":', b'"p":')
 
 
 def main():
     with working_folder() as work:
         authority = Authority(work / "pki")
-        port, ui = free_ports(2)
-        issuer = f"https://localhost:{port}/oidc-bucket/prod"
         for name in ("sa", "next", "foreign"):
             irsa.must(0, "keys", "generate", "--out", work / "keys", "--name", name)
-        with Seaweed(work, authority, trusted=[(issuer, SUBJECT)], port=port) as store:
-            checks = Checks("aws")
-            environment = {**store.environment, "IRSA_CA_FILE": str(store.ca), "IRSA_LOG": "warn"}
-            publishing(checks, work, store, issuer, environment)
-            racing(checks, work, environment)
-            provider_and_sts(checks, work, store, issuer, environment)
-            real_token(checks, work, store, issuer, environment)
-            replica(checks, work, store, issuer, environment)
-            nothing_private(checks, work, store, environment)
-        (port,) = free_ports(1)
-        aws_bootstrap.on_seaweed(checks, work, authority, port, assume, mint)
+        checks = Checks("aws")
+        step_by_step, at_once = free_ports(2)
+        scenes = [
+            (on_seaweed, checks, work, authority, step_by_step),
+            (aws_bootstrap.on_seaweed, checks, work, authority, at_once),
+            (on_ministack, checks, work),
+        ]
+        # They share nothing but the keys, and wait most of their time.
+        with concurrent.futures.ThreadPoolExecutor(len(scenes)) as pool:
+            for scene in [pool.submit(*scene) for scene in scenes]:
+                scene.result()
         aws_bootstrap.terraform(checks, work)
-        ministack(checks, work)
         checks.report()
+
+
+def on_seaweed(checks, work, authority, port):
+    """Every step by a command of its own."""
+    issuer = f"https://localhost:{port}/oidc-bucket/prod"
+    with Seaweed(work, authority, trusted=[(issuer, SUBJECT)], port=port) as store:
+        environment = {**store.environment, "IRSA_CA_FILE": str(store.ca), "IRSA_LOG": "warn"}
+        publishing(checks, work, store, issuer, environment)
+        racing(checks, work, environment)
+        provider_and_sts(checks, work, store, issuer, environment)
+        real_token(checks, work, store, issuer, environment)
+        replica(checks, work, store, issuer, environment)
+        nothing_private(checks, work, store, environment)
 
 
 def publish(work, environment, code, *more, to="s3://oidc-bucket/prod"):
@@ -96,28 +106,6 @@ def racing(checks, work, environment):
     checks.true("the others lose and say so", set(codes) <= {0, 1, 4}, codes)
     winner = work / f"race/k{codes.index(0)}.pub"
     publish(work, environment, 0, "--check", work / "keys/sa.pub", winner, to="s3://oidc-bucket/race")
-
-
-def mint(work, key, issuer, audience="sts.amazonaws.com", subject="demo/app"):
-    words = ["token", "mint", "--key", work / f"keys/{key}.key", "--issuer", issuer, "--audience", audience, "--subject", subject]
-    return irsa.must(0, *words).text().strip()
-
-
-def assume(store, token):
-    """(status, answer) of AssumeRoleWithWebIdentity, which is not signed."""
-    form = {
-        "Action": "AssumeRoleWithWebIdentity",
-        "Version": "2011-06-15",
-        "RoleArn": store.role_arn,
-        "RoleSessionName": "irsa-e2e",
-        "WebIdentityToken": token,
-    }
-    request = urllib.request.Request(store.endpoint + "/", data=urllib.parse.urlencode(form).encode())
-    try:
-        with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=str(store.ca)), timeout=30) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
 
 
 def member(answer, name):
@@ -179,22 +167,10 @@ def expired_token(work, issuer):
 
 
 def real_token(checks, work, store, issuer, environment):
-    """A kube-apiserver that signs with the published key and names this issuer."""
-    flags = [
-        f"--service-account-issuer={issuer}",
-        f"--service-account-key-file={work / 'keys/sa.pub'}",
-        f"--service-account-signing-key-file={work / 'keys/sa.key'}",
-    ]
-    with ControlPlane(work, service_account=flags) as plane:
-        for kind, name in (("Namespace", "demo"), ("ServiceAccount", "app"), ("ServiceAccount", "other")):
-            metadata = {"name": name} if kind == "Namespace" else {"name": name, "namespace": "demo"}
-            plane.client.apply({"apiVersion": "v1", "kind": kind, "metadata": metadata})
-        token = plane.client.create_token("demo", "app", audiences=["sts.amazonaws.com"])
-        checks.equal("STS takes a token of kube-apiserver", 200, assume(store, token)[0])
-        other = plane.client.create_token("demo", "other", audiences=["sts.amazonaws.com"])
-        checks.true("and not that of another service account", assume(store, other)[0] >= 400)
+    with signing_control_plane(checks, work, store, issuer, "published by hand") as plane:
         internal = plane.client.create_token("demo", "app")
         checks.true("nor one for the API server", assume(store, internal)[0] >= 400)
+        token = plane.client.create_token("demo", "app", audiences=["sts.amazonaws.com"])
         verified = irsa.run("token", "verify", "--issuer", issuer, "-", stdin=token.encode(), environment=environment)
         checks.equal("irsa token verify agrees", 0, verified.code)
 
@@ -270,7 +246,7 @@ def spellings(number):
     return found
 
 
-def ministack(checks, work):
+def on_ministack(checks, work):
     """Block Public Access, Regions and roles, as MiniStack enforces them."""
     (port,) = free_ports(1)
     environment = {

@@ -8,15 +8,15 @@ import subprocess
 import time
 
 import hcl2
+from aws_tokens import SUBJECT, assume, mint, signing_control_plane
 
-from harness import ControlPlane, irsa
+from harness import irsa
 from harness.seaweed import Seaweed
 
-SUBJECT = "system:serviceaccount:demo:app"
 GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
 
 
-def on_seaweed(checks, work, authority, port, assume, mint):
+def on_seaweed(checks, work, authority, port):
     """The whole loop: from nothing, killed again and again, to a token of a kube-apiserver that STS accepts."""
     folder = work / "bootstrap"
     folder.mkdir()
@@ -40,7 +40,8 @@ def on_seaweed(checks, work, authority, port, assume, mint):
         checks.equal("one key was made", ["sa.key", "sa.pub"], keys)
         published = json.loads(store.get("oidc-bucket/prod/keys.json")[2])["keys"]
         checks.equal("and published", 1, len(published))
-        real_token(checks, folder, store, issuer, assume, environment)
+        with signing_control_plane(checks, folder, store, issuer, "set up by bootstrap") as plane:
+            on_control_plane(checks, folder, plane, issuer, environment)
         forged = mint(work, "foreign", issuer)
         checks.true("a forged token is refused", assume(store, forged)[0] >= 400)
         irsa.must(2, "teardown", environment=environment)
@@ -59,7 +60,7 @@ def on_seaweed(checks, work, authority, port, assume, mint):
 def killed_at_random(environment):
     """Runs that are killed after longer and longer times; how many were still at work."""
     killed = 0
-    for pause in [0.02 * step for step in range(1, 40)]:
+    for pause in [0.04 * step for step in range(1, 20)]:
         full = {"PATH": os.environ["PATH"], **environment}
         run = subprocess.Popen([irsa.path(), "bootstrap", "--yes"], env=full, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(pause)
@@ -68,23 +69,6 @@ def killed_at_random(environment):
             killed += 1
         run.wait()
     return killed
-
-
-def real_token(checks, folder, store, issuer, assume, environment):
-    flags = [
-        f"--service-account-issuer={issuer}",
-        f"--service-account-key-file={folder / 'keys/sa.pub'}",
-        f"--service-account-signing-key-file={folder / 'keys/sa.key'}",
-    ]
-    with ControlPlane(folder, service_account=flags) as plane:
-        for kind, name in (("Namespace", "demo"), ("ServiceAccount", "app"), ("ServiceAccount", "other")):
-            metadata = {"name": name} if kind == "Namespace" else {"name": name, "namespace": "demo"}
-            plane.client.apply({"apiVersion": "v1", "kind": kind, "metadata": metadata})
-        token = plane.client.create_token("demo", "app", audiences=["sts.amazonaws.com"])
-        checks.equal("STS takes a token of kube-apiserver after bootstrap", 200, assume(store, token)[0])
-        other = plane.client.create_token("demo", "other", audiences=["sts.amazonaws.com"])
-        checks.true("and not that of another service account", assume(store, other)[0] >= 400)
-        on_control_plane(checks, folder, plane, issuer, environment)
 
 
 def on_control_plane(checks, folder, plane, issuer, environment):
@@ -146,7 +130,8 @@ def on_ministack(checks, work, aws):
     publish = ("publish", "--to", "s3://oidc-cdn/prod", "--access", "cloudfront", "--no-read-back", folder / "keys/sa.pub")
     alone = irsa.must(0, *publish, environment=aws).text()
     checks.contains("irsa publish finds the same distribution", alone, "nothing to do")
-    gone = irsa.must(0, "teardown", "--confirm", end["issuer"], "--release-bucket-name", environment=environment).text()
+    down = ("teardown", "--confirm", end["issuer"], "--release-bucket-name", "--settle", "1s")
+    gone = irsa.must(0, *down, environment=environment).text()
     checks.contains(
         "all of it is taken down",
         gone,

@@ -13,6 +13,7 @@ pub mod policy;
 pub mod rehearse;
 pub mod run;
 mod servers;
+mod settled;
 pub mod simulate;
 mod sinks;
 mod world;

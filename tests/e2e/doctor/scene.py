@@ -56,6 +56,7 @@ class Scene:
         self.stack.close()
 
     def start(self):
+        self.certificate = self.authority.issue("host", "/CN=localhost")
         for name in ("sa", "next"):
             irsa.must(0, "keys", "generate", "--out", self.work / "keys", "--name", name)
         environment = {
@@ -87,8 +88,7 @@ class Scene:
     @contextlib.contextmanager
     def healthy(self):
         """Everything fits inside; all of it is gone at the end."""
-        certificate, key = self.authority.issue("host", "/CN=localhost")
-        with self.hosted(certificate, key) as host:
+        with self.hosted(*self.certificate) as host:
             self.provider_as()
             self.role_as(SUBJECT)
             (self.work / "token").write_text(self.token())

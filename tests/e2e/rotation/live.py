@@ -7,6 +7,7 @@ another place. They share the count of rotations: whoever is ready takes the nex
 import contextlib
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -42,7 +43,12 @@ def main():
                     del running[name]
     if os.read(tickets, 1):
         sys.exit("rotation: not all rotations were made")
-    print(f"rotation: {ROTATIONS} rotations at {len(SITES)} sites in {time.monotonic() - started:.0f} s", flush=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(
+        f"rotation: {ROTATIONS} rotations at {len(SITES)} sites in {time.monotonic() - started:.0f} s, with"
+        f" {used.ru_utime + used.ru_stime:.0f} s of CPU",
+        flush=True,
+    )
 
 
 def stop(process):

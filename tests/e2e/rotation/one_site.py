@@ -1,5 +1,6 @@
 """one_site.py KIND TICKETS: three API servers, their documents, and rotations as long as a byte can be read from TICKETS."""
 
+import base64
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ from light import LightCluster
 from place import SECRETS, Site
 from relying import Writes
 
-from harness import Authority, Checks, free_ports, working_folder
+from harness import Authority, Checks, free_ports, irsa, working_folder
 from harness.seaweed import Seaweed
 
 KIND, TICKETS = sys.argv[1], int(sys.argv[2])
@@ -33,6 +34,8 @@ def rotations(site, checks):
             what = f"{KIND}: rotation {len(took) + 1}"
             (old,) = site.kids()
             canary = site.canary(checks, what)
+            if KIND == "directory" and not took:
+                forge(site, old)
             site.ask(checks, what)
             new = site.until_one_key(old, what)
             site.check_end(checks, what, old, new, canary)
@@ -99,6 +102,45 @@ def the_ring_is_lost(site, checks):
     checks.equal("and its private half", [], site.private_keys())
 
 
+def forge(site, kid):
+    """A Secret with a token that names a key of ours, and that nobody signed with it: it must not keep the key for ever."""
+    claims = {"iss": "kubernetes/serviceaccount", "sub": SUBJECT}
+    parts = [json.dumps({"alg": "ES256", "kid": kid}).encode(), json.dumps(claims).encode(), os.urandom(64)]
+    token = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    site.cluster.nodes[0].client.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "forged", "annotations": {"kubernetes.io/service-account.name": "default"}},
+            "type": "kubernetes.io/service-account-token",
+            "stringData": {"token": token},
+        }
+    )
+
+
+def refused(site, checks):
+    """What a person must see to; nothing is changed."""
+    node = site.cluster.nodes[0]
+    nowhere = site.run(node, "--adopt", "A" * 42 + "E", "--dry-run")
+    checks.equal("a key that is nowhere is not taken over", 2, nowhere.code)
+    checks.contains("it says so", nowhere.errors(), "is in no JWKS")
+    names = [f"cp-{number}" for number in range(4)]
+    label = {"node-role.kubernetes.io/control-plane": ""}
+    node.client.apply([{"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": label}} for name in names])
+    more = site.run(node, "--dry-run")
+    checks.equal("a control-plane node whose API server is not in the list stops a run", 1, more.code)
+    checks.contains("it is named", more.errors(), "4 control-plane nodes (cp-0, cp-1, cp-2, cp-3) and 3 API servers")
+    for name in names:
+        node.client.call("DELETE", f"/api/v1/nodes/{name}")
+    words = list(map(str, site.words(node, "--dry-run", "--private-keys", site.work / "state")))
+    # A ring of its own, since that refuses another issuer too.
+    words[words.index("--issuer") + 1] = f"{site.store.endpoint}/oidc-bucket/other"
+    words[words.index("--state") + 1] = str(site.work / "other")
+    theirs = irsa.run(*words, environment=site.environment)
+    checks.equal("a place of private keys is of one issuer", 1, theirs.code)
+    checks.contains("whose it is", theirs.errors(), f'"{site.issuer}"')
+
+
 def main():
     checks = Checks(f"rotation, its ring in a {KIND}")
     with working_folder() as work:
@@ -118,6 +160,7 @@ def main():
                 checks.equal("the ring is in the bucket", site.issuer, json.loads(site.object("rings/ring.json"))["issuer"])
                 checks.equal("where nobody else reads it", 403, store.get("oidc-bucket/rings/ring.json")[0])
             if KIND == "directory":
+                refused(site, checks)
                 stolen.check(site, checks)
             if KIND == "bucket":
                 peers.check(site, checks, SEED)

@@ -96,7 +96,7 @@ class Site:
             *("--kubeconfig", node.kubeconfig, "--service-account", "default/default", "--lease", LEASE),
             *("--algorithm", ALGORITHM, *TIMERS, *servers, "--here", node.url, "--manifest", node.manifest),
             *("--controller-manager-manifest", node.controller_manifest, "--root", node.root),
-            *("--backup", node.root / "var/lib/irsa/backup", "--rollout-timeout", "90s", *more),
+            *("--backup", node.root / "var/lib/irsa/backup", "--rollout-timeout", "5m", *more),
         ]
 
     def run(self, node, *more):
@@ -185,7 +185,7 @@ class Site:
         checks.equal(f"{what}: no key is left behind", [f"{new}.key"], self.private_keys())
         if self.kind == "directory":
             left = sorted(path.name for path in (self.work / "state").iterdir())
-            checks.equal(f"{what}: nothing else is", sorted(["ring.json", "lock", f"{new}.key", f"{new}.pub"]), left)
+            checks.equal(f"{what}: nothing else is", sorted(["issuer", "ring.json", "lock", f"{new}.key", f"{new}.pub"]), left)
 
     def private_keys(self):
         """The names of those that rest."""

@@ -1,7 +1,9 @@
 //! `--access cloudfront`: the bucket closed, and a distribution in front of it, before any document is written.
 
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use irsa_core::bucket::distribution::{
     self, DistributionChange, DistributionState, DistributionWanted,
 };
@@ -19,6 +21,7 @@ use crate::settings;
 
 /// `CloudFront` seldom takes more than twenty minutes.
 const PATIENCE: Duration = Duration::from_mins(30);
+const TICK: Duration = Duration::from_millis(120);
 
 /// What stands in front of the bucket.
 #[derive(Debug)]
@@ -119,15 +122,7 @@ pub async fn ensure(
                 distribution,
             });
         }
-        tracing::info!(
-            "{}",
-            changes
-                .last()
-                .map_or("", |text| text.lines().next().unwrap_or_default())
-        );
-        let tell =
-            |waited: Duration| tracing::info!(seconds = waited.as_secs(), "waiting for CloudFront");
-        cloudfront::apply(&client, &change, PATIENCE, tell).await?;
+        make(&client, &change).await?;
         if matches!(change, DistributionChange::Create { .. }) {
             for alias in &wanted.aliases {
                 report::note(&format!(
@@ -136,6 +131,36 @@ pub async fn ensure(
             }
         }
     }
+}
+
+/// Makes one change, with a spinner on a terminal: a wait takes minutes.
+async fn make(
+    client: &aws_sdk_cloudfront::Client,
+    change: &DistributionChange,
+) -> Result<(), Failure> {
+    let text = change.to_string();
+    let text = text.lines().next().unwrap_or_default().to_owned();
+    let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})").ok();
+    let watched = io::stderr().is_terminal();
+    let bar = style.filter(|_| watched).map(|style| {
+        let bar = ProgressBar::new_spinner().with_style(style);
+        bar.set_message(text.clone());
+        bar.enable_steady_tick(TICK);
+        bar
+    });
+    if bar.is_none() {
+        tracing::info!("{text}");
+    }
+    let tell = |waited: Duration| {
+        if bar.is_none() {
+            tracing::info!(seconds = waited.as_secs(), "waiting for CloudFront");
+        }
+    };
+    let made = cloudfront::apply(client, change, PATIENCE, tell).await;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(made?)
 }
 
 /// The bucket without any way in; the distribution is let in when it is there.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueHint;
 use irsa_core::issuer::{IssuerUrl, TrailingSlash};
+use irsa_core::observation::Observation;
 use irsa_core::policy::{Assumptions, RotationPolicy, Timers};
 use irsa_core::ring::KeyRing;
 use irsa_issuer::serve::{Metrics, Server, ServerConfig, Site, SiteHandle};
@@ -140,7 +141,7 @@ async fn rehearse(
     let mut requested = false;
     let mut steps = Vec::new();
     let ring = loop {
-        let request = |ring: &KeyRing, now| {
+        let request = |ring: &KeyRing, _: &Observation, now| {
             Ok((!requested).then(|| ring.request("a rehearsal".to_owned(), now)))
         };
         let came = drive::drive(&store, &mut stage, &course, request).await?;

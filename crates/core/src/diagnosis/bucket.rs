@@ -63,7 +63,7 @@ fn access(diagnosis: &mut Diagnosis<'_>, seen: &BucketSeen, subject: &str) {
     diagnosis.unreadable = match (account, block, policy) {
         _ if readable => None,
         (Some(id), _, _) | (_, Some(id), _) | (_, _, Some(id)) => Some(id),
-        _ if is_denied(diagnosis) && is_open(seen) => Some(inferred(diagnosis, subject)),
+        _ if is_denied(diagnosis) && is_open(seen) => Some(inferred(diagnosis, seen, subject)),
         _ => None,
     };
 }
@@ -82,8 +82,13 @@ fn is_open(seen: &BucketSeen) -> bool {
 }
 
 /// The bucket is open and its documents are refused: what is left is above the bucket.
-fn inferred(diagnosis: &mut Diagnosis<'_>, subject: &str) -> &'static str {
+fn inferred(diagnosis: &mut Diagnosis<'_>, seen: &BucketSeen, subject: &str) -> &'static str {
     let id = "account-access-block";
+    let look = match &seen.account_block {
+        Seen::Unseen(unseen) => unseen.help.as_deref(),
+        Seen::Found(_) => None,
+    };
+    let look = look.unwrap_or("aws s3control get-public-access-block --account-id ACCOUNT");
     diagnosis.push(
         Check::failure(
             id,
@@ -91,7 +96,9 @@ fn inferred(diagnosis: &mut Diagnosis<'_>, subject: &str) -> &'static str {
             "the bucket lets everybody read the documents, and S3 refuses all the same",
         )
         .why("Block Public Access of the account or a policy of the organisation is stronger than the bucket's settings; or the documents are missing")
-        .help("aws s3control get-public-access-block --account-id ACCOUNT; have it opened, or publish behind a server or CDN")
+        .help(format!(
+            "{look} shows it; have it opened, or publish behind a server or CDN: --access none or cloudfront"
+        ))
         .sts(StsAnswer::VerificationKey),
     );
     id

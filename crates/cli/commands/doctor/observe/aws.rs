@@ -164,7 +164,10 @@ impl<'a> Aws<'a> {
             block: store.look_at_block().await,
             account_block: Seen::Unseen(Unseen::not_asked(
                 "Block Public Access of the account was not looked at",
-                "aws s3control get-public-access-block --account-id ACCOUNT",
+                format!(
+                    "aws s3control get-public-access-block --account-id {}",
+                    caller.account
+                ),
             )),
             policy: store.look_at_policy().await,
         })

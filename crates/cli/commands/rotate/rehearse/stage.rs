@@ -208,6 +208,7 @@ impl World for Stage {
                 .map(|server| self.observe_server(server))
                 .collect(),
             at_rest: self.keys.kids()?,
+            remains: self.keys.names()?,
             longest: Lifetimes {
                 public: TOKEN_TTL,
                 cluster: TOKEN_TTL,

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use aws_sdk_cloudfront::config::http::HttpResponse;
 use aws_sdk_cloudfront::error::{ProvideErrorMetadata, SdkError};
+use irsa_aws::{Cause, Refusal};
 use irsa_core::aws_answer::{Answer, CommonFault};
 use irsa_core::explain::Explain;
 
@@ -14,7 +15,7 @@ pub struct CloudFrontError {
     /// What was tried, like `distribution E1 cannot be read`.
     what: String,
     fault: Fault,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Option<Cause>,
 }
 
 /// The kinds of failure that a person meets differently.
@@ -76,41 +77,20 @@ impl CloudFrontError {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        let what = what.into();
-        let fault = match &error {
-            SdkError::ServiceError(answered) => {
-                let (raw, meta) = (answered.raw(), answered.err().meta());
-                let answer = Answer {
-                    service: "AWS",
-                    status: raw.status().as_u16(),
-                    code: meta.code().unwrap_or_default().to_owned(),
-                    message: meta.message().unwrap_or_default().to_owned(),
-                    request_id: raw.headers().get("x-amzn-requestid").map(str::to_owned),
-                };
-                return Self {
-                    what,
-                    fault: fault(&answer),
-                    source: Some(Box::new(answer)),
-                };
-            }
-            SdkError::ConstructionFailure(_) => Fault::Request,
-            SdkError::DispatchFailure(failure) if failure.is_other() || failure.is_user() => {
-                Fault::Request
-            }
-            _ => Fault::Broken,
+        let (fault, source) = match Refusal::of("AWS", error) {
+            Refusal::Answered { answer, .. } => (fault(&answer), Box::new(answer) as Cause),
+            Refusal::Unsent(source) => (Fault::Request, source),
+            Refusal::Broken { source, .. } => (Fault::Broken, source),
         };
         Self {
-            what,
+            what: what.into(),
             fault,
-            source: Some(Box::new(error)),
+            source: Some(source),
         }
     }
 
     /// A request that cannot be made, or an answer without what was asked for.
-    pub(super) fn request(
-        what: impl Into<String>,
-        source: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> Self {
+    pub(super) fn request(what: impl Into<String>, source: impl Into<Cause>) -> Self {
         Self {
             what: what.into(),
             fault: Fault::Request,

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use irsa_aws::{Cause, Refusal};
 use irsa_core::aws_answer::{Answer, CommonFault};
 use irsa_core::explain::Explain;
 
@@ -15,7 +16,7 @@ pub struct S3Error {
     what: String,
     fault: Fault,
     /// What S3 said, or why it said nothing.
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Option<Cause>,
 }
 
 /// The kinds of failure that a person meets differently.
@@ -92,33 +93,20 @@ impl S3Error {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        let fault = match &error {
-            SdkError::ServiceError(answered) => {
-                let (raw, meta) = (answered.raw(), answered.err().meta());
-                let header = |name| raw.headers().get(name).map(str::to_owned);
-                let answer = Answer {
-                    service: "S3",
-                    status: raw.status().as_u16(),
-                    code: meta.code().unwrap_or_default().to_owned(),
-                    message: meta.message().unwrap_or_default().to_owned(),
-                    request_id: header("x-amz-request-id"),
-                };
-                return Self::answered(what, answer, header("x-amz-bucket-region"));
-            }
+        let (fault, source) = match Refusal::of("S3", error) {
+            Refusal::Answered { answer, region } => return Self::answered(what, answer, region),
+            Refusal::Unsent(source) => (Fault::Request, source),
             // Over HTTP/2 some stores announce a body with a 304 and send none, which breaks the stream.
-            SdkError::ResponseError(broken) if broken.raw().status().as_u16() == 304 => {
-                Fault::NotModifiedBroken
-            }
-            SdkError::ConstructionFailure(_) => Fault::Request,
-            SdkError::DispatchFailure(failure) if failure.is_other() || failure.is_user() => {
-                Fault::Request
-            }
-            _ => Fault::Broken,
+            Refusal::Broken {
+                status: Some(304),
+                source,
+            } => (Fault::NotModifiedBroken, source),
+            Refusal::Broken { source, .. } => (Fault::Broken, source),
         };
         Self {
             what,
             fault,
-            source: Some(Box::new(error)),
+            source: Some(source),
         }
     }
 
@@ -244,8 +232,8 @@ impl Explain for S3Error {
             Fault::Hidden => "check that the bucket is in this account (--bucket-owner); without s3:ListBucket S3 answers \
                 403 for what does not exist: irsa iam permissions publish prints what is needed"
                 .into(),
-            Fault::PublicAccessBlock | Fault::PolicyDenied => "ask for an exception (aws s3control get-public-access-block shows the account's \
-                setting), or publish without a public bucket: --access none with a server or CDN of yours in front"
+            Fault::PublicAccessBlock | Fault::PolicyDenied => "ask for an exception (aws s3control get-public-access-block --account-id ACCOUNT \
+                shows what the account has on), or publish without a public bucket: --access none with a server or CDN of yours in front"
                 .into(),
             Fault::ServiceControlPolicy => "ask the organisation's administrator for an exception, or publish without a \
                 public bucket: --access none with a server or CDN of yours in front"
