@@ -20,6 +20,12 @@ const NEEDS: [&str; 4] = [
 ];
 /// The port of the README's example.
 const PORT: &str = "8480";
+/// After the start of a server: a person takes longer to type the next line. It ends with the block, whatever comes.
+const STARTED: &str = "server=$!
+trap 'kill $server 2> /dev/null || :' EXIT
+tries=0
+while [ ! -e go ] && [ $tries -lt 1000 ]; do tries=$((tries + 1)); sleep 0.02; done
+";
 
 #[test]
 fn blocks_without_a_mark_run_as_they_stand() {
@@ -108,8 +114,7 @@ fn run(page: &str, home: &Home, lines: &[&str]) -> usize {
         script.push_str(&line.replace(PORT, &address.port().to_string()));
         script.push('\n');
         if line.ends_with('&') {
-            // A person takes longer to type the next line than a server to start.
-            script.push_str("echo started >&2; while [ ! -e go ]; do sleep 0.02; done\n");
+            script.push_str(STARTED);
         }
     }
     let child = Command::new("sh")
@@ -123,7 +128,7 @@ fn run(page: &str, home: &Home, lines: &[&str]) -> usize {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    if script.contains("started") {
+    if script.contains(STARTED) {
         eventually("the server of the block", || {
             std::net::TcpStream::connect(address).ok()
         });

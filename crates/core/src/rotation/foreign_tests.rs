@@ -74,7 +74,6 @@ fn a_key_that_was_taken_over_drains_as_long_as_tokens_live_now() {
     assert!(matches!(tracks(&late, 9).0, Track::Leaving { .. }));
 
     // The same for a ring that was made anew.
-    let mut observed = observed;
     observed.servers[0]
         .disk
         .as_mut()
