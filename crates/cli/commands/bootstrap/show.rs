@@ -63,7 +63,7 @@ impl Voice {
     pub fn new(context: &Context) -> Self {
         let format = context.output.value;
         let watched = format == Format::Text && io::stderr().is_terminal();
-        let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})").ok();
+        let style = ProgressStyle::with_template("{spinner} {wide_msg} ({elapsed})").ok();
         let bar = style.filter(|_| watched).map(|style| {
             let bar = ProgressBar::new_spinner().with_style(style);
             bar.enable_steady_tick(TICK);

@@ -140,7 +140,7 @@ async fn make(
 ) -> Result<(), Failure> {
     let text = change.to_string();
     let text = text.lines().next().unwrap_or_default().to_owned();
-    let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})").ok();
+    let style = ProgressStyle::with_template("{spinner} {wide_msg} ({elapsed})").ok();
     let watched = io::stderr().is_terminal();
     let bar = style.filter(|_| watched).map(|style| {
         let bar = ProgressBar::new_spinner().with_style(style);
