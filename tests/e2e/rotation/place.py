@@ -1,6 +1,7 @@
 """Three control-plane nodes, their documents, and `irsa rotate` on each node as a cron job would run it."""
 
 import datetime
+import http.client
 import json
 import os
 import pathlib
@@ -32,6 +33,7 @@ RINGS = {
     "secret": lambda work: ("--state", "secret:kube-system/irsa-rotation"),
     "bucket": lambda work: ("--state", "s3://oidc-bucket/rings", "--private-keys", "secret:kube-system/irsa-keys"),
 }
+TURN = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/irsa-rollout"
 SECRETS = "/api/v1/namespaces/kube-system/secrets"
 
 
@@ -48,6 +50,8 @@ class Site:
         self.ring = RINGS[kind](self.work)
         self.environment = {**store.environment, "IRSA_CA_FILE": str(store.ca), "IRSA_LOG": "warn"}
         self.kills = 0
+        # The nodes whose last run was killed: it may have left its turn to restart something.
+        self.dead = set()
         self.runs = 0
         self.random = random.Random(seed)
         self._replica = None
@@ -119,10 +123,21 @@ class Site:
             process.kill()
             process.communicate()
             self.kills += 1
+            self.dead.add(node)
             return None
         if process.returncode not in (0, 4):
             raise AssertionError(f"{node.name}: exit {process.returncode}: {errors.decode()}")
+        if said:
+            self.dead.discard(node)
+        if said and not self.dead and self._answered(node, TURN) == 200:
+            raise AssertionError(f"{node.name}: a run has ended, and the turn of a dead one still keeps the others waiting")
         return json.loads(said) if said else None
+
+    def _answered(self, node, path):
+        try:
+            return node.client.request("GET", path).status
+        except (OSError, http.client.HTTPException):
+            return None
 
     def status(self):
         words = ("rotate", "status", "--issuer", self.issuer, *self.ring[:2], *TIMERS, "-o", "json")

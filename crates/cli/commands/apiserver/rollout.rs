@@ -185,6 +185,31 @@ pub(crate) async fn roll_out(args: Args, context: &Context) -> Result<Report, Fa
     Ok(report)
 }
 
+/// Ends what a run left that died on this node: its change is proved or put back, and its turn is given back. Until then
+/// no other node may restart anything, also when nothing more is to be done on this one.
+pub(crate) async fn settle_dead(args: &Args) -> Result<(), Failure> {
+    let timeout = bounded(args.timeout)?;
+    let backups = super::backups(args.backup.clone())?;
+    let mut run = Run::begin(&backups)?;
+    if !run.follows_dead() {
+        return Ok(());
+    }
+    settle::settle(args, &backups, &mut run).await?;
+    let (true, Some(url)) = (run.follows_dead(), &args.server) else {
+        return Ok(());
+    };
+    let config = args.cluster.config(&args.root).await?;
+    let server = args.cluster.server(&config, url)?;
+    match run.take_turn(&server, timeout).await? {
+        Ok(turn) => run.give_back(turn, &server).await,
+        // It has run out, and is another's by now; or who looks at this API server next sees that it is away.
+        Err(error) => {
+            tracing::debug!(%error, "the turn of a dead run is left as it is");
+            Ok(())
+        }
+    }
+}
+
 fn report(node: &Node, phase: PhaseArg, proved: Vec<String>) -> Report {
     Report {
         phase,

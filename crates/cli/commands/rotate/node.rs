@@ -83,6 +83,11 @@ impl Node<'_> {
         }
     }
 
+    /// Ends what a rollout left that was killed here: other nodes wait for it.
+    pub(super) async fn settle(&self) -> Result<(), Failure> {
+        rollout::settle_dead(&self.rollout(PhaseArg::Accept)).await
+    }
+
     /// Makes its API server accept a key.
     pub(super) async fn accept(&self, key: &PublicKey) -> Result<(), Failure> {
         let staged = self.staging(&key.kid())?;

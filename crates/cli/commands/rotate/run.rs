@@ -72,6 +72,9 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             Some(node) if !dry_run => Some(node.lock()?),
             Some(_) | None => None,
         };
+        if let Some(node) = world.node.as_ref().filter(|_| !dry_run) {
+            node.settle().await?;
+        }
         let edit = |ring: &KeyRing, observed: &Observation, now| asked.edit(ring, observed, now);
         let came = drive::drive(&store, &mut world, &course, edit).await?;
         context.print(&Outcome::new(&came, dry_run, breaks))?;

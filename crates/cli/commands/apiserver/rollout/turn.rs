@@ -31,6 +31,11 @@ impl Run {
         })
     }
 
+    /// Whether a run died on this node, and may have left its turn.
+    pub(super) fn follows_dead(&self) -> bool {
+        !self.alone.died().is_empty()
+    }
+
     /// Takes the turn in the cluster, for all that one rollout may wait for. A run that died on this node does not keep
     /// it.
     pub(super) async fn take_turn(
