@@ -5,6 +5,8 @@
 mod arguments;
 /// The chart: its values, and the webhook's objects.
 mod chart;
+/// Commands of the documentation, run.
+mod commands;
 /// Commands, headings and links of the documentation.
 mod documentation;
 /// Alerts, dashboard and the list of metrics.

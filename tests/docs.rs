@@ -57,3 +57,26 @@ fn the_version_is_that_of_the_changelog() {
     let number = version.split_whitespace().nth(1).unwrap();
     assert!(changelog.contains(&format!("[{number}]")) || changelog.contains("[Unreleased]"));
 }
+
+/// Every crate, and every folder of the top, has its line in the map.
+#[test]
+fn the_map_of_the_code_names_every_room() {
+    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
+    let map = readme.split("## Map of the code").nth(1).unwrap();
+    let mut rooms = 0;
+    for (folder, prefix) in [("crates", "crates/"), ("", "")] {
+        for entry in std::fs::read_dir(repository(folder)).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{prefix}{}", entry.file_name().display());
+            let built = ["target", "crates"].contains(&name.as_str()) || name.starts_with('.');
+            if entry.path().is_dir() && !built {
+                rooms += 1;
+                assert!(
+                    map.contains(&format!("\n{name} ")),
+                    "{name} is not in the map"
+                );
+            }
+        }
+    }
+    assert!(rooms > 12, "{rooms}");
+}

@@ -102,7 +102,7 @@ fn a_file_without_blocks_is_a_failure_with_a_reason() {
     assert!(ran.stderr.contains("no PEM block"), "{}", ran.stderr);
     let ran = home.irsa(&["keys", "inspect", "missing"]).code(1);
     assert!(
-        ran.stderr.contains("key file \"missing\" cannot be read"),
+        ran.stderr.contains("file \"missing\" cannot be read"),
         "{}",
         ran.stderr
     );

@@ -58,6 +58,38 @@ fn what_it_says_to_type_next_works() {
         .ok();
 }
 
+/// A whole rotation for whoever has no cluster; and what it says to type next.
+#[test]
+fn a_rotation_is_rehearsed_under_load() {
+    let home = Home::new();
+    let ran = home
+        .irsa(&["rotate", "rehearse", "--apiservers", "2", "-o", "json"])
+        .ok();
+    let told: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(told["safe"], true, "{told:#}");
+    assert_eq!(told["refused"], serde_json::json!([]));
+    assert_eq!(
+        told["old_key_refused_by"],
+        serde_json::json!(["the relying party", "api-1", "api-2"])
+    );
+    assert!(told["tokens_used"].as_u64().unwrap() > 100, "{told:#}");
+    assert_ne!(told["old_key"], told["new_key"]);
+    let (issuer, ring) = (
+        told["issuer"].as_str().unwrap(),
+        told["state"].as_str().unwrap(),
+    );
+    let ring = ["--issuer", issuer, "--state", ring];
+    let history = home
+        .irsa(&[&["rotate", "history"], &ring[..]].concat())
+        .ok();
+    for what in ["published", "promoted", "withdrawn", "distrusted"] {
+        assert!(history.stdout.contains(what), "{what}\n{}", history.stdout);
+    }
+    let picture = ["rotate", "status", "-o", "svg"];
+    let picture = home.irsa(&[&picture, &ring[..]].concat()).ok();
+    assert!(picture.stdout.starts_with("<svg"), "{}", picture.stdout);
+}
+
 /// From the log, because standard output is read only at the end.
 fn port_of(server: &crate::util::Server) -> String {
     let log = server.wait_for("serving until Ctrl-C on ");

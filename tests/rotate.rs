@@ -118,6 +118,125 @@ fn nobody(home: &Home) -> String {
     )
 }
 
+/// A run that comes as far as the world, and finds nobody there.
+fn lonely<'a>(kubeconfig: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let words = [
+        "rotate",
+        "--kubeconfig",
+        kubeconfig,
+        "--server",
+        "https://127.0.0.1:1",
+        "--timeout",
+        "1s",
+    ];
+    [&words, more].concat()
+}
+
+#[test]
+fn nothing_that_is_secret_rests_below_what_is_served() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.path("www/inner")).unwrap();
+    std::os::unix::fs::symlink("www/inner", home.path("link")).unwrap();
+    std::os::unix::fs::symlink("www", home.path("served")).unwrap();
+    let issuer = ["rotate", "--issuer", "https://h/a"];
+    for (state, keys, to, what) in [
+        ("link/keys", None, "dir:www", "the key ring"),
+        ("www/inner/../keys", None, "dir:www", "the key ring"),
+        ("www/keys", None, "dir:served", "the key ring"),
+        ("ring", Some("link"), "dir:www", "private keys"),
+        ("www/ring", Some("keys"), "dir:./www", "the key ring"),
+    ] {
+        let mut words = vec!["--state", state, "--to", to];
+        words.extend(keys.iter().flat_map(|keys| ["--private-keys", keys]));
+        let ran = home.irsa(&[&issuer[..], &words].concat()).code(2);
+        assert!(
+            ran.stderr.contains(&format!("{what} would rest")) && ran.stderr.contains("is served"),
+            "{state}: {}",
+            ran.stderr
+        );
+        assert!(!home.path("ring").exists() && !home.path("www/ring").exists());
+    }
+}
+
+#[test]
+fn two_issuers_never_share_a_place_of_private_keys() {
+    let home = Home::new();
+    let kubeconfig = nobody(&home);
+    let of = |issuer: &'static str, state: &'static str| {
+        let more = [
+            "--issuer",
+            issuer,
+            "--state",
+            state,
+            "--private-keys",
+            "keys",
+            "--to",
+            "dir:www",
+        ];
+        lonely(&kubeconfig, &more)
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let run = |words: &[String]| {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        home.irsa(&words).any()
+    };
+    // The first one has the place, however far it came.
+    run(&of("https://127.0.0.1:1/a", "ring-a"));
+    assert_eq!(home.read("keys/issuer"), "https://127.0.0.1:1/a\n");
+    let words = of("https://127.0.0.1:1/b", "ring-b");
+    for more in [None, Some("--dry-run")] {
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(more).collect();
+        let ran = home.irsa(&words).code(1);
+        assert!(
+            ran.stderr.contains("https://127.0.0.1:1/a") && ran.stderr.contains("--private-keys"),
+            "{}",
+            ran.stderr
+        );
+    }
+    assert_eq!(home.read("keys/issuer"), "https://127.0.0.1:1/a\n");
+}
+
+#[test]
+fn a_lease_outlives_the_last_write_of_its_run() {
+    let home = Home::new();
+    let kubeconfig = nobody(&home);
+    let run = |endpoint: &str, lease: &str| {
+        let more = [
+            "--issuer",
+            "https://127.0.0.1:1/a",
+            "--state",
+            "ring",
+            "--to",
+            "s3://bucket/a",
+            "--lease",
+            lease,
+        ];
+        let words = lonely(&kubeconfig, &more);
+        home.irsa(&words)
+            .env("AWS_ENDPOINT_URL", endpoint)
+            .env("AWS_ACCESS_KEY_ID", "a")
+            .env("AWS_SECRET_ACCESS_KEY", "s")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_MAX_ATTEMPTS", "1")
+    };
+    let ran = run("https://s3.example.invalid", "19m").code(2);
+    assert!(
+        ran.stderr.contains("a lease of 19m") && ran.stderr.contains("at least 20m"),
+        "{}",
+        ran.stderr
+    );
+    for (endpoint, lease) in [
+        ("https://localhost:1", "8s"),
+        ("https://[::1]:1", "8s"),
+        ("https://127.0.0.1:1", "20m"),
+    ] {
+        let ran = run(endpoint, lease).any();
+        assert!(!ran.stderr.contains("a lease of"), "{}", ran.stderr);
+    }
+}
+
 #[test]
 fn a_dry_run_makes_nothing() {
     let home = Home::new();

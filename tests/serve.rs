@@ -19,23 +19,9 @@ fn one(home: &Home) -> Server {
     )
 }
 
-fn add_key(home: &Home, name: &str, algorithm: &str) {
-    home.irsa(&[
-        "keys",
-        "generate",
-        "--out",
-        "keys",
-        "--name",
-        name,
-        "--algorithm",
-        algorithm,
-    ])
-    .ok();
-}
-
 fn with_key() -> Home {
     let home = Home::new();
-    add_key(&home, "a", "ES256");
+    home.key_in("keys", "a", "ES256");
     home
 }
 
@@ -70,7 +56,7 @@ fn new_keys_are_taken_and_bad_ones_are_not() {
     let jwks_now = || get(&address, "/a/keys.json").1;
     let first = jwks_now();
 
-    add_key(&home, "b", "ES384");
+    home.key_in("keys", "b", "ES384");
     let both = eventually("the second key", || {
         Some(jwks_now()).filter(|now| *now != first)
     });
@@ -138,7 +124,7 @@ fn a_server_without_anything_to_serve_does_not_start() {
     let ran = home.irsa(&args).code(1);
     assert!(
         ran.stderr
-            .contains("key file \"missing.pub\" cannot be read"),
+            .contains("file \"missing.pub\" cannot be read"),
         "{}",
         ran.stderr
     );
@@ -194,14 +180,7 @@ fn the_admin_port_tells_health_and_numbers() {
             "127.0.0.1:0",
         ],
     );
-    let log = server.wait_for("livez, readyz and metrics on http://");
-    let admin = log
-        .split("metrics on http://")
-        .nth(1)
-        .unwrap()
-        .split_whitespace()
-        .next()
-        .unwrap();
+    let admin = &server.admin();
     get(&server.address(), "/a/keys.json");
     assert!(get(admin, "/livez").0.starts_with("HTTP/1.1 200"));
     assert!(get(admin, "/readyz").0.starts_with("HTTP/1.1 200"));
@@ -226,7 +205,7 @@ fn the_list_of_issuers_is_followed_whole_or_not_at_all() {
     home.write("irsa.yaml", both.clone() + &entry("https://other/a"));
     server.wait_for("is already served for issuer");
     let before = get(&address, "/a/keys.json").1;
-    add_key(&home, "b", "ES384");
+    home.key_in("keys", "b", "ES384");
     eventually("the second key", || {
         (get(&address, "/a/keys.json").1 != before).then_some(())
     });
@@ -300,15 +279,9 @@ fn replicas_serve_what_was_published_and_follow_it() {
     }
     let good = home.read("store/keys.json");
     home.write("store/keys.json", "{\"keys\":[");
-    let log = replicas[0].wait_for("documents of the store not taken");
+    replicas[0].wait_for("documents of the store not taken");
     assert_eq!(jwks(&replicas[0]), good);
-    let admin = log
-        .split("metrics on http://")
-        .nth(1)
-        .unwrap()
-        .split_whitespace()
-        .next()
-        .unwrap();
+    let admin = &replicas[0].admin();
     let metrics = get(admin, "/metrics").1;
     assert!(
         metrics.contains("irsa_source_age_seconds{issuer=\"https://oidc.example.com/a\"}"),

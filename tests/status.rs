@@ -1,29 +1,12 @@
-use crate::util::{Home, Server, eventually, get};
+use crate::util::{Home, eventually, get};
 
 const ISSUER: &str = "https://oidc.example.com/prod";
-
-fn admin(server: &Server) -> String {
-    let words = "livez, readyz and metrics on http://";
-    let log = server.wait_for(words);
-    let after = log.split(words).nth(1).unwrap();
-    after.split_whitespace().next().unwrap().to_owned()
-}
 
 /// A home with two keys, and both published into `same`, one of them into `lagging`.
 fn published() -> Home {
     let home = Home::new();
     for name in ["a", "b"] {
-        let generate = [
-            "keys",
-            "generate",
-            "--out",
-            "keys",
-            "--name",
-            name,
-            "--algorithm",
-            "ES256",
-        ];
-        home.irsa(&generate).ok();
+        home.key_in("keys", name, "ES256");
     }
     for (place, keys) in [("dir:same", "keys"), ("dir:lagging", "keys/a.pub")] {
         let publish = [
@@ -63,7 +46,7 @@ fn other_places_are_compared_on_the_page_and_in_the_metrics() {
             "dir:nowhere",
         ];
         let server = home.irsa(&[&SERVE[..], &source, &sinks].concat()).start();
-        let admin = admin(&server);
+        let admin = server.admin();
         let page = eventually("a comparison", || {
             let (_, page) = get(&admin, "/");
             page.contains("Other keys.").then_some(page)
@@ -147,7 +130,7 @@ fn a_rotation_and_errors_are_shown_and_the_public_page_says_little() {
         "--public-status",
     ];
     let server = home.irsa(&[&SERVE[..], &more].concat()).start();
-    let (address, admin) = (server.address(), admin(&server));
+    let (address, admin) = (server.address(), server.admin());
     let page = eventually("the rotation", || {
         let (_, page) = get(&admin, "/");
         page.contains("<svg").then_some(page)

@@ -47,11 +47,16 @@ impl Home {
 
     /// A key pair `NAME.key`, `NAME.pub`.
     pub(crate) fn key(&self, name: &str, algorithm: &str) {
+        self.key_in(".", name, algorithm);
+    }
+
+    /// The same in a folder.
+    pub(crate) fn key_in(&self, folder: &str, name: &str, algorithm: &str) {
         self.irsa(&[
             "keys",
             "generate",
             "--out",
-            ".",
+            folder,
             "--name",
             name,
             "--algorithm",
@@ -203,6 +208,14 @@ impl Server {
         let after = log.split("serving on ").nth(1).unwrap();
         let url = after.split_whitespace().next().unwrap();
         url.split_once("://").unwrap().1.to_owned()
+    }
+
+    /// The address of its status page and metrics.
+    pub(crate) fn admin(&self) -> String {
+        let words = "livez, readyz and metrics on http://";
+        let log = self.wait_for(words);
+        let after = log.split(words).nth(1).unwrap();
+        after.split_whitespace().next().unwrap().to_owned()
     }
 
     pub(crate) fn pid(&self) -> u32 {

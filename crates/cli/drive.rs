@@ -79,7 +79,7 @@ pub async fn drive<S: RingStore, W: World>(
     store: &S,
     world: &mut W,
     course: &Course,
-    edit: impl FnOnce(&KeyRing, Timestamp) -> Result<Option<KeyRing>, Failure>,
+    edit: impl FnOnce(&KeyRing, &Observation, Timestamp) -> Result<Option<KeyRing>, Failure>,
 ) -> Result<Came, Failure> {
     let mut held = load(store, course).await?;
     let mut edit = Some(edit);
@@ -97,7 +97,7 @@ pub async fn drive<S: RingStore, W: World>(
                     ring.free_for(&course.holder, now)?;
                 }
                 let asked = match edit.take() {
-                    Some(edit) => edit(ring, now)?,
+                    Some(edit) => edit(ring, &observed, now)?,
                     None => None,
                 };
                 asked.map_or_else(

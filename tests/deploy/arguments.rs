@@ -160,15 +160,21 @@ fn the_image_is_made_of_files_that_exist_and_starts_irsa() {
             "{kept} of Dockerfile.dockerignore does not exist"
         );
     }
-    // What the build reads is let in.
-    for needed in [
+    // What the build reads is let in: Cargo refuses a workspace of which a member is missing.
+    let manifest = text("Cargo.toml");
+    let members = manifest.split("members = [").nth(1).unwrap();
+    let members = members.split(']').next().unwrap().split('"').skip(1);
+    let members = members
+        .step_by(2)
+        .map(|member| member.split('/').next().unwrap());
+    let read = [
         "Cargo.toml",
         "Cargo.lock",
         "rust-toolchain.toml",
         ".cargo",
-        "crates",
         "deploy/container",
-    ] {
+    ];
+    for needed in read.into_iter().chain(members) {
         assert!(
             ignored.lines().any(|line| line == format!("!{needed}")),
             "{needed} is kept out of the build"

@@ -23,7 +23,14 @@ fn the_webhook_s_template_is_the_manifest() {
             "{{ printf \"--namespace=%s\" .Release.Namespace | toJson }}",
         ),
         ("\"the-namespace\"", "{{ .Release.Namespace | toJson }}"),
-        ("\"THE-IMAGE\"", "{{ include \"irsa.image\" . | toJson }}"),
+        (
+            "\"THE-IMAGE\"",
+            "{{ include \"irsa.image\" . | toJson }}\n        imagePullPolicy: {{ .Values.image.pullPolicy }}",
+        ),
+        (
+            "      priorityClassName:",
+            "      {{- with .Values.imagePullSecrets }}\n      imagePullSecrets: {{ toJson . }}\n      {{- end }}\n      priorityClassName:",
+        ),
         ("4242", "{{ .Values.webhook.replicas }}"),
         (
             ",\"--the-flags\"]",
@@ -33,6 +40,14 @@ fn the_webhook_s_template_is_the_manifest() {
         assert!(template.contains(from), "the manifest has no {from}");
         template = template.replace(from, to);
     }
+    // With one replica a budget of one would keep its node from ever being drained.
+    let budget = template.find("---\napiVersion: policy/v1\n").unwrap();
+    let (before, budget) = template.split_at(budget);
+    let (budget, after) = budget[4..].split_once("---\n").unwrap();
+    let template = format!(
+        "{}\n{{{{- if gt (int .Values.webhook.replicas) 1 }}}}\n---\n{budget}{{{{- end }}}}\n---\n{after}",
+        before.trim_end()
+    );
     let head = "{{- /* Made from `irsa webhook manifest` by tests/deploy/chart.rs: change that, not this. */}}\n";
     let template =
         format!("{{{{- if .Values.webhook.enabled }}}}\n{head}{template}\n{{{{- end }}}}\n");
@@ -55,6 +70,14 @@ fn what_helm_makes_of_it_is_what_irsa_webhook_manifest_makes() {
         ],
     })
     .unwrap();
+    // What only the chart knows: where the image is pulled from, and with which secret.
+    let deployment = ours
+        .iter_mut()
+        .find(|object| object["kind"] == "Deployment")
+        .unwrap();
+    let pod = &mut deployment["spec"]["template"]["spec"];
+    pod["imagePullSecrets"] = serde_json::json!([{"name": "registry"}]);
+    pod["containers"][0]["imagePullPolicy"] = "IfNotPresent".into();
     let mut helms: Vec<Value> = yaml(&rendered)
         .into_iter()
         .filter(|object| object["metadata"]["name"] == "pod-identity-webhook")

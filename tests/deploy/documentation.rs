@@ -4,7 +4,8 @@ use clap::error::ErrorKind;
 use super::{files, text};
 use crate::util::repository;
 
-fn pages() -> Vec<(String, String)> {
+/// Every page: its path and text.
+pub(super) fn pages() -> Vec<(String, String)> {
     let mut names: Vec<_> = files("docs")
         .into_iter()
         .chain(files("deploy"))
@@ -66,30 +67,22 @@ fn headings_are_the_literal_messages() {
 fn commands_in_blocks_are_taken() {
     let mut count = 0;
     for (page, text) in pages() {
-        for block in text.split("\n```").skip(1).step_by(2) {
-            let (language, code) = block.split_once('\n').unwrap_or((block, ""));
-            if !["", "sh", "console", "bash"].contains(&language.trim()) {
-                continue;
-            }
-            for line in code.replace("\\\n", " ").lines() {
-                for mut words in commands(line) {
-                    count += 1;
-                    // An ellipsis stands for arguments that were given before.
-                    if words.iter().any(|word| word == "…") {
-                        continue;
-                    }
-                    if code.contains("export IRSA_ISSUER=") && words.len() > 2 {
-                        words.extend(
-                            ["--issuer", "https://oidc.example.com/prod"].map(str::to_owned),
-                        );
-                    }
-                    if let Err(error) = irsa_cli::Cli::try_parse_from(&words) {
-                        assert!(
-                            shows_only_help(error.kind()),
-                            "{page}: {}\n{error}",
-                            words.join(" ")
-                        );
-                    }
+        for code in blocks(&text) {
+            for mut words in code.lines().flat_map(commands) {
+                count += 1;
+                // An ellipsis stands for arguments that were given before.
+                if words.iter().any(|word| word == "…") {
+                    continue;
+                }
+                if code.contains("export IRSA_ISSUER=") && words.len() > 2 {
+                    words.extend(["--issuer", "https://oidc.example.com/prod"].map(str::to_owned));
+                }
+                if let Err(error) = irsa_cli::Cli::try_parse_from(&words) {
+                    assert!(
+                        shows_only_help(error.kind()),
+                        "{page}: {}\n{error}",
+                        words.join(" ")
+                    );
                 }
             }
         }
@@ -173,8 +166,18 @@ fn shows_only_help(kind: ErrorKind) -> bool {
     )
 }
 
+/// The blocks of shell in a page, with continued lines joined.
+pub(super) fn blocks(page: &str) -> impl Iterator<Item = String> {
+    let blocks = page.split("\n```").skip(1).step_by(2);
+    blocks.filter_map(|block| {
+        let (language, code) = block.split_once('\n').unwrap_or((block, ""));
+        let shell = ["", "sh", "console", "bash"].contains(&language.trim());
+        shell.then(|| code.replace("\\\n", " "))
+    })
+}
+
 /// The commands of irsa in a line of shell, as words.
-fn commands(line: &str) -> Vec<Vec<String>> {
+pub(super) fn commands(line: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for mut command in shell_words(line) {
         if let Some(first) = command.first()

@@ -98,3 +98,62 @@ fn what_was_not_proved_is_known_until_it_is_proved_or_undone() {
     assert_eq!(backups.unproved(&file, "after").unwrap(), None);
     assert_eq!(backups.last(&file, "after").unwrap().reason, "accept");
 }
+
+#[test]
+fn a_change_on_top_of_one_that_was_not_proved_waits_for_the_same_proof() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("a.yaml");
+    fs::write(&file, "stock").unwrap();
+    let backups = Backups::new(home.path().join("backup"));
+    backups.save(&file, "stock", "before", "accept").unwrap();
+    replace(&file, "stock", "before").unwrap();
+    let killed = ["before", "killed"];
+    backups.save_unproved(&file, killed, "sign", 12.25).unwrap();
+    replace(&file, "before", "killed").unwrap();
+    // By hand, once and once more.
+    for (before, after) in [("killed", "patched"), ("patched", "again")] {
+        backups.save(&file, before, after, "accept").unwrap();
+        replace(&file, before, after).unwrap();
+    }
+    let found = backups.unproved(&file, "again").unwrap().unwrap();
+    assert_eq!((found.started, found.written), (12.25, Written::Yes));
+    // One step for whoever asks for one; where it does not work, back to what did.
+    assert_eq!(backups.last(&file, "again").unwrap().text, "patched");
+    let saved = backups.last_proved(&file, "again").unwrap();
+    assert_eq!((saved.text.as_str(), &*saved.reason), ("before", "sign"));
+    replace(&file, "again", &saved.text).unwrap();
+    saved.forget().unwrap();
+    assert_eq!(backups.unproved(&file, "before").unwrap(), None);
+    let last = backups.last_proved(&file, "before").unwrap();
+    assert_eq!(last.text, "stock", "a proved change is one step");
+
+    // What was not written, or is somebody else's by now, is not below the new change.
+    for current in ["before", "theirs"] {
+        backups.save_unproved(&file, killed, "sign", 13.5).unwrap();
+        fs::write(&file, current).unwrap();
+        backups.save(&file, current, "patched", "accept").unwrap();
+        assert_eq!(backups.unproved(&file, "patched").unwrap(), None);
+    }
+}
+
+/// Of root's directory, and of a group that reads it: neither is lost with the file that is replaced.
+#[test]
+fn a_file_keeps_its_group_and_mode() {
+    use rustix::process::{getegid, geteuid, getgroups};
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("a.yaml");
+    fs::write(&file, "before").unwrap();
+    let other = getgroups().unwrap().into_iter().find(|it| *it != getegid());
+    let other = other.map(rustix::process::Gid::as_raw);
+    let Some(group) = geteuid().is_root().then_some(54_321).or(other) else {
+        return;
+    };
+    let owner = fs::metadata(&file).unwrap().uid();
+    // The group alone: who is not root may do no more.
+    std::os::unix::fs::chown(&file, None, Some(group)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    replace(&file, "before", "after").unwrap();
+    let found = fs::metadata(&file).unwrap();
+    let kept = (found.uid(), found.gid(), found.mode() & 0o7777);
+    assert_eq!(kept, (owner, group, 0o640));
+}

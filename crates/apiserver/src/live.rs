@@ -300,13 +300,14 @@ impl ApiServer {
         self.write(http::Method::PUT, path, question, body).await
     }
 
-    /// Deletes an object.
+    /// Deletes an object, as `options` (`DeleteOptions`) say.
     pub(crate) async fn delete(
         &self,
         path: &str,
         question: &'static str,
+        options: &Value,
     ) -> Result<Value, LiveError> {
-        self.write(http::Method::DELETE, path, question, &json!({}))
+        self.write(http::Method::DELETE, path, question, options)
             .await
     }
 

@@ -284,6 +284,49 @@ mod tests {
         assert_eq!((none.owner, none.mode), (None, 0o600));
     }
 
+    /// Somebody else, as far as this process may give files away: root to anybody, others to a group of theirs.
+    fn somebody_else() -> Option<(u32, u32)> {
+        let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+        if user.is_root() {
+            return Some((12_345, 54_321));
+        }
+        let groups = rustix::process::getgroups().ok()?;
+        let other = groups.into_iter().find(|other| *other != group)?;
+        Some((user.as_raw(), other.as_raw()))
+    }
+
+    /// kube-apiserver may run as a user of its own, who reads its key as owner or through the group.
+    #[test]
+    fn a_key_is_given_to_the_owner_of_the_one_in_use_and_given_again() {
+        let Some((owner, group)) = somebody_else() else {
+            return;
+        };
+        let home = tempfile::tempdir().unwrap();
+        let (key, directory) = (home.path().join("sa.key"), home.path().join("irsa"));
+        fs::write(&key, "").unwrap();
+        let own = fs::metadata(&key).unwrap();
+        std::os::unix::fs::chown(&key, Some(owner), Some(group)).unwrap();
+        fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+        let place = || {
+            let placed = write(&key, b"key", &directory, Access::like(Some(&key))).unwrap();
+            let found = fs::metadata(&placed).unwrap();
+            let wanted = (owner, group, 0o640);
+            assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), wanted);
+            placed
+        };
+        let placed = place();
+        // The group alone, the owner alone, and both: each is mended, whatever the mode says.
+        let (user_before, group_before) = (Some(own.uid()), Some(own.gid()));
+        for (user, group) in [
+            (None, group_before),
+            (user_before, None),
+            (user_before, group_before),
+        ] {
+            std::os::unix::fs::chown(&placed, user, group).unwrap();
+            place();
+        }
+    }
+
     #[test]
     fn a_public_file_is_no_signing_key() {
         let home = tempfile::tempdir().unwrap();

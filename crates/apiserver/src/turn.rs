@@ -106,19 +106,38 @@ impl Turn {
         }
     }
 
-    /// Gives the turn back. When that fails it runs out by itself.
+    /// Gives the turn back. When that fails it runs out by itself. Nothing is done to a turn that somebody else has
+    /// taken since, be it between our look and our word.
     pub async fn give_back(self, server: &ApiServer) -> Result<(), TurnError> {
         let path = format!("{LEASES}/{NAME}");
-        let found = server.read(&path, "for its turn").await?;
-        if found
-            .pointer("/spec/holderIdentity")
-            .and_then(Value::as_str)
-            == Some(&self.holder)
-        {
-            server.delete(&path, "for its turn").await?;
+        let found = match server.read(&path, "for its turn").await {
+            Err(error) if error.is_not_found() => return Ok(()),
+            other => other?,
+        };
+        let Some(options) = deletion(&found, &self.holder) else {
+            return Ok(());
+        };
+        match server.delete(&path, "for its turn", &options).await {
+            Err(error) if !error.is_conflict() && !error.is_not_found() => Err(error.into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// What deletes a Lease (`DeleteOptions`) only while it is the one that was read, if this run holds it.
+fn deletion(lease: &Value, holder: &str) -> Option<Value> {
+    let text = |pointer| lease.pointer(pointer).and_then(Value::as_str);
+    if text("/spec/holderIdentity") != Some(holder) {
+        return None;
+    }
+    Some(json!({
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "preconditions": {
+            "uid": text("/metadata/uid")?,
+            "resourceVersion": text("/metadata/resourceVersion")?,
+        },
+    }))
 }
 
 /// Who holds a Lease that has not run out, and may still be alive.
@@ -159,5 +178,20 @@ mod tests {
         assert_eq!(taken(&lease, &[], at("2026-11-22T10:01:00Z")), None);
         assert_eq!(taken(&Value::Null, &[], now), None);
         assert_eq!(micro(now), "2026-11-22T10:00:59.000000Z");
+    }
+
+    #[test]
+    fn a_turn_is_given_back_only_while_it_is_the_one_that_was_read() {
+        let lease = json!({
+            "metadata": {"uid": "u-1", "resourceVersion": "41"},
+            "spec": {"holderIdentity": "ours"},
+        });
+        let options = deletion(&lease, "ours").unwrap();
+        let only = json!({"uid": "u-1", "resourceVersion": "41"});
+        assert_eq!(options["preconditions"], only);
+        assert_eq!(deletion(&lease, "another"), None);
+        let bare = json!({"spec": {"holderIdentity": "ours"}});
+        assert_eq!(deletion(&bare, "ours"), None, "nothing to hold it to");
+        assert_eq!(deletion(&Value::Null, "ours"), None);
     }
 }

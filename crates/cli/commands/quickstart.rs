@@ -123,7 +123,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// Runs the work beside the server, until it is done or somebody presses Ctrl-C.
-async fn serve_while(
+pub(super) async fn serve_while(
     bound: irsa_issuer::serve::Bound,
     work: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
@@ -182,33 +182,31 @@ async fn verify_through(
     };
     let key = if made { "made" } else { "found" };
     let step = |step, result| Step { step, result };
+    let jwks = &published.jwks_uri;
+    let steps = vec![
+        step("signing key", format!("{key}: {}", paths.private.display())),
+        step("kid", signer.kid().to_string()),
+        step("issuer", issuer.to_string()),
+        step("discovery", issuer.discovery_url()),
+        step(
+            "JWKS",
+            format!("{jwks} ({} key)", published.keys.keys().len()),
+        ),
+        step(
+            "token",
+            format!("minted for {ACCOUNT}, audience {AUDIENCE}"),
+        ),
+        step(
+            "verified",
+            format!("accepted: {} signed by {}", verified.subject, verified.kid),
+        ),
+        step("changed token", forged),
+    ];
     Ok(Report {
         kid: signer.kid().to_string(),
         discovery: issuer.discovery_url(),
-        jwks: published.jwks_uri.clone(),
-        steps: vec![
-            step("signing key", format!("{key}: {}", paths.private.display())),
-            step("kid", signer.kid().to_string()),
-            step("issuer", issuer.to_string()),
-            step("discovery", issuer.discovery_url()),
-            step(
-                "JWKS",
-                format!(
-                    "{} ({} key)",
-                    published.jwks_uri,
-                    published.keys.keys().len()
-                ),
-            ),
-            step(
-                "token",
-                format!("minted for {ACCOUNT}, audience {AUDIENCE}"),
-            ),
-            step(
-                "verified",
-                format!("accepted: {} signed by {}", verified.subject, verified.kid),
-            ),
-            step("changed token", forged),
-        ],
+        jwks: jwks.clone(),
+        steps,
         next: String::new(),
         private_key: paths.private.clone(),
         public_key: paths.public.clone(),
@@ -234,7 +232,8 @@ fn next_steps(issuer: &IssuerUrl, paths: &PairPaths, once: bool) -> String {
     };
     format!(
         "{here}\n  \
-         {irsa} keys inspect {private} {public}\n\
+         {irsa} keys inspect {private} {public}\n  \
+         {irsa} rotate rehearse             a whole rotation in ten seconds, under load\n\
          With the key of your cluster, on kubeadm /etc/kubernetes/pki/sa.pub, and a URL of yours:\n  \
          {irsa} publish --issuer https://oidc.example.com --to dir:public --dry-run sa.pub"
     )

@@ -10,8 +10,10 @@ mod outcome;
 mod picture;
 pub mod places;
 pub mod policy;
+pub mod rehearse;
 pub mod run;
 mod servers;
+mod settled;
 pub mod simulate;
 mod sinks;
 mod world;
@@ -48,6 +50,7 @@ pub enum Command {
     Status(look::StatusArgs),
     History(look::HistoryArgs),
     Simulate(Box<simulate::Args>),
+    Rehearse(rehearse::Args),
 }
 
 /// Rotates, or looks.
@@ -56,6 +59,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         Some(Command::Status(args)) => look::status(args, context),
         Some(Command::History(args)) => look::history(args, context),
         Some(Command::Simulate(args)) => simulate::run(*args, context),
+        Some(Command::Rehearse(args)) => rehearse::run(args, context),
         None => run::run(args.run, context),
     }
 }

@@ -1,6 +1,7 @@
 //! `irsa verify`.
 
 use irsa_core::issuer::{IssuerUrl, TrailingSlash};
+use irsa_core::jwks::JwkSet;
 use irsa_core::token::Token;
 use irsa_core::token::verify::{Expectation, verify};
 use irsa_issuer::relying_party::RelyingParty;
@@ -298,13 +299,19 @@ async fn look_at_token(
         "issuer",
         format!("{issuer} publishes {} key(s)", published.keys.keys().len()),
     );
+    judge(checked, &token, &issuer, audience, &published.keys);
+    Ok(())
+}
+
+/// Whether the token is good by the published keys.
+fn judge(checked: &mut Checked, token: &Token, issuer: &IssuerUrl, audience: &str, keys: &JwkSet) {
     let expected = Expectation {
-        issuer: &issuer,
+        issuer,
         audience,
-        keys: &published.keys,
+        keys,
         now: Timestamp::now(),
     };
-    match verify(&token, &expected) {
+    match verify(token, &expected) {
         Ok(verified) => {
             checked.ok(
                 "token",
@@ -323,7 +330,6 @@ async fn look_at_token(
                 .unwrap_or_else(|| "publish the key that signs: irsa publish".to_owned()),
         ),
     }
-    Ok(())
 }
 
 /// A pod that asks AWS who it is.

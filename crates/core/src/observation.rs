@@ -22,10 +22,55 @@ pub struct Observation {
     pub servers: Vec<Server>,
     /// The keys whose private half lies where keys rest, read back and parsed.
     pub at_rest: BTreeSet<Kid>,
+    /// The keys of which anything lies there, readable or not: what must be gone before a key is spent.
+    pub remains: BTreeSet<Kid>,
     /// What must not happen yet, by key: see [`Hold`].
     pub holds: BTreeMap<Kid, BTreeSet<Hold>>,
     /// The longest lives of tokens that are asked for in the cluster now.
     pub longest: Lifetimes,
+    /// How many seconds the clock of an API server is ahead of this run's, by the `iat` of a token that it just made; no
+    /// more than is certain.
+    pub clocks: BTreeMap<String, i64>,
+    /// The nodes with the label `node-role.kubernetes.io/control-plane`, whether they are ready or not.
+    pub control_planes: BTreeSet<String>,
+    /// The operator's word for it that clients which never read a new token may be cut off.
+    pub stale_tokens_ignored: bool,
+}
+
+impl Observation {
+    /// Whether anyone may fetch a JWKS with this key somewhere.
+    pub fn is_in_a_jwks(&self, kid: &Kid) -> bool {
+        let places = self.sinks.iter().chain(&self.served);
+        let sets = places.map(|place| &place.published);
+        sets.chain([&self.public]).any(|set| set.kids.contains(kid))
+    }
+
+    /// Whether an API server accepts or makes tokens of this key, or would after a restart.
+    pub fn is_on_a_server(&self, kid: &Kid) -> bool {
+        self.servers.iter().any(|server| {
+            let loaded = match &server.loaded {
+                Loaded::Serving {
+                    trusted, signing, ..
+                } => trusted.contains(kid) || signing == kid,
+                Loaded::Unreachable { .. } => false,
+            };
+            let disk = server.disk.as_ref();
+            loaded || disk.is_some_and(|disk| disk.trusted.contains(kid) || disk.signing == *kid)
+        })
+    }
+
+    /// Whether anything of this key was seen anywhere.
+    pub fn is_anywhere(&self, kid: &Kid) -> bool {
+        let mut disks = self
+            .servers
+            .iter()
+            .filter_map(|server| server.disk.as_ref());
+        self.is_in_a_jwks(kid)
+            || self.is_on_a_server(kid)
+            || self.remains.contains(kid)
+            || self.at_rest.contains(kid)
+            || disks.any(|disk| disk.controller.as_ref() == Some(kid) || disk.copies.contains(kid))
+    }
 }
 
 /// The key IDs of a JWKS.

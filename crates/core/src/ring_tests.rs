@@ -1,5 +1,6 @@
 use super::*;
 use crate::issuer::TrailingSlash;
+use crate::observation::Observation;
 use crate::rotation::simulation::world::kid;
 
 fn issuer(text: &str) -> IssuerUrl {
@@ -84,8 +85,19 @@ fn a_saved_ring_never_goes_back_in_time() {
 #[test]
 fn a_key_that_signed_is_never_next_again() {
     let ring = ring().chosen(&kid(2), "old".into(), at(20));
-    assert!(ring.adopted(&kid(1), "x".into(), at(30)).is_none());
+    let everywhere = Observation {
+        remains: BTreeSet::from([kid(1)]),
+        ..Observation::default()
+    };
+    assert!(
+        ring.adopted(&kid(1), &everywhere, "x".into(), at(30))
+            .is_none()
+    );
     let buried = ring.buried(&kid(1), at(40));
     assert!(buried.knows(&kid(1)) && buried.key(&kid(1)).is_none());
-    assert!(buried.adopted(&kid(1), "x".into(), at(50)).is_none());
+    assert!(
+        buried
+            .adopted(&kid(1), &everywhere, "x".into(), at(50))
+            .is_none()
+    );
 }

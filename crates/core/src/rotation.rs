@@ -52,6 +52,7 @@
 //! [`TrustedProof`]: crate::proof::TrustedProof
 //! [`PublishedProof`]: crate::proof::PublishedProof
 
+mod block;
 pub(crate) mod guard;
 mod holds;
 mod learn;
@@ -62,14 +63,16 @@ pub mod rebuild;
 pub(crate) mod scene;
 pub mod simulation;
 mod step;
+mod stranger;
 pub mod timeline;
 mod waits;
 
 use jiff::Timestamp;
 
+pub use self::block::Block;
 use self::guard::Guards;
 use self::scene::Scene;
-pub use self::step::{Action, Block, Reason, Step, Wait};
+pub use self::step::{Action, Reason, Step, Wait};
 use crate::observation::Observation;
 use crate::policy::RotationPolicy;
 use crate::ring::KeyRing;
@@ -114,7 +117,7 @@ pub(crate) fn decide(scene: &Scene<'_>) -> Step {
     use questions as q;
     let questions: [fn(&Scene<'_>) -> Option<Step>; 12] = [
         // Never act on a world that is not understood or not seen.
-        q::stranger,
+        stranger::stranger,
         q::blind,
         |scene| learn::learn(scene).map(|ring| Step::Save(Box::new(ring))),
         // What cannot be finished is given up.
@@ -133,6 +136,9 @@ pub(crate) fn decide(scene: &Scene<'_>) -> Step {
     answer.unwrap_or_else(|| waits::wait(scene))
 }
 
+#[cfg(test)]
+#[path = "rotation/foreign_tests.rs"]
+mod foreign_tests;
 #[cfg(test)]
 #[path = "rotation/gate_tests.rs"]
 mod gate_tests;

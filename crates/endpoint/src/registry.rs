@@ -147,6 +147,13 @@ impl Registry {
         self.sweep();
     }
 
+    /// Asks every connection of now to finish what it does and close; those that come later go on.
+    pub(super) fn renew(&self) {
+        for life in self.lock().lives.values() {
+            self.command(life, Order::Finish, None);
+        }
+    }
+
     /// Ends every connection now.
     pub(super) fn close_all(&self) {
         for life in self.lock().lives.values() {

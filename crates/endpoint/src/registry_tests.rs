@@ -90,6 +90,35 @@ fn whoever_has_most_makes_room_for_the_others() {
     assert_eq!(flood.iter().filter(|slot| gone(slot)).count(), 1);
 }
 
+/// Which of several equals a map names first is chance: it must not be the one whose connection is younger.
+#[test]
+fn among_equals_the_longest_silent_goes_whosever_it_is() {
+    for round in 0..32 {
+        let registry = registry(8);
+        let gone = |slot: &Slot| slot.life().order() == Order::Close;
+        let first = round % 4;
+        let slots: Vec<_> = (0..8)
+            .map(|at| admit_from(&registry, (first + at) % 4, Phase::Idle))
+            .collect();
+        let newcomer = admit_from(&registry, 9, Phase::Opening);
+        let ended: Vec<_> = slots.iter().map(gone).collect();
+        let expected: Vec<_> = (0..8).map(|at| at == 0).collect();
+        assert_eq!(ended, expected, "round {round}");
+        assert!(!gone(&newcomer));
+    }
+}
+
+#[test]
+fn a_renewal_is_for_the_connections_of_now() {
+    let registry = registry(8);
+    let before = admit(&registry, Phase::Idle);
+    registry.renew();
+    let after = admit(&registry, Phase::Idle);
+    assert_eq!(before.life().order(), Order::Finish);
+    assert_eq!(after.life().order(), Order::Run);
+    assert!(before.life().should_finish() && after.life().may_go_on());
+}
+
 #[test]
 fn a_peer_at_its_own_cap_makes_room_for_itself() {
     let limits = Limits {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -40,6 +40,16 @@ impl<R: Responder> Side<R> {
     /// connections end within a second, and after `drain_timeout` everything does. Says whether everything had ended
     /// by then. The error is a panic, of a bug.
     pub async fn run(self, stop: impl Future) -> Result<bool, JoinError> {
+        self.run_renewing(stop, Arc::default()).await
+    }
+
+    /// The same, and whenever `renew` is notified every connection that is open finishes what it does and ends: its
+    /// client makes a new one, whose handshake goes by what holds now.
+    pub async fn run_renewing(
+        self,
+        stop: impl Future,
+        renew: Arc<Notify>,
+    ) -> Result<bool, JoinError> {
         let registry = Registry::new(self.limits, Arc::clone(&self.observer));
         let settings = Arc::new(Settings {
             responder: self.responder,
@@ -55,11 +65,18 @@ impl<R: Responder> Side<R> {
         }
         let mut sweeping = JoinSet::new();
         sweeping.spawn(sweep(Arc::clone(&registry)));
+        let renewing = async {
+            loop {
+                renew.notified().await;
+                registry.renew();
+            }
+        };
         // these tasks never return: one that does has panicked, or the runtime ends
         let stopped = tokio::select! {
             _ = stop => None,
             Some(ended) = accepting.join_next() => ended.err(),
             Some(ended) = sweeping.join_next() => ended.err(),
+            () = renewing => None,
         };
         order.send_replace(());
         while accepting.join_next().await.is_some() {}

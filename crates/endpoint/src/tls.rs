@@ -7,7 +7,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -68,7 +68,8 @@ impl Pair {
     }
 }
 
-/// TLS with whatever is served, HTTP/2 before HTTP/1.1, for anybody or for clients whose certificate is looked at.
+/// TLS with whatever is served, HTTP/2 before HTTP/1.1, for anybody or for clients whose certificate is looked at. Those
+/// are looked at in every handshake.
 pub fn server_config(
     served: &Arc<Served>,
     provider: CryptoProvider,
@@ -78,6 +79,7 @@ pub fn server_config(
     let resolver: Arc<dyn ResolvesServerCert> = Arc::<Served>::clone(served);
     let builder =
         ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(versions)?;
+    let knows_clients = clients.is_some();
     let builder = match clients {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
@@ -85,6 +87,12 @@ pub fn server_config(
     let mut config = builder.with_cert_resolver(resolver);
     config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if knows_clients {
+        // A resumed session brings its client's certificate along unjudged: whoever is no longer trusted would be.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        return Ok(config);
+    }
     // tickets keep resumption state with the client; one is enough to come back once
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.send_tls13_tickets = 1;

@@ -17,7 +17,7 @@ pub const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file system refuses.
-    #[error("key file \"{}\" cannot be read", path.display())]
+    #[error("file \"{}\" cannot be read", path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum KeyFileError {
         source: io::Error,
     },
     /// Larger than [`MAX_BYTES`].
-    #[error("key file \"{}\" is larger than {MAX_BYTES} bytes", path.display())]
+    #[error("file \"{}\" is larger than {MAX_BYTES} bytes", path.display())]
     TooLarge {
         /// Which file.
         path: PathBuf,
@@ -73,7 +73,7 @@ impl Explain for KeyFileError {
             }
             Self::NotPrivate { source, .. } => return source.help(),
             Self::Exists { .. } => "choose another --name or --out".into(),
-            Self::TooLarge { .. } => "name a PEM file with keys".into(),
+            Self::TooLarge { .. } => "name another file: keys, tokens and documents are far smaller".into(),
             Self::Read { source, .. } | Self::Write { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "check the path".into(),
                 io::ErrorKind::PermissionDenied => "run as the owner of the file".into(),

@@ -1,6 +1,7 @@
 //! The keys named on a command line or in the config: files, and directories of `*.pub` files.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -172,9 +173,17 @@ fn public_files(directory: &Path) -> Result<Vec<PathBuf>, KeyFileError> {
         let path = entry.map_err(fail)?.path();
         // Through symbolic links, as in a mounted ConfigMap; its hidden ..data entries have no such extension.
         // A link to nowhere counts: reading it fails, where leaving it out would withdraw its key in silence.
-        if path.extension().is_some_and(|extension| extension == "pub") && !path.is_dir() {
-            files.push(path);
+        if path.extension().is_none_or(|extension| extension != "pub") || path.is_dir() {
+            continue;
         }
+        // Whoever opens a pipe waits for its writer: an endpoint that follows the directory would wait for ever.
+        if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(KeyFileError::Read {
+                path,
+                source: io::Error::other("it is a pipe, a socket or a device, expected a file"),
+            });
+        }
+        files.push(path);
     }
     Ok(files)
 }
@@ -250,6 +259,21 @@ mod tests {
             .map(|k| k.path.file_name().unwrap())
             .collect();
         assert_eq!(names, ["a.pub", "b.pub"]);
+    }
+
+    #[test]
+    fn what_is_no_file_in_a_directory_is_refused_and_not_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("a.pub"), public(1)).unwrap();
+        // Links to files are what a mounted ConfigMap is made of.
+        std::os::unix::fs::symlink("a.pub", home.path().join("b.pub")).unwrap();
+        assert_eq!(load(&[home.path().to_owned()]).unwrap().keys.len(), 2);
+        let socket = home.path().join("c.pub");
+        let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let error = load(&[home.path().to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("c.pub"), "{error}");
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("a pipe, a socket or a device"), "{source}");
     }
 
     #[test]

@@ -107,6 +107,18 @@ pub enum StateError {
         /// Its mode.
         mode: u32,
     },
+    /// Another issuer's private keys rest there.
+    #[error(
+        "the private keys of the issuer \"{owner}\" rest in {place}, expected none or those of \"{issuer}\""
+    )]
+    OtherIssuer {
+        /// Where.
+        place: String,
+        /// Whose they are.
+        owner: String,
+        /// Ours.
+        issuer: String,
+    },
     /// The API server refuses.
     #[error("Secret \"{secret}\" cannot be {action}")]
     Secret {
@@ -143,6 +155,9 @@ impl Explain for StateError {
                 "nothing of theirs was overwritten; run it again".into()
             }
             Self::Exposed { path, .. } => format!("chmod 700 {}", path.display()),
+            Self::OtherIssuer { .. } => {
+                "give each issuer a place of its own with --private-keys: a run erases keys that its key ring does not have".into()
+            }
             Self::Secret { secret, source, .. } => match &**source {
                 kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
                     format!("allow get, create and patch of Secret {secret} to whoever runs this")
@@ -168,9 +183,11 @@ impl Explain for StateError {
                 _ => true,
             },
             Self::Store(error) => error.retryable(),
-            Self::Io { .. } | Self::Exposed { .. } | Self::Key(_) | Self::Unreadable { .. } => {
-                false
-            }
+            Self::Io { .. }
+            | Self::Exposed { .. }
+            | Self::OtherIssuer { .. }
+            | Self::Key(_)
+            | Self::Unreadable { .. } => false,
         }
     }
 }

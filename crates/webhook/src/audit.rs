@@ -10,7 +10,7 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
 
-use crate::decision::{Known, Mode, decide};
+use crate::decision::{Injection, Known, Mode, decide};
 use crate::identity::{Identity, parse_expiration};
 use crate::injection::{self, Fate};
 use crate::live;
@@ -215,7 +215,26 @@ fn look(
     let Mode::WebIdentity { role } = &injection.mode else {
         return None;
     };
-    let patch = injection::build(settings, &pod, &injection);
+    let fault = fault(settings, json, &pod, &injection, role)?;
+    Some(Finding {
+        namespace: namespace.to_owned(),
+        pod: string(json, "/metadata/name").to_owned(),
+        account: account.to_owned(),
+        role: role.clone(),
+        fault,
+        owner: owner(json, &pod),
+    })
+}
+
+/// Why a pod does not have what would be injected, if it does not.
+fn fault(
+    settings: &Settings,
+    json: &Value,
+    pod: &Pod<'_>,
+    injection: &Injection,
+    role: &str,
+) -> Option<Fault> {
+    let patch = injection::build(settings, pod, injection);
     let refused = patch
         .notes
         .iter()
@@ -229,25 +248,17 @@ fn look(
         })
         .map(|(name, _)| name.clone())
         .collect();
-    let fault = if let Some(note) = refused {
-        Fault::Refused(note.sentence())
-    } else if !missing.is_empty() {
-        if pod.label(SKIP_LABEL).is_some() {
-            Fault::Skipped
-        } else {
-            Fault::Missing(missing)
-        }
-    } else {
+    if let Some(note) = refused {
+        return Some(Fault::Refused(note.sentence()));
+    }
+    if missing.is_empty() {
         let (containers, role) = other_role(json, role)?;
-        Fault::OtherRole { containers, role }
-    };
-    Some(Finding {
-        namespace: namespace.to_owned(),
-        pod: string(json, "/metadata/name").to_owned(),
-        account: account.to_owned(),
-        role: role.clone(),
-        fault,
-        owner: owner(json, &pod),
+        return Some(Fault::OtherRole { containers, role });
+    }
+    Some(if pod.label(SKIP_LABEL).is_some() {
+        Fault::Skipped
+    } else {
+        Fault::Missing(missing)
     })
 }
 

@@ -3,15 +3,17 @@
 //! **Guarantee.** With a grace period, a pod whose service account was annotated before the pod was created gets its
 //! role, however late the watch is: an account that the watch has not seen, or has seen without a role, is read past
 //! every cache after the request came in. **Caveat.** A role that was *changed* a moment ago may be the old one, and
-//! an account without role is read only while few others are: the watch answers beyond `CONFIRMATIONS`.
+//! an account without role is read only while few others are: the watch answers beyond `CONFIRMATIONS`. **Fairness.** Both
+//! kinds of reads are shared among the addresses that ask: one that asks for accounts without end keeps no other from
+//! reading.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use irsa_endpoint::Peer;
 use kube::Client;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::accounts::{Accounts, Entry};
@@ -21,6 +23,7 @@ use crate::identity::Identity;
 use crate::live;
 use crate::mapping::Mappings;
 use crate::metrics::Metrics;
+use crate::places::Places;
 
 /// Everything that is known about service accounts, and how to learn more.
 #[derive(Debug)]
@@ -60,8 +63,8 @@ struct Live {
     client: Option<Client>,
     prefix: String,
     grace: Duration,
-    misses: Semaphore,
-    confirmations: Semaphore,
+    misses: Arc<Places>,
+    confirmations: Arc<Places>,
     metrics: Metrics,
 }
 
@@ -101,15 +104,15 @@ impl Identities {
                 client: client.filter(|_| !grace.is_zero()),
                 prefix,
                 grace,
-                misses: Semaphore::new(MISSES),
-                confirmations: Semaphore::new(CONFIRMATIONS),
+                misses: Places::new(MISSES, MISSES / 2),
+                confirmations: Places::new(CONFIRMATIONS, CONFIRMATIONS / 2),
                 metrics,
             },
         }
     }
 
-    /// Finds out about a service account, within the grace period.
-    pub async fn find(&self, namespace: &str, name: &str) -> Found {
+    /// Finds out about a service account, within the grace period, for whoever asks from this address.
+    pub async fn find(&self, namespace: &str, name: &str, peer: Peer) -> Found {
         let associated = self.associations.load().contains(namespace, name);
         let mappings = self.mappings.load_full();
         let mapped = mappings
@@ -132,11 +135,11 @@ impl Identities {
                 let fresh = if associated || mapped {
                     None
                 } else {
-                    self.live.confirm(namespace, name).await
+                    self.live.confirm(namespace, name, peer).await
                 };
                 known(Some(fresh.unwrap_or(identity)))
             }
-            Entry::Missing => match self.live.look(&self.accounts, namespace, name).await {
+            Entry::Missing => match self.live.look(&self.accounts, namespace, name, peer).await {
                 Ok(identity) => known(identity),
                 Err(_) if associated || mapped => known(None),
                 Err(why) => Found::Unknown(why),
@@ -229,9 +232,9 @@ impl Source {
 impl Live {
     /// Reads an account that the watch knows without a role, unless too many others are being read. None when the
     /// watch's answer stands.
-    async fn confirm(&self, namespace: &str, name: &str) -> Option<Arc<Identity>> {
+    async fn confirm(&self, namespace: &str, name: &str, peer: Peer) -> Option<Arc<Identity>> {
         let client = self.client.as_ref()?;
-        let Ok(_place) = self.confirmations.try_acquire() else {
+        let Some(_place) = self.confirmations.try_take(peer) else {
             self.metrics.live_read("skipped");
             return None;
         };
@@ -252,6 +255,7 @@ impl Live {
         accounts: &Accounts,
         namespace: &str,
         name: &str,
+        peer: Peer,
     ) -> Result<Option<Arc<Identity>>, String> {
         let Some(client) = &self.client else {
             return Err("the watch has not seen it, and no grace period is set".into());
@@ -261,7 +265,7 @@ impl Live {
         let mut pause = FIRST_PAUSE;
         loop {
             let read = async {
-                let _place = self.misses.acquire().await;
+                let _place = self.misses.take(peer).await;
                 live::read(client, namespace, name, &self.prefix).await
             };
             match timeout_at(deadline, read).await {
@@ -289,10 +293,10 @@ impl Live {
     }
 }
 
-/// Reads of unseen accounts at once; others wait within their grace period.
+/// Reads of unseen accounts at once, half of them for one address; others wait within their grace period.
 const MISSES: usize = 32;
-/// Reads of accounts without role at once; others take the watch's answer.
-const CONFIRMATIONS: usize = 16;
+/// Reads of accounts without role at once, half of them for one address; others take the watch's answer.
+const CONFIRMATIONS: usize = 32;
 /// An account that the watch knows holds its pod up no longer than this.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(25);

@@ -186,10 +186,9 @@ impl Plan<'_> {
         let [first, second] = self.keys();
         let (has_first, has_second) = (container.defines(first), container.defines(second));
         if has_first != has_second {
-            notes.push(Note::HalfDefined {
-                container: container.name().to_owned(),
-                missing: if has_first { second } else { first },
-            });
+            let missing = if has_first { second } else { first };
+            let container = container.name().to_owned();
+            notes.push(Note::HalfDefined { container, missing });
         }
         let has_region = ["AWS_REGION", "AWS_DEFAULT_REGION"]
             .iter()
@@ -201,13 +200,8 @@ impl Plan<'_> {
         }
         let volume = &self.injection.volume_name;
         let mounted = container.mounts().any(|(name, _)| name == volume);
-        let path = clean(&self.injection.mount_path);
-        if !mounted && let Some((other, _)) = container.mounts().find(|(_, at)| clean(at) == path) {
-            notes.push(Note::MountPathTaken {
-                container: container.name().to_owned(),
-                path: self.injection.mount_path.clone(),
-                volume: other.to_owned(),
-            });
+        if !mounted && let Some(note) = self.path_taken(container) {
+            notes.push(note);
             return Fate::PathTaken;
         }
         let variables = self.variables(has_first || has_second, has_region, has_sts);
@@ -222,16 +216,11 @@ impl Plan<'_> {
             env,
         );
         if !mounted {
-            let mount = json!({
-                "name": volume, "readOnly": true, "mountPath": self.injection.mount_path,
-            });
+            let path = &self.injection.mount_path;
+            let mount = json!({"name": volume, "readOnly": true, "mountPath": path});
             let list = format!("{at}/volumeMounts");
-            append(
-                operations,
-                &list,
-                container.volume_mounts.is_some(),
-                [mount],
-            );
+            let there = container.volume_mounts.is_some();
+            append(operations, &list, there, [mount]);
         }
         if names.is_empty() && mounted {
             return Fate::Complete;
@@ -240,6 +229,17 @@ impl Plan<'_> {
             variables: names,
             mounted: !mounted,
         }
+    }
+
+    /// Another volume that is mounted where the token belongs.
+    fn path_taken(&self, container: &Container<'_>) -> Option<Note> {
+        let path = clean(&self.injection.mount_path);
+        let (other, _) = container.mounts().find(|(_, at)| clean(at) == path)?;
+        Some(Note::MountPathTaken {
+            container: container.name().to_owned(),
+            path: self.injection.mount_path.clone(),
+            volume: other.to_owned(),
+        })
     }
 
     /// The two variables of the mode.

@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod mapping;
 pub mod metrics;
 pub mod note;
+mod places;
 pub mod pod;
 pub mod probe;
 pub mod review;

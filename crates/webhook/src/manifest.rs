@@ -1,6 +1,10 @@
 //! What runs the webhook in a cluster, as the text that people read and as the objects that are applied.
 
+mod network;
+
 use serde_json::{Value, json};
+
+pub use self::network::{policy, render_policy};
 
 /// What differs between clusters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +34,9 @@ pub enum ManifestError {
     /// A flag whose file no volume brings.
     #[error("flag \"{0}\" names a file, and the Deployment mounts none")]
     File(String),
+    /// Not an address or a range of them.
+    #[error("\"{0}\" is no CIDR and no IP address")]
+    Address(String),
     /// The template is not YAML.
     #[error("the manifest is not YAML, which is a bug of irsa")]
     Yaml(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -44,6 +51,9 @@ impl irsa_core::explain::Explain for ManifestError {
             Self::File(_) => {
                 "leave it out, and add it with a volume of yours to what irsa webhook manifest prints".into()
             }
+            Self::Address(_) => "write it like 10.0.0.0/28 or 10.0.0.11; kubectl get endpointslices -n default -l kubernetes.io/service-name=kubernetes lists \
+                                 the API servers"
+                .into(),
             Self::Yaml(_) => "report it with the command line".into(),
         })
     }
@@ -52,11 +62,6 @@ impl irsa_core::explain::Explain for ManifestError {
 /// The manifest as YAML, with the reasons as comments.
 pub fn render(options: &ManifestOptions) -> Result<String, ManifestError> {
     check(options)?;
-    let labels = json!({
-        "app": NAME,
-        "app.kubernetes.io/name": NAME,
-        "app.kubernetes.io/managed-by": MANAGED_BY,
-    });
     let own = [
         "webhook".to_owned(),
         "serve".to_owned(),
@@ -69,7 +74,7 @@ pub fn render(options: &ManifestOptions) -> Result<String, ManifestError> {
     let args: Vec<_> = own.iter().chain(&options.flags).collect();
     // JSON is YAML: whatever stands in a name cannot break out of its place.
     Ok(TEMPLATE
-        .replace("{{labels}}", &labels.to_string())
+        .replace("{{labels}}", &labels().to_string())
         .replace("{{namespace}}", &json!(options.namespace).to_string())
         .replace("{{image}}", &json!(options.image).to_string())
         .replace("{{replicas}}", &options.replicas.to_string())
@@ -80,6 +85,15 @@ pub fn render(options: &ManifestOptions) -> Result<String, ManifestError> {
 pub fn objects(options: &ManifestOptions) -> Result<Vec<Value>, ManifestError> {
     serde_saphyr::from_multiple(&render(options)?)
         .map_err(|error| ManifestError::Yaml(error.to_string().into()))
+}
+
+/// Of every object.
+fn labels() -> Value {
+    json!({
+        "app": NAME,
+        "app.kubernetes.io/name": NAME,
+        "app.kubernetes.io/managed-by": MANAGED_BY,
+    })
 }
 
 fn check(options: &ManifestOptions) -> Result<(), ManifestError> {

@@ -5,6 +5,7 @@
 
 mod body;
 mod cipher;
+mod clients;
 mod error;
 mod files;
 mod mutate;

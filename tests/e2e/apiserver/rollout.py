@@ -19,7 +19,7 @@ from nodes import (
     signed_by,
 )
 
-from harness import irsa, wait_until
+from harness import irsa, scene, wait_until
 from harness.client import parts_of
 from harness.kubeadm_cluster import API_SERVER, CONTROLLER_MANAGER
 from harness.process import binary
@@ -27,7 +27,8 @@ from harness.process import binary
 KEYS = "/etc/kubernetes/irsa"
 # Long enough for a restart on a busy machine.
 PATIENCE = "90s"
-IMPATIENCE = "20s"
+IMPATIENCE = "10s"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/irsa-rollout"
 
 
 def check(cluster, checks, seed, work):
@@ -39,8 +40,8 @@ def check(cluster, checks, seed, work):
     roll = Rollout(cluster, key)
     with load_that_is_never_refused(cluster, checks, "rollout", f"{seed} rollout") as load:
         checks.equal("check --live: no server has our issuer", 3, live(cluster, "--issuer", ISSUER)[0])
-        check_refusals(roll, checks, first, third)
-        check_put_back(roll, checks, first, work, seed)
+        scene("refusals", check_refusals, roll, checks, first, third)
+        scene("put back", check_put_back, roll, checks, first, work, seed)
         for node in (first, second):
             roll.accept(node)
             checks.equal(f"accept: {node.name} serves both keys", [stock_kid, key.kid], node.client.kids())
@@ -48,7 +49,7 @@ def check(cluster, checks, seed, work):
             load.wait_for_uses(150)
         check_placed(checks, first)
         check_unready_peer(roll, checks, first, third)
-        killed.check(roll, checks, third, first, key, work)
+        scene("killed", killed.check, roll, checks, third, first, key, work)
         for node in cluster.nodes:
             with restarted(node, CONTROLLER_MANAGER):
                 roll.sign(node)
@@ -64,7 +65,7 @@ def check(cluster, checks, seed, work):
     checks.equal("the controller-manager signs with our key", key.kid, parts_of(legacy)[0]["kid"])
     statuses = [node.client.as_user(legacy).request("GET", "/version").status for node in cluster.nodes]
     checks.equal("its token is accepted everywhere", [200] * len(cluster.nodes), statuses)
-    check_retire(roll, checks, first, old, key)
+    scene("retire", check_retire, roll, checks, first, old, key)
     check_revert(checks, third, stock[third])
 
 
@@ -131,7 +132,6 @@ def check_refusals(roll, checks, node, absent):
     checks.true("no other server is too few", ended.code in (2, 4), ended)
     checks.contains("what to name is said", ended.errors(), "--peer")
     # Somebody else's turn.
-    lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/irsa-rollout"
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
     spec = {"holderIdentity": "another-node", "leaseDurationSeconds": 600, "acquireTime": now, "renewTime": now}
     node.client.apply(
@@ -144,7 +144,7 @@ def check_refusals(roll, checks, node, absent):
     )
     ended = unchanged(node, checks, "another node's turn", lambda: roll.accept(node, code=4))
     checks.contains("another node's turn is named", ended.errors(), "another-node")
-    node.client.call("DELETE", lease)
+    node.client.call("DELETE", LEASE)
 
 
 def check_put_back(roll, checks, node, work, seed):
@@ -198,6 +198,7 @@ def check_unready_peer(roll, checks, node, stock):
 def check_second_run(roll, checks, node):
     ended = unchanged(node, checks, "a second run", lambda: roll.sign(node))
     checks.contains("a second run says so", ended.text(), "nothing to do")
+    checks.equal("every turn was given back", 404, node.client.request("GET", LEASE).status)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (node.root / KEYS[1:]).iterdir()}
     checks.equal("the placed keys", {"rollout.pub": 0o644, "rollout.key": 0o600}, modes)
 

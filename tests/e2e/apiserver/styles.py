@@ -69,14 +69,16 @@ def check(work, checks):
 def judge(checks, file, what, backup):
     """None when irsa patched the file through both phases, else why it refused."""
     originals = [file.read_bytes()]
+    before = pod(file)
     for phase, flags in PHASES.items():
-        before = pod(file)
         ended = irsa.run("apiserver", "patch", "--phase", phase, *WANTED, "--backup", backup, file)
         if ended.code != 0:
             checks.true(f"{what}: a refusal, before anything is done", ended.code in (1, 2) and phase == "accept", ended)
             checks.equal(f"{what}: the refused file", originals[0], file.read_bytes())
             return ended.errors().splitlines()[0]
-        checks.equal(f"{what}: {phase}", intended(before, flags), sorted_out(pod(file)))
+        after = pod(file)
+        checks.equal(f"{what}: {phase}", intended(before, flags), sorted_out(after))
+        before = after
         originals.append(file.read_bytes())
         again = irsa.run("apiserver", "patch", "--check", "--phase", phase, *WANTED, file)
         checks.equal(f"{what}: a second {phase}", 0, again.code)

@@ -14,7 +14,7 @@ from .kubeadm_cluster import KubeadmCluster
 from .mini_kubelet import MiniKubelet
 from .pki import Authority
 from .process import Process, Refusal, binary, free_ports, working_folder
-from .verdict import Checks
+from .verdict import Checks, scene
 
 __all__ = [
     "ApiError",
@@ -30,6 +30,7 @@ __all__ = [
     "Refusal",
     "binary",
     "free_ports",
+    "scene",
     "wait_until",
     "working_folder",
 ]

@@ -59,11 +59,16 @@ class Client:
         """The same server for the bearer of another token."""
         return Client(self.url, self.ca_file, token=token, timeout=self._timeout)
 
-    def request(self, method, path, body=None, content_type="application/json", accept=ACCEPT):
+    def anonymous(self):
+        """The same server for nobody: who asks is said by each request's `token`, over one connection."""
+        return Client(self.url, self.ca_file, timeout=self._timeout)
+
+    def request(self, method, path, body=None, content_type="application/json", accept=ACCEPT, token=None):
         """The answer, whatever its status. Raises OSError or HTTPException when there is none."""
         headers = {"Accept": accept} if accept else {}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        token = token or self._token
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         if body is not None:
             headers["Content-Type"] = content_type
             if not isinstance(body, (bytes, str)):
@@ -80,7 +85,7 @@ class Client:
             # A kept connection may have been closed by a server that was restarted since: only a new one tells. What is
             # asked here may be asked twice: tokens, reviews, server-side apply.
             if kept:
-                return self.request(method, path, body, content_type, accept)
+                return self.request(method, path, body, content_type, accept, token)
             raise
         self._local.connection = connection
         return answer

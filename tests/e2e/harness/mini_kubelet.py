@@ -43,11 +43,11 @@ class MiniKubelet:
 
     A host path of a manifest that already lies under `root` is taken as it is: a tool that runs on this machine writes
     such paths. `backoff` is the wait before a crashed container is started again; it doubles, up to `longest_backoff`
-    (the real kubelet: 10 s up to 5 minutes). A container has `longest_grace` seconds to stop at most: an API server waits
-    for the watches of its own node's controller-manager for ten seconds.
+    (the real kubelet: 10 s up to 5 minutes). A container has `longest_grace` seconds to stop at most: an API server would
+    wait ten seconds for the watches of its own node's controller-manager.
     """
 
-    def __init__(self, root, name="node", backoff=1.0, longest_backoff=10.0, longest_grace=5.0):
+    def __init__(self, root, name="node", backoff=1.0, longest_backoff=10.0, longest_grace=1.0):
         self.root = pathlib.Path(root)
         self.name = name
         self.manifests = self.root / "etc/kubernetes/manifests"
@@ -60,6 +60,8 @@ class MiniKubelet:
         self.programs = {}
         self._pods = {}
         self._refused = {}
+        # File name -> (its content, what that was parsed to).
+        self._parsed = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"kubelet {name}")
 
@@ -110,22 +112,26 @@ class MiniKubelet:
     def _read(self):
         """Pod name -> (hash, pod) of all files, the last one of a name winning."""
         found = {}
+        seen = {}
         for path in sorted(self.manifests.glob("[!.]*")):
             if not path.is_file():
                 continue
             try:
-                pod = yaml.safe_load(path.read_text())
-                key = (pod["metadata"].get("namespace", "default"), pod["metadata"]["name"])
-                if pod["kind"] != "Pod" or pod["apiVersion"] != "v1" or not pod["spec"]["containers"]:
-                    raise PodError("not a v1 Pod with containers")
+                content = path.read_bytes()
             except FileNotFoundError:
                 continue
-            except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError, PodError) as error:
-                self._refuse(path.name, f"cannot be read: {type(error).__name__} {error}")
+            # Ten times a second the same text: it is parsed once.
+            known, parsed = self._parsed.get(path.name, (None, None))
+            if content != known:
+                parsed = _parse(path.name, content)
+            seen[path.name] = (content, parsed)
+            if isinstance(parsed, str):
+                self._refuse(path.name, parsed)
                 continue
             self._refused.pop(path.name, None)
-            identity = hashlib.sha256(json.dumps(pod, sort_keys=True, default=str).encode() + path.name.encode()).hexdigest()
+            key, identity, pod = parsed
             found[key] = (identity, pod)
+        self._parsed = seen
         return {key[1]: value for key, value in found.items()}
 
     def _refuse(self, name, why):
@@ -143,6 +149,19 @@ class MiniKubelet:
             if name not in self._pods:
                 self._pods[name] = _RunningPod(self, name, identity, pod)
             self._pods[name].keep_running()
+
+
+def _parse(name, content):
+    """(key, identity, pod) of a manifest, or why it is none."""
+    try:
+        pod = yaml.safe_load(content.decode())
+        key = (pod["metadata"].get("namespace", "default"), pod["metadata"]["name"])
+        if pod["kind"] != "Pod" or pod["apiVersion"] != "v1" or not pod["spec"]["containers"]:
+            raise PodError("not a v1 Pod with containers")
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError, PodError) as error:
+        return f"cannot be read: {type(error).__name__} {error}"
+    identity = hashlib.sha256(json.dumps(pod, sort_keys=True, default=str).encode() + name.encode()).hexdigest()
+    return key, identity, pod
 
 
 class _RunningPod:

@@ -99,14 +99,27 @@ def binary(name):
 
 # Ports that were handed out: whoever got one may not listen on it yet.
 _given = set()
+# Those that the system itself gives away begin at 32768: a client may get one of them before the server does.
+PORTS = "20000-32767"
+
+
+def port_slices(count):
+    """Values of IRSA_E2E_PORTS for so many processes side by side: none gets a port that another one was given."""
+    first, last = _port_range()
+    size = (last - first + 1) // count
+    return [f"{first + number * size}-{first + (number + 1) * size - 1}" for number in range(count)]
+
+
+def _port_range():
+    first, _, last = os.environ.get("IRSA_E2E_PORTS", PORTS).partition("-")
+    return int(first), int(last)
 
 
 def free_ports(count):
     """Ports of 127.0.0.1 that nothing listens on; no port is given twice."""
     found = []
     while len(found) < count:
-        # Those that the system itself gives away begin at 32768: a client may get one of them before the server does.
-        port = random.SystemRandom().randrange(20000, 32768)
+        port = random.SystemRandom().randint(*_port_range())
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -3,6 +3,7 @@
 import difflib
 import sys
 import threading
+import time
 
 
 class Checks:
@@ -38,6 +39,13 @@ class Checks:
                 self.failed += 1
                 print(f"FAILED: {self.part}: {what}\n{shown()}", file=sys.stderr, flush=True)
         return bool(holds)
+
+
+def scene(name, work, *arguments):
+    """Does it, and says how long it took."""
+    began = time.monotonic()
+    work(*arguments)
+    print(f"  {name}: {time.monotonic() - began:.0f} s", flush=True)
 
 
 def _difference(expected, found):

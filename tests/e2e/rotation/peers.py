@@ -31,7 +31,7 @@ def one_edit(site, checks, seed, node):
     site.irsa(0, "publish", "--to", site.target, "--issuer", site.issuer, *publics(site, kept), key.public)
     time.sleep(CACHE + 2)
     public, private = place_key(node, key, "one-edit")
-    with Clients(site.cluster.nodes, site.issuer, site.parties, site.sts, seed) as load:
+    with Clients(site, seed) as load:
         load.wait_for_uses(30)
         with restarted(node):
             replace_flags(
@@ -73,7 +73,7 @@ def sign_first(site, checks, seed):
             files = [*node.flag_values("service-account-key-file"), pairs[node.name][0]]
             replace_flags(node.manifest, {"service-account-key-file": files})
     first = site.cluster.nodes[0]
-    with Clients(site.cluster.nodes, site.issuer, site.parties, site.sts, seed) as load:
+    with Clients(site, seed) as load:
         load.wait_for_uses(30)
         with restarted(first):
             replace_flags(first.manifest, {"service-account-signing-key-file": [pairs[first.name][1]]})

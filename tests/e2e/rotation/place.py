@@ -1,5 +1,6 @@
 """Three control-plane nodes, their documents, and `irsa rotate` on each node as a cron job would run it."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -7,6 +8,7 @@ import random
 import subprocess
 import time
 
+import botocore.session
 from relying import Lazy, Sts
 
 from harness import Process, free_ports, irsa, wait_until
@@ -22,18 +24,28 @@ TIMERS = ["--cache", f"{CACHE}s", "--token-ttl", f"{TOKEN}s", "--cluster-token-t
 # What a write that is under way may need; S3 itself takes a signed request for fifteen minutes.
 LEASE = "8s"
 ROTATION_SECONDS = 900
+# A kubelet would wait for longer; clients whose server is killed only see more of what they must bear anyway.
+GRACE_SECONDS = 0.3
+# Where the key ring and the private keys are, by the name of a site.
+RINGS = {
+    "directory": lambda work: ("--state", work / "state"),
+    "secret": lambda work: ("--state", "secret:kube-system/irsa-rotation"),
+    "bucket": lambda work: ("--state", "s3://oidc-bucket/rings", "--private-keys", "secret:kube-system/irsa-keys"),
+}
+SECRETS = "/api/v1/namespaces/kube-system/secrets"
 
 
 class Site:
     """A context manager: the documents of `issuer` in the bucket of `store`, and behind a replica."""
 
-    def __init__(self, cluster, work, store, issuer, seed):
+    def __init__(self, kind, cluster, work, store, issuer, seed):
+        self.kind = kind
         self.cluster = cluster
         self.work = pathlib.Path(work)
         self.store = store
         self.issuer = issuer
         self.target = "s3://oidc-bucket/prod"
-        self.state = str(self.work / "state")
+        self.ring = RINGS[kind](self.work)
         self.environment = {**store.environment, "IRSA_CA_FILE": str(store.ca), "IRSA_LOG": "warn"}
         self.kills = 0
         self.runs = 0
@@ -42,8 +54,7 @@ class Site:
 
     def __enter__(self):
         for node in self.cluster.nodes:
-            # An API server waits for watches to end; a kubelet would not wait for ever either.
-            node.kubelet.longest_grace = 1.0
+            node.kubelet.longest_grace = GRACE_SECONDS
         sa = self.cluster.nodes[0].pki / "sa.pub"
         self.irsa(0, "publish", "--to", self.target, "--issuer", self.issuer, "--create-bucket", sa)
         self.irsa(0, "iam", "provider", "apply", "--issuer", self.issuer)
@@ -81,29 +92,29 @@ class Site:
     def words(self, node, *more):
         servers = [word for each in self.cluster.nodes for word in ("--server", each.url)]
         return [
-            *("rotate", "--issuer", self.issuer, "--state", self.state, "--to", self.target, "--served", self.served),
+            *("rotate", "--issuer", self.issuer, *self.ring, "--to", self.target, "--served", self.served),
             *("--kubeconfig", node.kubeconfig, "--service-account", "default/default", "--lease", LEASE),
             *("--algorithm", ALGORITHM, *TIMERS, *servers, "--here", node.url, "--manifest", node.manifest),
             *("--controller-manager-manifest", node.controller_manifest, "--root", node.root),
-            *("--backup", node.root / "var/lib/irsa/backup", "--rollout-timeout", "90s", *more),
+            *("--backup", node.root / "var/lib/irsa/backup", "--rollout-timeout", "5m", *more),
         ]
 
     def run(self, node, *more):
         return irsa.run(*self.words(node, *more), environment=self.environment)
 
     def run_and_perhaps_kill(self, node):
-        """One run of a cron job; one in four dies in the middle. The exit code, or None."""
+        """One run of a cron job; one in four dies in the middle. What it says, or None."""
         self.runs += 1
         process = subprocess.Popen(
-            [irsa.path(), *map(str, self.words(node))],
+            [irsa.path(), *map(str, self.words(node, "-o", "json"))],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], **self.environment},
         )
         limit = self.random.uniform(0.05, 8) if self.random.random() < 0.25 else 400
         try:
-            _, errors = process.communicate(timeout=limit)
+            said, errors = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -111,11 +122,11 @@ class Site:
             return None
         if process.returncode not in (0, 4):
             raise AssertionError(f"{node.name}: exit {process.returncode}: {errors.decode()}")
-        return process.returncode
+        return json.loads(said) if said else None
 
     def status(self):
-        words = ("rotate", "status", "--issuer", self.issuer, "--state", self.state, *TIMERS, "-o", "json")
-        if self.state.startswith("secret:"):
+        words = ("rotate", "status", "--issuer", self.issuer, *self.ring[:2], *TIMERS, "-o", "json")
+        if self.kind == "secret":
             words += ("--kubeconfig", self.cluster.nodes[0].kubeconfig)
         return json.loads(self.irsa(0, *words).text())
 
@@ -143,14 +154,15 @@ class Site:
         checks.true(f"{what} begins", asked.code == 0, asked)
 
     def until_one_key(self, old, what, step=None):
-        """Runs on every node in turn until one fresh key is left."""
+        """Runs on every node in turn until one fresh key is left; who is told to wait until then does."""
         end = time.monotonic() + ROTATION_SECONDS
         step = step or self.run_and_perhaps_kill
         while set(self.kids()) == {old} or len(self.kids()) > 1:
             if time.monotonic() > end:
                 raise TimeoutError(f"{what}: {self.status()}")
-            for node in self.cluster.nodes:
-                step(node)
+            said = [step(node) for node in self.cluster.nodes]
+            if all(each is not None and not each["done"] for each in said):
+                time.sleep(pause(said))
         (new,) = self.kids()
         return new
 
@@ -166,14 +178,51 @@ class Site:
             checks.equal(f"{what}: no copy is left on {node.name}", sorted([f"{new}.key", f"{new}.pub", "lock"]), left)
         for party in self.parties:
             checks.true(f"{what}: {party.name} refuses it", party.verdict(canary["STS"]) is not None)
+        self.sts.forget(canary["STS"])
+        why = self.sts.verdict(canary["STS"])
+        checks.true(f"{what}: the STS refuses it", why is not None, why)
         checks.equal(f"{what}: the JWKS", [new], self.published())
-        if not self.state.startswith("secret:"):
-            left = sorted(path.name for path in pathlib.Path(self.state).iterdir())
-            checks.equal(f"{what}: no key is left behind", sorted(["ring.json", "lock", f"{new}.key", f"{new}.pub"]), left)
+        checks.equal(f"{what}: no key is left behind", [f"{new}.key"], self.private_keys())
+        if self.kind == "directory":
+            left = sorted(path.name for path in (self.work / "state").iterdir())
+            checks.equal(f"{what}: nothing else is", sorted(["issuer", "ring.json", "lock", f"{new}.key", f"{new}.pub"]), left)
 
-    def canary(self):
+    def private_keys(self):
+        """The names of those that rest."""
+        if self.kind == "directory":
+            return sorted(path.name for path in (self.work / "state").glob("*.key"))
+        name = {"secret": "irsa-rotation-keys", "bucket": "irsa-keys"}[self.kind]
+        return sorted(self.cluster.nodes[0].client.get(f"{SECRETS}/{name}").get("data", {}))
+
+    def object(self, path):
+        """What its owner reads in the bucket."""
+        client = botocore.session.get_session().create_client(
+            "s3",
+            endpoint_url=self.store.endpoint,
+            verify=str(self.store.ca),
+            region_name=self.environment["AWS_REGION"],
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+        )
+        return client.get_object(Bucket="oidc-bucket", Key=path)["Body"].read()
+
+    def canary(self, checks, what):
+        """A token of each kind that lives for an hour, as long as its key is trusted."""
         client = self.cluster.nodes[0].client
-        return {
+        made = {
             "API": client.create_token("default", "default"),
             "STS": client.create_token("default", "default", ["sts.amazonaws.com"]),
         }
+        # Until the first rotation the API servers sign with the issuer that they were made with.
+        if parts_of(made["STS"])[1]["iss"] == self.issuer:
+            for party in [*self.parties, self.sts]:
+                checks.equal(f"{what}: {party.name} accepts the canary", None, party.verdict(made["STS"]))
+        return made
+
+
+def pause(said):
+    """Until the first clock of these runs, if one is near."""
+    now = datetime.datetime.now(datetime.UTC)
+    clocks = [wait["until"] for each in said for wait in each["waiting"] if wait["until"]]
+    left = [(datetime.datetime.fromisoformat(clock) - now).total_seconds() for clock in clocks]
+    return min((max(0.1, each) for each in left if each < 60), default=0.2)

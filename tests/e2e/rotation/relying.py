@@ -1,6 +1,8 @@
 """Relying parties: lazy ones that keep a JWKS as long as they may, and the STS of SeaweedFS."""
 
+import base64
 import json
+import secrets
 import ssl
 import threading
 import time
@@ -67,6 +69,15 @@ class Sts:
     def __init__(self, store):
         self._store = store
         self._context = ssl.create_default_context(cafile=str(store.ca))
+
+    def forget(self, token):
+        """A token of a key that nobody has makes it fetch the JWKS anew, so that it judges by what is published now."""
+        header, claims, signature = token.split(".")
+        named = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
+        named["kid"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
+        forged = base64.urlsafe_b64encode(json.dumps(named).encode()).decode().rstrip("=")
+        if self.verdict(f"{forged}.{claims}.{signature}") is None:
+            raise AssertionError("the STS accepts a token of a key that nobody has")
 
     def verdict(self, token):
         form = {

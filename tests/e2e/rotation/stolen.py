@@ -12,7 +12,7 @@ def check(site, checks):
     path = "/api/v1/namespaces/default/pods/db-0"
     wait_until("a pod of the workload", lambda: node.client.request("GET", path).status == 200, 60)
     (old,) = site.kids()
-    canary = site.canary()
+    canary = site.canary(checks, "a stolen key")
     # Nobody is there to be asked.
     asked = site.run(node, "--compromised", old)
     checks.equal("without --yes nothing is done", 2, asked.code)
@@ -25,8 +25,9 @@ def check(site, checks):
     checks.equal("a key that is not in the ring is refused", 2, unknown.code)
 
     def step(each):
-        ended = site.run(each, "--compromised", old, "--yes")
+        ended = site.run(each, "--compromised", old, "--yes", "-o", "json")
         checks.true(f"a run on {each.name}", ended.code in (0, 4), ended)
+        return json.loads(ended.text() or "null")
 
     new = site.until_one_key(old, "a stolen key", step)
     site.check_end(checks, "a stolen key", old, new, canary)

@@ -6,6 +6,8 @@ from replicas import CONFIGURATION, NAME, NAMESPACE, ROLE, SECRET, account, crea
 
 from harness import Authority, KeyPair, Process, free_ports, irsa, wait_until
 
+POLICY = f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies/{NAME}"
+
 
 class Issuer:
     """Keys that sign tokens, and `irsa serve` that publishes them where relying parties look."""
@@ -90,6 +92,11 @@ def commands(checks, plane, work):
     again = irsa.must(0, "webhook", "install", *image, *cluster, "--no-wait").text()
     checks.contains("a second run changes nothing", again, "nothing to do")
     irsa.must(0, "webhook", "install", *image, *cluster, "--check")
+    allowed = (*image, *cluster, "--no-wait", "--allow-from", "10.0.0.0/28", "--allow-from", "192.0.2.7")
+    checks.contains("a policy on request", irsa.must(0, "webhook", "install", *allowed).text(), "create NetworkPolicy")
+    cidrs = [each["ipBlock"]["cidr"] for each in client.get(POLICY)["spec"]["ingress"][0]["from"]]
+    checks.equal("it names whom it was told", ["10.0.0.0/28", "192.0.2.7/32"], cidrs)
+    checks.contains("once", irsa.must(0, "webhook", "install", *allowed).text(), "nothing to do")
     (found,) = (each for each in client.get(CONFIGURATION)["webhooks"] if each["failurePolicy"] == "Fail")
     checks.equal("the Service is called", "/mutate/required", found["clientConfig"]["service"]["path"])
     waited = irsa.must(4, "webhook", "install", *image, *cluster, "--timeout", "1s").errors()
@@ -143,6 +150,7 @@ def audited(checks, client, cluster, work):
 def uninstalled(checks, client, cluster):
     irsa.must(0, "webhook", "uninstall", *cluster)
     checks.equal("it is gone", 404, client.request("GET", CONFIGURATION).status)
+    checks.equal("and its policy", 404, client.request("GET", POLICY).status)
     checks.contains("a second run finds nothing", irsa.must(0, "webhook", "uninstall", *cluster).text(), "nothing to do")
     client.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": NAMESPACE}})
     refused = irsa.must(1, "webhook", "uninstall", *cluster).errors()

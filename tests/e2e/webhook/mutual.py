@@ -41,7 +41,9 @@ class Clients:
 
 
 def mutual(checks, plane, clients, work, flags):
-    replica = Replica(plane, work, "mutual", (f"--client-ca={clients.authority.certificate}", *flags))
+    file = work / "client-ca.crt"
+    file.write_bytes(clients.authority.certificate.read_bytes())
+    replica = Replica(plane, work, "mutual", (f"--client-ca={file}", *flags))
     try:
         plane.client.apply(registration(replica.url))
         eventually("the replica that knows its clients", replica.ready)
@@ -50,6 +52,16 @@ def mutual(checks, plane, clients, work, flags):
             checks.equal(f"server {number} is known, and its pod injected", ROLE, role_of(answer.json()))
         checks.equal("whoever shows no certificate is refused", 403, status(replica, "/mutate"))
         checks.equal("and kubelet's probe is not", 200, status(replica, "/readyz"))
+
+        # Another CA, and the first one again: connections that the API servers keep are of no use to whoever is out.
+        def role():
+            return role_of(create(plane.client, pod("reload", "reader"), dry_run=True).json())
+
+        file.write_bytes(Authority(work / "other-clients", "others").certificate.read_bytes())
+        eventually("the API server to be refused", lambda: role() is None, 10)
+        file.write_bytes(clients.authority.certificate.read_bytes())
+        eventually("the API server to be known again", lambda: role() == ROLE, 10)
+        checks.contains("it is said", replica.log(), "another CA of clients")
     finally:
         replica.process.stop()
 

@@ -27,7 +27,7 @@ from replicas import (
 )
 from sources import config_map
 
-from harness import Checks, ControlPlane, working_folder
+from harness import Checks, ControlPlane, scene, working_folder
 
 MOUNT = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 
@@ -40,7 +40,7 @@ def main():
         flags = {"service_account": issuer.flags(), "flags": clients.flags()}
         with ControlPlane(work, servers=2, controller_manager=True, **flags) as plane:
             run(checks, plane, issuer, work)
-            mutual(checks, plane, clients, work, CERTIFICATES)
+            scene("mutual", mutual, checks, plane, clients, work, CERTIFICATES)
     checks.report()
 
 
@@ -55,21 +55,21 @@ def run(checks, plane, issuer, work):
     injection(checks, client)
     refusals(checks, client, first)
     system_namespace(checks, client)
-    races(checks, plane, first)
-    verify(checks, plane, issuer, work)
-    attacked(checks, plane, first)
-    config_map(checks, client, plane, work, CERTIFICATES)
-    agreement(checks, plane, first, second)
-    authority_under_load(checks, plane, first, second)
-    one_stops(checks, plane, first, second, work)
-    no_permission(checks, plane, work)
+    scene("races", races, checks, plane, first)
+    scene("verify", verify, checks, plane, issuer, work)
+    scene("attacked", attacked, checks, plane, first)
+    scene("config map", config_map, checks, client, plane, work, CERTIFICATES)
+    scene("agreement", agreement, checks, plane, first, second)
+    scene("authority under load", authority_under_load, checks, plane, first, second)
+    scene("one stops", one_stops, checks, plane, first, second, work)
+    scene("no permission", no_permission, checks, plane, work)
     second.process.stop()
-    commands(checks, plane, work)
+    scene("commands", commands, checks, plane, work)
     checks.true("nothing of a pod is in a log", "s3cr3t" not in first.log() + second.log())
 
 
 # Short lives, so that a certificate is renewed and a CA changed while the test looks on.
-CERTIFICATES = ("--shutdown-delay=1s", "--certificate-life=9s", "--ca-life=40s", "--ca-overlap=4s", "--certificate-interval=500ms")
+CERTIFICATES = ("--shutdown-delay=1s", "--certificate-life=9s", "--ca-life=36s", "--ca-overlap=3s", "--certificate-interval=500ms")
 
 
 def not_registered(checks, replica):

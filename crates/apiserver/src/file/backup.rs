@@ -69,6 +69,9 @@ impl Backups {
     }
 
     /// Keeps the text before a change, and what it becomes. Returns where it is kept.
+    ///
+    /// A change on top of one that nobody has seen to work is not proved either: it waits for the same process to make
+    /// way. [`last_proved`](Self::last_proved) goes back behind both.
     pub fn save(
         &self,
         file: &Path,
@@ -76,7 +79,10 @@ impl Backups {
         after: &str,
         reason: &str,
     ) -> Result<PathBuf, FileError> {
-        self.keep(file, [before, after], reason, None)
+        let below = self.unproved(file, before)?;
+        let below = below.filter(|below| below.written == Written::Yes);
+        let started = below.map(|below| below.started);
+        self.keep(file, [before, after], reason, started)
     }
 
     /// The same for a change whose effect must be seen: it is on record as not proved until [`proved`](Self::proved).
@@ -169,6 +175,32 @@ impl Backups {
         Ok(copy)
     }
 
+    /// The text of a file before its last change by us, and before those below that were not proved either. Refuses
+    /// when somebody changed the file since.
+    pub fn last_proved(&self, file: &Path, current: &str) -> Result<Saved, FileError> {
+        let mut saved = self.last(file, current)?;
+        let file = absolute(file)?;
+        let directory = self.of(&file);
+        let below = self.numbers(&file, &["json"])?;
+        for number in below.into_iter().rev().skip(1) {
+            let record = self.record(&file, number)?;
+            let copy = directory.join(format!("{number:04}.yaml"));
+            if record.unproved.is_none() || record.after != digest(&saved.text) {
+                break;
+            }
+            let before = read(&copy)?;
+            if digest(&before) != record.before {
+                return Err(FileError::Diverged { file, backup: copy });
+            }
+            saved.text = before;
+            saved.reason = record.reason;
+            saved
+                .paths
+                .push([copy, directory.join(format!("{number:04}.json"))]);
+        }
+        Ok(saved)
+    }
+
     /// The text of a file before its last change by us. Refuses when somebody changed the file since.
     pub fn last(&self, file: &Path, current: &str) -> Result<Saved, FileError> {
         let file = absolute(file)?;
@@ -189,7 +221,7 @@ impl Backups {
         Ok(Saved {
             text: before,
             reason: record.reason,
-            paths: [copy, path],
+            paths: vec![[copy, path]],
         })
     }
 
@@ -197,10 +229,13 @@ impl Backups {
         let Some(number) = self.numbers(file, &["json"])?.last().copied() else {
             return Ok(None);
         };
+        Ok(Some((number, self.record(file, number)?)))
+    }
+
+    fn record(&self, file: &Path, number: u32) -> Result<Record, FileError> {
         let path = self.of(file).join(format!("{number:04}.json"));
         let record = serde_json::from_str(&read(&path)?);
-        let record = record.map_err(|source| FileError::Record { path, source })?;
-        Ok(Some((number, record)))
+        record.map_err(|source| FileError::Record { path, source })
     }
 
     pub(super) fn of(&self, file: &Path) -> PathBuf {
@@ -242,13 +277,19 @@ pub struct Saved {
     pub text: String,
     /// What the change was for that it undoes.
     pub reason: String,
-    paths: [PathBuf; 2],
+    /// Copy and record of each change that it undoes, the last one first.
+    paths: Vec<[PathBuf; 2]>,
 }
 
 impl Saved {
-    /// Forgets the change, after the file was restored.
+    /// Forgets what it undoes, after the file was restored.
     pub fn forget(self) -> Result<(), FileError> {
-        for path in self.paths.into_iter().rev() {
+        // The record first: a copy without one is passed over.
+        for path in self
+            .paths
+            .into_iter()
+            .flat_map(|[copy, record]| [record, copy])
+        {
             fs::remove_file(&path).map_err(|source| FileError::Io {
                 path,
                 action: "removed",

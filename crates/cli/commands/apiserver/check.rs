@@ -167,9 +167,26 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             looked.push(look(&manifest, component, &path, &root).map_err(|error| refused(&error))?);
         }
     }
+    let rows = judge(&looked, wanted.as_ref());
+    let problem = rows
+        .iter()
+        .any(|row| row.finding.severity == Severity::Problem);
+    context.print(&Report {
+        components: looked.into_iter().map(|one| one.row).collect(),
+        findings: rows,
+    })?;
+    Ok(if problem {
+        Exit::Differences
+    } else {
+        Exit::Done
+    })
+}
+
+/// What is found of each component, and between the two.
+fn judge(looked: &[Looked], wanted: Option<&Wanted>) -> Vec<FindingRow> {
     let mut rows = Vec::new();
-    for one in &looked {
-        let found = findings::of_component(&one.inspected(), wanted.as_ref());
+    for one in looked {
+        let found = findings::of_component(&one.inspected(), wanted);
         rows.extend(found.into_iter().map(|finding| {
             FindingRow {
                 file: one.file.clone(),
@@ -191,18 +208,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             finding,
         }));
     }
-    let problem = rows
-        .iter()
-        .any(|row| row.finding.severity == Severity::Problem);
-    context.print(&Report {
-        components: looked.into_iter().map(|one| one.row).collect(),
-        findings: rows,
-    })?;
-    Ok(if problem {
-        Exit::Differences
-    } else {
-        Exit::Done
-    })
+    rows
 }
 
 impl Looked {

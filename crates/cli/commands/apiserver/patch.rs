@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ValueEnum, ValueHint};
 use irsa_apiserver::distro::Distro;
-use irsa_apiserver::file::{self, Backups};
+use irsa_apiserver::file::{self, Backups, Written};
 use irsa_apiserver::patch::{Manifest, Patched};
 use irsa_apiserver::plan::{self, Wanted};
 use irsa_apiserver::yaml;
@@ -15,7 +15,7 @@ use super::wanted::WantedArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Render;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 /// Change kube-apiserver's token flags in the file that your distribution reads them from.
 ///
@@ -162,22 +162,10 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         check,
         backup,
     } = args;
-    let removing = !remove_issuer.is_empty() || !remove_key_file.is_empty();
-    match phase {
-        PhaseArg::Retire if !removing => {
-            return Err(Failure::usage(
-                "nothing is named to retire",
-                "add --remove-issuer URL or --remove-key-file PATH",
-            ));
-        }
-        PhaseArg::Accept | PhaseArg::Sign if removing => {
-            return Err(Failure::usage(
-                "something is named for removal, and this phase removes nothing",
-                "use --phase retire when no token of it is alive, or --phase new for a cluster that does not exist yet",
-            ));
-        }
-        _ => {}
-    }
+    allow_removal(
+        phase,
+        !remove_issuer.is_empty() || !remove_key_file.is_empty(),
+    )?;
     let wanted = Wanted {
         remove_issuers: remove_issuer,
         remove_key_files: remove_key_file,
@@ -218,6 +206,21 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     } else {
         Exit::Done
     })
+}
+
+/// Whether what is named for removal and the phase belong together.
+fn allow_removal(phase: PhaseArg, removing: bool) -> Result<(), Failure> {
+    match phase {
+        PhaseArg::Retire if !removing => Err(Failure::usage(
+            "nothing is named to retire",
+            "add --remove-issuer URL or --remove-key-file PATH",
+        )),
+        PhaseArg::Accept | PhaseArg::Sign if removing => Err(Failure::usage(
+            "something is named for removal, and this phase removes nothing",
+            "use --phase retire when no token of it is alive, or --phase new for a cluster that does not exist yet",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What a file must become; nothing is written.
@@ -280,6 +283,17 @@ impl Planned {
             return Ok(row);
         }
         let reason = format!("{phase:?}").to_lowercase();
+        if let Some(below) = backups
+            .unproved(&path, &before)?
+            .filter(|below| below.written == Written::Yes)
+        {
+            report::warning(&format!(
+                "{}: a rollout in phase {} ended before it was proved, and this change goes on top of it: neither counts \
+                 as proved until irsa apiserver rollout has run on this node",
+                path.display(),
+                below.reason
+            ));
+        }
         let backup = backups.save(&path, &before, &patched.text, &reason)?;
         replace(&path, &before, &patched.text)?;
         Ok(FileRow {

@@ -72,6 +72,21 @@ impl Reach {
         self.endpoint.is_some()
     }
 
+    /// Whether requests leave this host: over loopback a write arrives at once or never.
+    pub fn is_remote(&self) -> bool {
+        let host = self.endpoint.as_deref().and_then(|endpoint| {
+            endpoint
+                .parse::<http::Uri>()
+                .ok()?
+                .host()
+                .map(str::to_owned)
+        });
+        host.is_none_or(|host| {
+            let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+            host != "localhost" && !address.is_ok_and(|address| address.is_loopback())
+        })
+    }
+
     /// The issuer URL of a place, as the store itself answers it.
     pub fn issuer(&self, location: &S3Location) -> Result<IssuerUrl, Failure> {
         let derived = match &self.endpoint {

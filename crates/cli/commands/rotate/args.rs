@@ -67,7 +67,7 @@ pub struct Args {
     /// Begin a rotation now, whatever the calendar says
     #[arg(long)]
     pub now: bool,
-    /// Take a key that somebody else put into the JWKS or an API server into the ring: it drains and goes
+    /// Take a key that somebody else put into the JWKS or an API server into the ring: it drains where it stands, and goes
     #[arg(long, value_name = "KID", allow_hyphen_values = true, value_parser = kid)]
     pub adopt: Option<Kid>,
     /// Strike an API server off that is gone for good
@@ -80,10 +80,11 @@ pub struct Args {
     /// Do not ask: refuse every living token of the compromised key
     #[arg(long, requires = "compromised")]
     pub yes: bool,
-    /// Let a key go although clients were seen that never read a new token
+    /// Let a key go although clients were seen, by this run or an earlier one, that never read a new token
     #[arg(long)]
     pub ignore_stale_tokens: bool,
-    /// How long nobody else acts after a run has said what it is about to do, where no lock shows that it is dead
+    /// How long nobody else acts after a run has said what it is about to do, where no lock shows that it is dead; at least
+    /// 20m where a bucket of another host is written
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30m")]
     pub lease: Duration,
     /// Say what would be done next, and change nothing

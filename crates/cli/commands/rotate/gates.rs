@@ -10,7 +10,9 @@ use irsa_core::kid::Kid;
 use irsa_core::observation::{Hold, Lifetimes};
 use irsa_core::token::{Token, verify};
 use irsa_webhook::role::clamp_expiration;
-use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount, ServiceAccountTokenProjection};
+use k8s_openapi::api::core::v1::{
+    Node, Pod, Secret, ServiceAccount, ServiceAccountTokenProjection,
+};
 use kube::api::ListParams;
 use kube::{Api, Client, Error};
 use serde::de::DeserializeOwned;
@@ -123,6 +125,17 @@ impl Cluster {
         Ok(longest)
     }
 
+    /// The names of the control-plane nodes, whether they are ready or not.
+    pub(super) async fn control_planes(&self) -> Result<BTreeSet<String>, GateError> {
+        let mut found = BTreeSet::new();
+        let only = ListParams::default().labels("node-role.kubernetes.io/control-plane");
+        self.each::<Node>("Nodes", only, |node| {
+            found.extend(node.metadata.name.clone());
+        })
+        .await?;
+        Ok(found)
+    }
+
     /// Looks at every pod.
     pub(super) async fn pods(&self, look: impl FnMut(&Pod)) -> Result<(), GateError> {
         self.each("Pods", ListParams::default(), look).await
@@ -179,16 +192,17 @@ pub(super) fn is_external(token: &ServiceAccountTokenProjection) -> bool {
         .is_some_and(|audience| !audience.is_empty())
 }
 
-/// The key that signed a token: the one that it names, else the one that made its signature. A text that is no token,
-/// or that no key of ours signed, is accepted by nobody.
+/// The key that signed a token, by its signature: whoever may write a Secret may write any kid into it, and must not
+/// keep a key for ever. A text that is no token, or that no key of ours signed, is accepted by nobody.
 fn signer(text: &str, known: &Known) -> Option<Kid> {
     let token = Token::parse(text).ok()?;
+    // One that names a key is tried with that one alone, as an API server does.
     let named = token.kid().and_then(Kid::parse);
-    named.or_else(|| {
-        let mut keys = known.iter();
-        let signed = keys.find(|(_, key)| verify::signed_by(&token, key));
-        signed.map(|(kid, _)| kid.clone())
-    })
+    let mut keys = known
+        .iter()
+        .filter(|(kid, _)| named.as_ref().is_none_or(|named| named == *kid));
+    let signed = keys.find(|(_, key)| verify::signed_by(&token, key));
+    signed.map(|(kid, _)| kid.clone())
 }
 
 #[cfg(test)]
@@ -226,7 +240,13 @@ mod tests {
         };
         let both = known(&[&ours, &other]);
         let full = Signer::new(&ours).unwrap().token(b"{}").unwrap();
-        assert_eq!(signer(&full, &known(&[])), Some(ours.public_key().kid()));
+        assert_eq!(signer(&full, &both), Some(ours.public_key().kid()));
+        assert_eq!(signer(&full, &known(&[])), None);
+        // Somebody else signed it and wrote our kid into it.
+        let (head, _) = full.split_once('.').unwrap();
+        let theirs = Signer::new(&other).unwrap().token(b"{}").unwrap();
+        let (_, rest) = theirs.split_once('.').unwrap();
+        assert_eq!(signer(&format!("{head}.{rest}"), &both), None);
         // As Kubernetes 1.15 made them: the header says nothing but the algorithm.
         let bare = bare_token(&ours);
         assert_eq!(signer(&bare, &both), Some(ours.public_key().kid()));

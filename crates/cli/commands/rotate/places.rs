@@ -189,6 +189,13 @@ impl<'a> Buckets<'a> {
         self.place(location, false).await
     }
 
+    /// Whether anything is written to a bucket on another host.
+    pub(super) fn are_remote(&self) -> bool {
+        self.known
+            .as_ref()
+            .is_some_and(|(reach, _)| reach.is_remote())
+    }
+
     async fn place(&mut self, location: &S3Location, lenient: bool) -> Result<S3Store, Failure> {
         if self.known.is_none() {
             let reach = Reach::new(self.aws.load(self.ca_file).await?)?;

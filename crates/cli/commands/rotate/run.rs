@@ -2,6 +2,7 @@
 
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::kid::Kid;
+use irsa_core::observation::Observation;
 use irsa_core::policy::RotationPolicy;
 use irsa_core::ring::KeyRing;
 use irsa_issuer::relying_party::RelyingParty;
@@ -14,14 +15,14 @@ use super::compromise::{self, Breaks};
 use super::gates::{Cluster, Known};
 use super::node::Node;
 use super::outcome::Outcome;
-use super::places::{self, Buckets, KeysPlace, StatePlace, Use};
+use super::places::{self, Buckets, KeysPlace, Use};
 use super::servers;
+use super::settled::{lease_outlives, settled};
 use super::sinks::{Place, Sinks};
 use super::world::Outside;
 use crate::args::DocumentArgs;
 use crate::commands::apiserver::servers::ClusterArgs;
 use crate::commands::apiserver::wanted::WantedArgs;
-use crate::commands::publish::target::Target;
 use crate::context::Context;
 use crate::drive::{self, Course};
 use crate::exit::Exit;
@@ -54,6 +55,12 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         let config = async || cluster.config(&root).await;
         let store = places::open(&state, config, &mut buckets, to).await?;
         let mut world = outside(args, &keys, &config().await?, &mut buckets, context).await?;
+        lease_outlives(&buckets, course.lease)?;
+        if dry_run {
+            world.keys.demand(&course.issuer).await?;
+        } else {
+            world.keys.bind(&course.issuer).await?;
+        }
         let breaks = match &asked.compromised {
             Some(kid) => {
                 let ring = read(&store, &course.issuer).await?;
@@ -65,7 +72,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             Some(node) if !dry_run => Some(node.lock()?),
             Some(_) | None => None,
         };
-        let edit = |ring: &KeyRing, now| asked.edit(ring, now);
+        let edit = |ring: &KeyRing, observed: &Observation, now| asked.edit(ring, observed, now);
         let came = drive::drive(&store, &mut world, &course, edit).await?;
         context.print(&Outcome::new(&came, dry_run, breaks))?;
         if let Some(block) = came.block {
@@ -77,53 +84,6 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             (false, false) => Exit::Done,
         })
     })
-}
-
-/// Where the ring and the private keys are. Neither may be where documents are served from, and the place of keys on a
-/// node is not where keys rest: what is retired on one node goes from there.
-fn settled(args: &Args) -> Result<(StatePlace, KeysPlace), Failure> {
-    let state = args.state.clone().ok_or_else(|| {
-        Failure::usage(
-            "no place for the key ring",
-            "add --state DIR: a directory of this host, mode 0700; or --state secret:NAMESPACE/NAME for several nodes",
-        )
-    })?;
-    if args.to.is_empty() {
-        return Err(Failure::usage(
-            "no place for the documents",
-            "add --to dir:PATH or --to s3://BUCKET/PREFIX",
-        ));
-    }
-    let keys = KeysPlace::beside(&state, args.private_keys.clone())?;
-    let KeysPlace::Directory(directory) = &keys else {
-        return Ok((state, keys));
-    };
-    for target in &args.to {
-        if let Target::Directory(root) = target
-            && directory.starts_with(root)
-        {
-            return Err(Failure::usage(
-                format!(
-                    "private keys would rest in \"{}\", which is served",
-                    root.display()
-                ),
-                "give --state or --private-keys a directory outside of --to",
-            ));
-        }
-    }
-    let node = &args.node;
-    if node.here.is_some()
-        && *directory == node.root.join(node.key_directory.trim_start_matches('/'))
-    {
-        return Err(Failure::usage(
-            format!(
-                "private keys would rest where they are placed for kube-apiserver: {}",
-                node.key_directory
-            ),
-            "give --state or --private-keys another directory, or --key-directory",
-        ));
-    }
-    Ok((state, keys))
 }
 
 async fn read(store: &impl RingStore, issuer: &IssuerUrl) -> Result<KeyRing, Failure> {
@@ -179,7 +139,12 @@ impl Asked {
         }
     }
 
-    fn edit(&self, ring: &KeyRing, now: Timestamp) -> Result<Option<KeyRing>, Failure> {
+    fn edit(
+        &self,
+        ring: &KeyRing,
+        observed: &Observation,
+        now: Timestamp,
+    ) -> Result<Option<KeyRing>, Failure> {
         let why = || "asked for on the command line".to_owned();
         let mut edited: Option<KeyRing> = None;
         if let Some(kid) = &self.compromised {
@@ -195,11 +160,17 @@ impl Asked {
             }
         }
         if let Some(kid) = &self.adopt {
-            edited = edited
-                .as_ref()
-                .unwrap_or(ring)
-                .adopted(kid, why(), now)
-                .or(edited);
+            let ring = edited.as_ref().unwrap_or(ring);
+            let adopted = ring.adopted(kid, observed, why(), now);
+            if adopted.is_none() && !ring.knows(kid) {
+                return Err(Failure::usage(
+                    format!(
+                        "key {kid} is in no JWKS, on no API server and not where private keys rest"
+                    ),
+                    "give --adopt the kid that the blocked run has named",
+                ));
+            }
+            edited = adopted.or(edited);
         }
         if let Some(server) = &self.forget {
             let found = edited

@@ -1,6 +1,6 @@
 //! The API servers, each asked directly for its keys, for a token, and about the tokens of the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use irsa_apiserver::live::ApiServer;
 use irsa_core::jwks::JwkSet;
@@ -8,6 +8,7 @@ use irsa_core::kid::Kid;
 use irsa_core::observation::{Loaded, Server, StaleTokens};
 use irsa_core::token::Token;
 use irsa_core::token::claims::ServiceAccount;
+use jiff::Timestamp;
 
 use super::files::disk;
 use super::gates::Known;
@@ -22,16 +23,32 @@ struct Answer {
     stale: Option<StaleTokens>,
 }
 
+/// What was seen of the servers.
+pub(super) struct Looked {
+    pub(super) servers: Vec<Server>,
+    /// How many seconds the clock of each is ahead of this host's, if that is certain.
+    pub(super) clocks: BTreeMap<String, i64>,
+}
+
 /// Asks each server, and every other one about its token; and looks at the files of this node's.
 pub(super) async fn look(
     servers: &[ApiServer],
     account: &ServiceAccount,
     node: Option<&Node<'_>>,
     known: &mut Known,
-) -> Result<Vec<Server>, Failure> {
+) -> Result<Looked, Failure> {
     let mut tokens: Vec<Option<String>> = Vec::new();
+    let mut clocks = BTreeMap::new();
     for server in servers {
-        tokens.push(server.mint(account, &[]).await.ok());
+        let asked = Timestamp::now();
+        let token = server.mint(account, &[]).await.ok();
+        if let Some(ahead) = token
+            .as_deref()
+            .and_then(|token| ahead(token, asked, Timestamp::now()))
+        {
+            clocks.insert(server.url().to_owned(), ahead);
+        }
+        tokens.push(token);
     }
     let mut found = Vec::new();
     for (server, token) in servers.iter().zip(&tokens) {
@@ -60,7 +77,25 @@ pub(super) async fn look(
             stale,
         });
     }
-    Ok(found)
+    Ok(Looked {
+        servers: found,
+        clocks,
+    })
+}
+
+/// By how many seconds the clock of whoever made a token is ahead, if it was made between two instants of this clock:
+/// none while its `iat`, which has whole seconds, lies between them.
+fn ahead(token: &str, asked: Timestamp, answered: Timestamp) -> Option<i64> {
+    let made = Token::parse(token).ok()?.time_claim("iat")?;
+    let (first, last) = (
+        asked.as_second().min(answered.as_second()),
+        answered.as_second(),
+    );
+    Some(if made < first {
+        made.saturating_sub(first)
+    } else {
+        made.saturating_sub(last).max(0)
+    })
 }
 
 async fn ask(
@@ -93,4 +128,43 @@ async fn ask(
         refuses,
         stale: stale.map(|(started, count)| StaleTokens { started, count }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_is_as_far_ahead_as_is_certain() {
+        let token = |made: i64| {
+            let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+            let claims = format!("{{\"iat\":{made}}}");
+            format!(
+                "{}.{}.{}",
+                encode("{\"alg\":\"ES256\"}"),
+                encode(&claims),
+                encode("s")
+            )
+        };
+        let at = |millisecond| Timestamp::from_millisecond(millisecond).unwrap();
+        for (made, expected) in [
+            (100, 0),
+            (101, 0),
+            (103, 0),
+            (104, 1),
+            (99, -1),
+            (7876, 7773),
+            (-7676, -7776),
+        ] {
+            assert_eq!(
+                ahead(&token(made), at(100_900), at(103_100)),
+                Some(expected),
+                "{made}"
+            );
+        }
+        assert_eq!(ahead("no token", at(0), at(1)), None);
+    }
 }

@@ -61,20 +61,19 @@ impl World for Outside<'_> {
         let public = self.sinks.public(known).await?;
         let served = self.sinks.served(known).await?;
         let node = self.node.as_ref();
-        let mut servers = servers::look(&self.servers, &self.account, node, known).await?;
-        if self.ignore_stale_tokens {
-            for server in &mut servers {
-                server.stale = None;
-            }
-        }
+        let looked = servers::look(&self.servers, &self.account, node, known).await?;
         Ok(Observation {
             public,
             sinks,
             served,
-            servers,
+            servers: looked.servers,
+            clocks: looked.clocks,
             at_rest: self.keys.kids().await?,
+            remains: self.keys.names().await?,
             holds: self.cluster.holds(known).await?,
             longest: self.cluster.lifetimes().await?,
+            control_planes: self.cluster.control_planes().await?,
+            stale_tokens_ignored: self.ignore_stale_tokens,
         })
     }
 

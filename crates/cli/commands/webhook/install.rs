@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use irsa_webhook::install::{self, Change, Standing, Verb};
-use irsa_webhook::manifest::{self, ManifestOptions};
+use irsa_webhook::manifest::{self, ManifestError, ManifestOptions};
 use jiff::Timestamp;
 use kube::Client;
 use serde::Serialize;
 
-use super::manifest::DeploymentArgs;
+use super::manifest::{DeploymentArgs, NetworkArgs};
 use crate::args::duration;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -25,6 +25,9 @@ pub struct InstallArgs {
     /// What differs between clusters.
     #[command(flatten)]
     pub deployment: DeploymentArgs,
+    /// Who may ask.
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -122,6 +125,7 @@ impl Changed {
 pub fn install(args: InstallArgs, context: &Context) -> Result<Exit, Failure> {
     let InstallArgs {
         deployment,
+        network,
         dry_run,
         check,
         timeout,
@@ -129,7 +133,10 @@ pub fn install(args: InstallArgs, context: &Context) -> Result<Exit, Failure> {
         kubernetes,
     } = args;
     let options = deployment.options()?;
-    let objects = manifest::objects(&options).map_err(|error| Failure::refused(&error))?;
+    let refused = |error: ManifestError| Failure::refused(&error);
+    // The policy first: no replica is there before it is.
+    let mut objects: Vec<_> = network.policy(&options)?.into_iter().collect();
+    objects.extend(manifest::objects(&options).map_err(refused)?);
     context.block_on(async {
         let client = kubernetes.client().await?;
         let changes = install::plan(&client, &objects).await?;
@@ -218,7 +225,11 @@ pub fn uninstall(args: UninstallArgs, context: &Context) -> Result<Exit, Failure
         replicas: 0,
         flags: Vec::new(),
     };
-    let objects = manifest::objects(&options).map_err(|error| Failure::refused(&error))?;
+    let refused = |error: ManifestError| Failure::refused(&error);
+    // Of any addresses: it goes by its name.
+    let any = ["0.0.0.0/0".to_owned()];
+    let mut objects = vec![manifest::policy(&options, &any).map_err(refused)?];
+    objects.extend(manifest::objects(&options).map_err(refused)?);
     context.block_on(async {
         let client = kubernetes.client().await?;
         let changes = install::plan_removal(&client, &objects).await?;

@@ -1,6 +1,7 @@
 //! `irsa webhook manifest`.
 
-use irsa_webhook::manifest::{self, ManifestOptions};
+use irsa_webhook::manifest::{self, ManifestError, ManifestOptions};
+use serde_json::Value;
 
 use crate::exit::Exit;
 use crate::output;
@@ -12,6 +13,29 @@ pub struct Args {
     /// What differs between clusters.
     #[command(flatten)]
     pub deployment: DeploymentArgs,
+    /// Who may ask.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// Who may ask the webhook.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Deployment")]
+pub struct NetworkArgs {
+    /// Add a NetworkPolicy: only API servers at this address or CIDR reach the webhook (several: repeat it) [default: no policy]
+    #[arg(long, value_name = "CIDR")]
+    pub allow_from: Vec<String>,
+}
+
+impl NetworkArgs {
+    /// The policy, if one is wanted.
+    pub fn policy(&self, options: &ManifestOptions) -> Result<Option<Value>, Failure> {
+        if self.allow_from.is_empty() {
+            return Ok(None);
+        }
+        let policy = manifest::policy(options, &self.allow_from);
+        Ok(Some(policy.map_err(|error| Failure::refused(&error))?))
+    }
 }
 
 /// What differs between clusters.
@@ -53,9 +77,17 @@ impl DeploymentArgs {
 
 /// Prints the manifest.
 pub fn run(args: Args) -> Result<Exit, Failure> {
-    let Args { deployment } = args;
-    let text =
-        manifest::render(&deployment.options()?).map_err(|error| Failure::refused(&error))?;
+    let Args {
+        deployment,
+        network,
+    } = args;
+    let options = deployment.options()?;
+    let refused = |error: ManifestError| Failure::refused(&error);
+    let mut text = manifest::render(&options).map_err(refused)?;
+    if !network.allow_from.is_empty() {
+        let policy = manifest::render_policy(&options, &network.allow_from).map_err(refused)?;
+        text = format!("{policy}---\n{text}");
+    }
     output::line(text.trim_end().as_bytes())?;
     Ok(Exit::Done)
 }

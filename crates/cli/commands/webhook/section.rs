@@ -124,82 +124,38 @@ impl Over<'_> {
         self.put(id, value, file.cloned().map(Some).as_ref());
     }
 
-    fn put_time(&self, id: &str, value: &mut Duration, file: Option<GoDuration>) {
-        self.put(id, value, file.map(|GoDuration(time)| time).as_ref());
+    fn put_time(&self, id: &str, value: &mut Duration, file: Option<&GoDuration>) {
+        self.put(id, value, file.map(|GoDuration(time)| time));
     }
+}
+
+/// Puts fields of the same name in the file and in the arguments, each by the way that is named.
+macro_rules! put {
+    ($way:ident: $over:ident, $to:ident, $file:ident; $($field:ident),+ $(,)?) => {
+        $($over.$way(stringify!($field), &mut $to.$field, $file.$field.as_ref());)+
+    };
 }
 
 impl InjectionArgs {
     /// Over the configuration file.
     pub(super) fn over(mut self, context: &Context) -> Self {
         let (over, file) = (Over(context), &context.config.webhook);
-        over.put(
-            "annotation_prefix",
-            &mut self.annotation_prefix,
-            file.annotation_prefix.as_ref(),
+        put!(put: over, self, file;
+            annotation_prefix,
+            token_audience,
+            token_mount_path,
+            token_expiration,
+            aws_default_region,
+            sts_regional_endpoint,
+            compose_role_arn,
+            foreign_volume,
+            container_credentials_audience,
+            container_credentials_token_mount_path,
+            container_credentials_token_volume_name,
+            container_credentials_token_path,
+            container_credentials_full_uri
         );
-        over.put(
-            "token_audience",
-            &mut self.token_audience,
-            file.token_audience.as_ref(),
-        );
-        over.put(
-            "token_mount_path",
-            &mut self.token_mount_path,
-            file.token_mount_path.as_ref(),
-        );
-        over.put(
-            "token_expiration",
-            &mut self.token_expiration,
-            file.token_expiration.as_ref(),
-        );
-        over.put(
-            "aws_default_region",
-            &mut self.aws_default_region,
-            file.aws_default_region.as_ref(),
-        );
-        over.put(
-            "sts_regional_endpoint",
-            &mut self.sts_regional_endpoint,
-            file.sts_regional_endpoint.as_ref(),
-        );
-        over.put(
-            "compose_role_arn",
-            &mut self.compose_role_arn,
-            file.compose_role_arn.as_ref(),
-        );
-        over.put_some("account_id", &mut self.account_id, file.account_id.as_ref());
-        over.put_some("partition", &mut self.partition, file.partition.as_ref());
-        over.put(
-            "foreign_volume",
-            &mut self.foreign_volume,
-            file.foreign_volume.as_ref(),
-        );
-        over.put(
-            "container_credentials_audience",
-            &mut self.container_credentials_audience,
-            file.container_credentials_audience.as_ref(),
-        );
-        over.put(
-            "container_credentials_token_mount_path",
-            &mut self.container_credentials_token_mount_path,
-            file.container_credentials_token_mount_path.as_ref(),
-        );
-        over.put(
-            "container_credentials_token_volume_name",
-            &mut self.container_credentials_token_volume_name,
-            file.container_credentials_token_volume_name.as_ref(),
-        );
-        over.put(
-            "container_credentials_token_path",
-            &mut self.container_credentials_token_path,
-            file.container_credentials_token_path.as_ref(),
-        );
-        over.put(
-            "container_credentials_full_uri",
-            &mut self.container_credentials_full_uri,
-            file.container_credentials_full_uri.as_ref(),
-        );
+        put!(put_some: over, self, file; account_id, partition);
         self
     }
 }
@@ -208,12 +164,9 @@ impl ServingArgs {
     /// Over the configuration file.
     pub(super) fn over(mut self, context: &Context) -> Self {
         let (over, file) = (Over(context), &context.config.webhook);
-        over.put("port", &mut self.port, file.port.as_ref());
-        over.put(
-            "metrics_port",
-            &mut self.metrics_port,
-            file.metrics_port.as_ref(),
-        );
+        put!(put: over, self, file; port, metrics_port, watch_config_map, events);
+        put!(put_some: over, self, file; kube_api);
+        put!(put_time: over, self, file; service_account_lookup_grace_period, shutdown_delay);
         // A port that was typed is another address than the file's.
         let address = file.listen.filter(|_| !context.is_typed("port"));
         over.put_some("listen", &mut self.listen, address.as_ref());
@@ -222,29 +175,12 @@ impl ServingArgs {
             .metrics_listen
             .filter(|_| !context.is_typed("metrics_port"));
         over.put_some("metrics_listen", &mut self.metrics_listen, address.as_ref());
-        over.put_some("kube_api", &mut self.kube_api, file.kube_api.as_ref());
-        over.put_time(
-            "service_account_lookup_grace_period",
-            &mut self.service_account_lookup_grace_period,
-            file.service_account_lookup_grace_period,
-        );
-        over.put(
-            "watch_config_map",
-            &mut self.watch_config_map,
-            file.watch_config_map.as_ref(),
-        );
         let path = file.watch_container_credentials_config.as_ref();
         let path = path.map(|path| path.display().to_string());
         over.put(
             "watch_container_credentials_config",
             &mut self.watch_container_credentials_config,
             path.as_ref(),
-        );
-        over.put("events", &mut self.events, file.events.as_ref());
-        over.put_time(
-            "shutdown_delay",
-            &mut self.shutdown_delay,
-            file.shutdown_delay,
         );
         self
     }
@@ -254,44 +190,24 @@ impl CertificateArgs {
     /// Over the configuration file.
     pub(super) fn over(mut self, context: &Context) -> Self {
         let (over, file) = (Over(context), &context.config.webhook);
-        over.put("in_cluster", &mut self.in_cluster, file.in_cluster.as_ref());
-        over.put("tls_cert", &mut self.tls_cert, file.tls_cert.as_ref());
-        over.put("tls_key", &mut self.tls_key, file.tls_key.as_ref());
-        over.put_some("client_ca", &mut self.client_ca, file.client_ca.as_ref());
-        over.put("namespace", &mut self.namespace, file.namespace.as_ref());
-        over.put(
-            "service_name",
-            &mut self.service_name,
-            file.service_name.as_ref(),
+        put!(put: over, self, file;
+            in_cluster,
+            tls_cert,
+            tls_key,
+            namespace,
+            service_name,
+            tls_secret,
+            webhook_configuration,
+            tls_name,
+            tls_cipher_suites,
+            tls_min_version
         );
-        over.put("tls_secret", &mut self.tls_secret, file.tls_secret.as_ref());
-        over.put(
-            "webhook_configuration",
-            &mut self.webhook_configuration,
-            file.webhook_configuration.as_ref(),
-        );
-        over.put("tls_name", &mut self.tls_name, file.tls_name.as_ref());
-        over.put(
-            "tls_cipher_suites",
-            &mut self.tls_cipher_suites,
-            file.tls_cipher_suites.as_ref(),
-        );
-        over.put(
-            "tls_min_version",
-            &mut self.tls_min_version,
-            file.tls_min_version.as_ref(),
-        );
-        over.put_time(
-            "certificate_life",
-            &mut self.certificate_life,
-            file.certificate_life,
-        );
-        over.put_time("ca_life", &mut self.ca_life, file.ca_life);
-        over.put_time("ca_overlap", &mut self.ca_overlap, file.ca_overlap);
-        over.put_time(
-            "certificate_interval",
-            &mut self.certificate_interval,
-            file.certificate_interval,
+        put!(put_some: over, self, file; client_ca);
+        put!(put_time: over, self, file;
+            certificate_life,
+            ca_life,
+            ca_overlap,
+            certificate_interval
         );
         self
     }

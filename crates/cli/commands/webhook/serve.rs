@@ -149,7 +149,7 @@ fn listen_config(
         ),
         policy: policy(certificate)?,
         client_ca: certificate.client_ca.clone(),
-        limits: serve::limits(),
+        limits: serve::limits(certificate.certificate_interval),
         shutdown_delay: serving.shutdown_delay,
     })
 }

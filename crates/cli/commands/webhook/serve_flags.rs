@@ -70,7 +70,8 @@ pub struct CertificateArgs {
     /// Private key of the certificate in PEM; read again when it changes
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "/etc/webhook/certs/tls.key")]
     pub tls_key: PathBuf,
-    /// Answer reviews only to clients with a certificate of a CA in this file, in PEM [default: to anybody]
+    /// Answer reviews only to clients with a certificate of a CA in this file, in PEM; read again when it changes [default: to
+    /// anybody]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub client_ca: Option<PathBuf>,
     /// Namespace of the Service, the Secret and the ConfigMap
@@ -113,7 +114,7 @@ pub struct CertificateArgs {
     /// How long two CAs are trusted when it changes
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = go_duration)]
     pub ca_overlap: Duration,
-    /// How often Secret, caBundle and certificate files are looked at
+    /// How often Secret, caBundle, certificate files and the CA of clients are looked at
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = go_duration)]
     pub certificate_interval: Duration,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Event, KeyRing, RingKey, Seen, Stage, Track, What};
 use crate::kid::Kid;
-use crate::observation::Lifetimes;
+use crate::observation::{Lifetimes, Observation};
 
 /// The newest events that are kept: a Secret must hold them all.
 const MOST_EVENTS: usize = 1000;
@@ -132,15 +132,22 @@ impl KeyRing {
         Some(ring)
     }
 
-    /// A key that somebody else put into the world is ours: it drains from now on. `None` if it is known.
-    pub fn adopted(&self, kid: &Kid, why: String, now: Timestamp) -> Option<Self> {
-        if self.knows(kid) {
+    /// A key that somebody else put into the world is ours: it drains from now on, and stays only where it stands. `None`
+    /// if it is known, or was seen nowhere: a kid that was mistyped must not become one to publish and to trust.
+    pub fn adopted(
+        &self,
+        kid: &Kid,
+        observed: &Observation,
+        why: String,
+        now: Timestamp,
+    ) -> Option<Self> {
+        if self.knows(kid) || !observed.is_anywhere(kid) {
             return None;
         }
         let mut ring = self.successor(now);
-        let generation = ring.generation;
+        let key = RingKey::draining(kid.clone(), ring.generation, now);
         ring.keys
-            .push(RingKey::draining(kid.clone(), generation, now));
+            .push(key.held(observed.is_in_a_jwks(kid), observed.is_on_a_server(kid)));
         ring.record(now, What::Adopted, Some(kid), why);
         Some(ring)
     }

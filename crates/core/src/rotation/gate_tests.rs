@@ -81,7 +81,9 @@ fn a_controller_manager_with_a_key_of_its_own_waits_for_the_first_rotation() {
         matches!(unknown, Step::Blocked(Block::UnknownSigner { .. })),
         "{unknown:?}"
     );
-    let adopted = ring().adopted(&kid(7), "x".into(), at(1)).unwrap();
+    let adopted = ring()
+        .adopted(&kid(7), &observed, "x".into(), at(1))
+        .unwrap();
     let (_, asked) = settle(adopted, &observed, at(1));
     // It is put where tokens of it are accepted; nothing demands a private half that is nowhere.
     assert!(!matches!(asked, Step::Blocked(_)), "{asked:?}");

@@ -36,6 +36,10 @@ pub(super) fn holds(scene: &Scene<'_>, key: &RingKey, side: Side) -> Vec<Hold> {
 /// this key for as long as `--service-account-extend-token-expiration` lets it live, however short a life the policy
 /// assumes.
 fn stale(scene: &Scene<'_>, key: &RingKey) -> Vec<Hold> {
+    // Whatever earlier runs have saved: the counts stay on record for the next rotation.
+    if scene.observed.stale_tokens_ignored {
+        return Vec::new();
+    }
     let Stage::Draining {
         quiet_since: Some(quiet),
         ..

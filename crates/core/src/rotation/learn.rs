@@ -32,16 +32,7 @@ fn reports(scene: &Scene<'_>) -> BTreeMap<String, ServerRecord> {
         .max()
         .unwrap_or_default();
     let mut servers = ring.servers().clone();
-    if !ring.is_rotating() {
-        // Between rotations servers come and go.
-        servers.retain(|name, _| {
-            scene
-                .observed
-                .servers
-                .iter()
-                .any(|server| server.name == *name)
-        });
-    }
+    // None is struck off here: one that is away may come back with the files that it had.
     for server in &scene.observed.servers {
         let record = servers.entry(server.name.clone()).or_default();
         if let Some(disk) = &server.disk
@@ -95,7 +86,8 @@ fn look_at(scene: &Scene<'_>, key: &RingKey) -> RingKey {
             Stage::Draining {
                 intent: *intent,
                 quiet_since: quiet.then(|| quiet_since.unwrap_or(scene.now)),
-                longest: if quiet {
+                // Also at the first look at which it is quiet: a key that was taken over has been seen at no other.
+                longest: if quiet && quiet_since.is_some() {
                     *longest
                 } else {
                     longest.max(scene.observed.longest)

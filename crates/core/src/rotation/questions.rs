@@ -1,97 +1,16 @@
 //! One question for each kind of step. Each looks at the whole scene and answers for itself; their order is in
 //! [`super::decide`].
 
-use std::collections::BTreeSet;
-
+use super::block::Block;
 use super::guard::Guard;
 use super::holds::{Side, holds};
 use super::scene::Scene;
-use super::step::{Action, Block, Reason, Step, Wait};
+use super::step::{Action, Reason, Step, Wait};
 use crate::kid::Kid;
 use crate::observation::{Loaded, Server};
 use crate::policy::{MOST_KEYS, spell};
 use crate::proof::{Promotion, PublishedProof, TrustedProof};
-use crate::ring::{RingKey, Stage, Track, What, after};
-
-/// Is there anything that this ring cannot explain?
-pub(super) fn stranger(scene: &Scene<'_>) -> Option<Step> {
-    let (ring, observed) = (scene.ring, scene.observed);
-    let places = observed
-        .sinks
-        .iter()
-        .chain(&observed.served)
-        .map(|sink| (sink.name.as_str(), &sink.published));
-    let unknown_published =
-        places
-            .chain([(ring.issuer(), &observed.public)])
-            .find_map(|(place, set)| {
-                let ours = set
-                    .kids
-                    .iter()
-                    .find(|kid| !ring.knows(kid))
-                    .map(Kid::to_string);
-                let kid = ours.or_else(|| set.foreign.first().cloned())?;
-                let place = place.to_owned();
-                Some(Block::UnknownPublished { kid, place })
-            });
-    let unknown_on_server = || {
-        observed
-            .servers
-            .iter()
-            .find_map(|server| stranger_on(scene, server))
-    };
-    let left = || {
-        let mut known = ring.servers().keys();
-        let left = known.find(|name| !observed.servers.iter().any(|server| server.name == **name));
-        left.filter(|_| ring.is_rotating())
-            .map(|server| Block::ServerLeft {
-                server: server.clone(),
-            })
-    };
-    let no_servers = || observed.servers.is_empty().then_some(Block::NoServers);
-    let clock = || {
-        let (now, written) = (scene.now, ring.written());
-        (after(now, scene.policy.skew()) < written).then_some(Block::ClockWentBack { now, written })
-    };
-    let block = unknown_published
-        .or_else(unknown_on_server)
-        .or_else(left)
-        .or_else(no_servers)
-        .or_else(clock);
-    block.map(Step::Blocked)
-}
-
-fn stranger_on(scene: &Scene<'_>, server: &Server) -> Option<Block> {
-    let mut trusted: BTreeSet<&Kid> = BTreeSet::new();
-    let mut signing: BTreeSet<&Kid> = BTreeSet::new();
-    if let Loaded::Serving {
-        trusted: loaded,
-        signing: with,
-        refuses: _,
-    } = &server.loaded
-    {
-        trusted.extend(loaded);
-        signing.insert(with);
-    }
-    if let Some(disk) = &server.disk {
-        trusted.extend(&disk.trusted);
-        signing.insert(&disk.signing);
-        signing.extend(&disk.controller);
-    }
-    let unknown =
-        |kids: BTreeSet<&Kid>| kids.into_iter().find(|kid| !scene.ring.knows(kid)).cloned();
-    let name = || server.name.clone();
-    let signer = unknown(signing).map(|kid| Block::UnknownSigner {
-        kid,
-        server: name(),
-    });
-    signer.or_else(|| {
-        unknown(trusted).map(|kid| Block::UnknownTrusted {
-            kid,
-            server: name(),
-        })
-    })
-}
+use crate::ring::{RingKey, Stage, Track, What};
 
 /// Is there an API server that cannot be seen?
 pub(super) fn blind(scene: &Scene<'_>) -> Option<Step> {
@@ -296,7 +215,7 @@ pub(super) fn retire(scene: &Scene<'_>) -> Option<Step> {
         // would have stopped at it.
         let mut strays = scene
             .observed
-            .at_rest
+            .remains
             .iter()
             .filter(|kid| scene.ring.key(kid).is_none());
         strays
@@ -341,7 +260,8 @@ fn retire_one(scene: &Scene<'_>, key: &RingKey) -> Option<Step> {
         }
     }
     let gone = matches!((public, cluster), (Track::Gone { .. }, Track::Gone { .. }));
-    match (scene.observed.at_rest.contains(&key.kid), gone) {
+    // Also what cannot be read: it may be the key, behind a mode or a fault that is mended some day.
+    match (scene.observed.remains.contains(&key.kid), gone) {
         (true, _) if scene.holds(Guard::GoneFirst, gone) => Some(Step::Act(Action::Erase {
             kid: key.kid.clone(),
         })),

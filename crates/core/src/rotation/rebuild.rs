@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::step::{Block, Reason, Step, Wait};
+use super::block::Block;
+use super::step::{Reason, Step, Wait};
 use crate::issuer::IssuerUrl;
 use crate::kid::Kid;
-use crate::observation::{Lifetimes, Loaded, Observation};
+use crate::observation::{Lifetimes, Loaded, Observation, Server};
 use crate::ring::{KeyRing, RingKey, Seen, Stage};
 
 /// The ring that this observation allows, or why there is none: a [`Step::Wait`] or a [`Step::Blocked`].
@@ -22,70 +23,21 @@ pub fn rebuild(
     observed: &Observation,
     now: Timestamp,
 ) -> Result<KeyRing, Step> {
-    let mut signers: BTreeMap<&Kid, usize> = BTreeMap::new();
-    let mut trusted: BTreeSet<&Kid> = BTreeSet::new();
-    for server in &observed.servers {
-        match &server.loaded {
-            Loaded::Serving {
-                trusted: loaded,
-                signing,
-                refuses: _,
-            } => {
-                trusted.extend(loaded);
-                *signers.entry(signing).or_default() += 1;
-            }
-            Loaded::Unreachable { why } => {
-                let reason = Reason::Unreachable {
-                    server: server.name.clone(),
-                    why: why.clone(),
-                };
-                return Err(Step::Wait(vec![Wait {
-                    until: None,
-                    reason,
-                }]));
-            }
-        }
-        if let Some(disk) = &server.disk {
-            trusted.extend(&disk.trusted);
-            *signers.entry(&disk.signing).or_default() += 1;
-        }
+    if let Some(wait) = observed.servers.iter().find_map(unreachable) {
+        return Err(Step::Wait(vec![wait]));
     }
+    let signers = signers(observed);
     // Where a promotion was half done any of its two keys is right: both are published and trusted. The one that more
     // servers sign with needs fewer restarts.
     let most = signers.iter().max_by_key(|(_, count)| **count);
     let Some((current, _)) = most else {
         return Err(Step::Blocked(Block::NoServers));
     };
-    trusted.extend(signers.keys());
-    let on_servers = trusted.clone();
-    let disks = observed
-        .servers
-        .iter()
-        .filter_map(|server| server.disk.as_ref());
-    for disk in disks {
-        // What a controller-manager signs with, or an earlier rotation left on this node, is ours too.
-        trusted.extend(&disk.controller);
-        trusted.extend(&disk.copies);
+    let ours = ours(observed);
+    if let Some(block) = unexplained(issuer, observed, &ours) {
+        return Err(Step::Blocked(block));
     }
-    // A private key that no server trusts belongs to a rotation that had just begun: it is ours and goes too.
-    trusted.extend(&observed.at_rest);
-    let published = observed
-        .sinks
-        .iter()
-        .chain(&observed.served)
-        .map(|sink| (sink.name.as_str(), &sink.published));
-    for (place, set) in published.chain([(issuer.as_str(), &observed.public)]) {
-        let unknown = set
-            .kids
-            .iter()
-            .find(|kid| !trusted.contains(kid))
-            .map(Kid::to_string);
-        if let Some(kid) = unknown.or_else(|| set.foreign.first().cloned()) {
-            let place = place.to_owned();
-            return Err(Step::Blocked(Block::UnknownPublished { kid, place }));
-        }
-    }
-    let keys = trusted.iter().map(|kid| {
+    let keys = ours.iter().map(|kid| {
         if kid == current {
             RingKey {
                 kid: (*kid).clone(),
@@ -98,19 +50,76 @@ pub fn rebuild(
                 },
             }
         } else {
-            let public = stands_in_a_jwks(observed, kid);
-            RingKey::draining((*kid).clone(), 0, now).held(public, on_servers.contains(*kid))
+            RingKey::draining((*kid).clone(), 0, now)
+                .held(observed.is_in_a_jwks(kid), observed.is_on_a_server(kid))
         }
     });
     let why = format!("{current} signs; every other key drains from now on");
     Ok(KeyRing::new(issuer, keys.collect(), now).begun(why, now))
 }
 
-/// Whether a key stands in any JWKS: what does not is not put back.
-fn stands_in_a_jwks(observed: &Observation, kid: &Kid) -> bool {
+fn unreachable(server: &Server) -> Option<Wait> {
+    match &server.loaded {
+        Loaded::Serving { .. } => None,
+        Loaded::Unreachable { why } => Some(Wait {
+            until: None,
+            reason: Reason::Unreachable {
+                server: server.name.clone(),
+                why: why.clone(),
+            },
+        }),
+    }
+}
+
+/// How many processes and files sign with each key.
+fn signers(observed: &Observation) -> BTreeMap<&Kid, usize> {
+    let mut signers: BTreeMap<&Kid, usize> = BTreeMap::new();
+    for server in &observed.servers {
+        let loaded = match &server.loaded {
+            Loaded::Serving { signing, .. } => Some(signing),
+            Loaded::Unreachable { .. } => None,
+        };
+        let disk = server.disk.as_ref().map(|disk| &disk.signing);
+        for kid in loaded.into_iter().chain(disk) {
+            *signers.entry(kid).or_default() += 1;
+        }
+    }
+    signers
+}
+
+/// Every key that is this cluster's.
+fn ours(observed: &Observation) -> BTreeSet<&Kid> {
+    // A private key that no server trusts belongs to a rotation that had just begun: it is ours and goes too.
+    let mut ours: BTreeSet<&Kid> = observed.at_rest.iter().collect();
+    for server in &observed.servers {
+        if let Loaded::Serving {
+            trusted, signing, ..
+        } = &server.loaded
+        {
+            ours.extend(trusted);
+            ours.insert(signing);
+        }
+        if let Some(disk) = &server.disk {
+            ours.extend(&disk.trusted);
+            ours.insert(&disk.signing);
+            // What a controller-manager signs with, or an earlier rotation left on this node, is ours too.
+            ours.extend(&disk.controller);
+            ours.extend(&disk.copies);
+        }
+    }
+    ours
+}
+
+/// A published key that is not ours.
+fn unexplained(issuer: &IssuerUrl, observed: &Observation, ours: &BTreeSet<&Kid>) -> Option<Block> {
     let places = observed.sinks.iter().chain(&observed.served);
-    let sinks = places.map(|sink| &sink.published);
-    sinks
-        .chain([&observed.public])
-        .any(|set| set.kids.contains(kid))
+    let sets = places.map(|sink| (sink.name.as_str(), &sink.published));
+    sets.chain([(issuer.as_str(), &observed.public)])
+        .find_map(|(place, set)| {
+            let mut kids = set.kids.iter();
+            let unknown = kids.find(|kid| !ours.contains(kid)).map(Kid::to_string);
+            let kid = unknown.or_else(|| set.foreign.first().cloned())?;
+            let place = place.to_owned();
+            Some(Block::UnknownPublished { kid, place })
+        })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::explain::Explain;
+use super::block::Block;
 use crate::kid::Kid;
 use crate::observation::Hold;
 use crate::proof::Promotion;
@@ -129,101 +129,6 @@ pub enum Reason {
     },
     /// The next rotation is not due.
     Calendar,
-}
-
-/// Why a person is needed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Block {
-    /// The JWKS holds a key that this ring has never seen.
-    #[error("the JWKS in {place} holds the key \"{kid}\", which is not in the key ring")]
-    UnknownPublished {
-        /// Its key ID.
-        kid: String,
-        /// The sink, or the issuer URL.
-        place: String,
-    },
-    /// An API server trusts a key that this ring has never seen.
-    #[error("API server \"{server}\" trusts the key \"{kid}\", which is not in the key ring")]
-    UnknownTrusted {
-        /// Its key ID.
-        kid: Kid,
-        /// Which API server.
-        server: String,
-    },
-    /// An API server signs with a key that this ring has never seen.
-    #[error("API server \"{server}\" signs with the key \"{kid}\", which is not in the key ring")]
-    UnknownSigner {
-        /// Its key ID.
-        kid: Kid,
-        /// Which API server.
-        server: String,
-    },
-    /// An API server that took part has disappeared.
-    #[error(
-        "API server \"{server}\" took part in this rotation and is no longer in the list of API servers"
-    )]
-    ServerLeft {
-        /// Which one.
-        server: String,
-    },
-    /// There is no API server at all.
-    #[error("no API server was seen")]
-    NoServers,
-    /// The clock went back.
-    #[error("it is {now} by this clock, and the key ring was written at {written}")]
-    ClockWentBack {
-        /// This run's time.
-        now: Timestamp,
-        /// The time of the last save.
-        written: Timestamp,
-    },
-    /// A key that servers must be switched to is nowhere.
-    #[error(
-        "the private half of key \"{kid}\" is not where keys rest, and API server \"{server}\" must be switched to it"
-    )]
-    PrivateLost {
-        /// Which key.
-        kid: Kid,
-        /// The first server that needs it.
-        server: String,
-    },
-    /// No more keys fit into the JWKS.
-    #[error("the key ring holds {count} keys, expected fewer than {limit}")]
-    TooManyKeys {
-        /// How many there are.
-        count: usize,
-        /// How many are allowed.
-        limit: usize,
-    },
-}
-
-impl Explain for Block {
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::UnknownPublished { kid, .. } => format!(
-                "find out who put it there. If it was this cluster's, take it over with irsa rotate --adopt {kid}: it drains \
-                 and goes. If it is another cluster's, give each cluster an issuer of its own"
-            ),
-            Self::UnknownTrusted { kid, .. } | Self::UnknownSigner { kid, .. } => {
-                format!(
-                    "find out who put it there; then irsa rotate --adopt {kid} takes it over: it drains and goes"
-                )
-            }
-            Self::ServerLeft { server } => {
-                format!(
-                    "if it is gone for good, and nothing can start it again: irsa rotate --forget-server {server}"
-                )
-            }
-            Self::NoServers => "name the API servers with --server".into(),
-            Self::ClockWentBack { .. } => {
-                "set the clock of this host, or of the one that wrote the key ring".into()
-            }
-            Self::PrivateLost { kid, .. } => {
-                format!("put it back, or declare it lost: irsa rotate --compromised {kid}")
-            }
-            Self::TooManyKeys { .. } => "irsa rotate status shows what keeps the old keys".into(),
-        })
-    }
 }
 
 impl Step {

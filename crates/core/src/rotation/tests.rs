@@ -184,7 +184,9 @@ fn what_the_ring_cannot_explain_stops_the_run() {
         step(&ring(), &strange, at(1)),
         Step::Blocked(Block::UnknownSigner { .. })
     ));
-    let adopted = ring().adopted(&kid(9), "x".into(), at(1)).unwrap();
+    let adopted = ring()
+        .adopted(&kid(9), &strange, "x".into(), at(1))
+        .unwrap();
     assert!(!matches!(step(&adopted, &strange, at(1)), Step::Blocked(_)));
     let mut none = seen(&world());
     none.servers.clear();

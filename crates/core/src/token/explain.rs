@@ -107,8 +107,7 @@ fn claim_meaning(token: &Token, name: &str, now: Timestamp) -> String {
     let from_now = |name| {
         token
             .time_claim(name)
-            .map(|at| relative(at, now))
-            .unwrap_or_default()
+            .map_or_else(|| NO_TIME.to_owned(), |at| relative(at, now))
     };
     match name {
         "iss" => "the issuer: must equal the discovery document's issuer and the IAM provider's URL byte for byte".into(),
@@ -242,6 +241,9 @@ fn issuer_problems(text: &str, problems: &mut Vec<Problem>) {
 fn time_problems(token: &Token, now: Timestamp, problems: &mut Vec<Problem>) {
     let seconds = now.as_second();
     match token.time_claim("exp") {
+        None if token.claims().contains_key("exp") => {
+            add(problems, Verifier::Both, format!("its exp is {NO_TIME}"));
+        }
         None => add(
             problems,
             Verifier::Sts,
@@ -257,7 +259,12 @@ fn time_problems(token: &Token, now: Timestamp, problems: &mut Vec<Problem>) {
         Some(_) => {}
     }
     if token.time_claim("iat").is_none() {
-        add(problems, Verifier::Sts, "it has no iat");
+        let found = if token.claims().contains_key("iat") {
+            format!("its iat is {NO_TIME}")
+        } else {
+            "it has no iat".to_owned()
+        };
+        add(problems, Verifier::Sts, found);
     }
     for claim in ["nbf", "iat"] {
         if let Some(at) = token.time_claim(claim)
@@ -305,6 +312,9 @@ fn bound_to(token: &Token) -> String {
         None => bound,
     }
 }
+
+/// What is said of a claim that should be a time.
+const NO_TIME: &str = "no time: expected seconds since 1970";
 
 fn lifetime(token: &Token) -> String {
     match (token.time_claim("iat"), token.time_claim("exp")) {

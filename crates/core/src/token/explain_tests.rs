@@ -115,6 +115,19 @@ fn each_problem_names_who_refuses() {
             Verifier::Sts,
             "no iat",
         ),
+        // Beyond every calendar, and no number: there, and of no use.
+        (
+            HEADER.to_owned(),
+            edit("\"exp\":4600", "\"exp\":99999999999999999999"),
+            Verifier::Both,
+            "its exp is no time",
+        ),
+        (
+            HEADER.to_owned(),
+            edit("\"iat\":1000", "\"iat\":\"noon\""),
+            Verifier::Sts,
+            "its iat is no time",
+        ),
     ];
     for (header, claims, verifier, reason) in cases {
         let (found, text) = only_problem(&header, &claims, 2000);

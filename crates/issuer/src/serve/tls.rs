@@ -174,12 +174,27 @@ fn announce(pair: &Pair, files: &TlsFiles, metrics: &Metrics) {
     if u64::try_from(pair.expires).unwrap_or_default() <= now.as_secs() {
         tracing::warn!(cert = %files.cert.display(), "the TLS certificate has expired");
     }
-    // kubelet's projected volumes are group-readable by design, so this cannot be refused
-    let mode = fs::metadata(&files.key).map_or(0, |seen| seen.mode() & 0o777);
-    if mode & 0o077 != 0 {
+    let Ok(seen) = fs::metadata(&files.key) else {
+        return;
+    };
+    let mode = seen.mode() & 0o777;
+    if is_exposed(mode, seen.gid(), &own_groups()) {
         let mode = format!("{mode:04o}");
         tracing::warn!(key = %files.key.display(), mode, "the TLS key can be read by others");
     }
+}
+
+/// Whether somebody else may read or replace a key. A Secret's volume is given to the group of the pod (`fsGroup`), so
+/// that reading by a group of our own is how it is meant.
+fn is_exposed(mode: u32, group: u32, own: &[u32]) -> bool {
+    mode & 0o027 != 0 || mode & 0o040 != 0 && !own.contains(&group)
+}
+
+/// The groups of this process. What cannot be asked is not ours: then a warning too many is better than one too few.
+fn own_groups() -> Vec<u32> {
+    let more = rustix::process::getgroups().unwrap_or_default();
+    let all = std::iter::once(rustix::process::getegid()).chain(more);
+    all.map(rustix::process::Gid::as_raw).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
@@ -225,6 +240,37 @@ mod tests {
 
     fn look(mark: u64) -> Look {
         Look([Some((0, mark, 0, 0, 0)), None])
+    }
+
+    #[test]
+    fn a_key_for_a_group_of_ours_alone_is_not_exposed() {
+        for (mode, group, exposed) in [
+            (0o600, 7, false),
+            (0o400, 7, false),
+            // A Secret in a pod with an fsGroup, and the ssl-cert group of a distribution.
+            (0o440, 7, false),
+            (0o640, 8, false),
+            (0o440, 9, true),
+            (0o640, 9, true),
+            (0o660, 7, true),
+            (0o444, 7, true),
+            (0o644, 7, true),
+            (0o604, 7, true),
+            (0o602, 7, true),
+        ] {
+            assert_eq!(
+                is_exposed(mode, group, &[7, 8]),
+                exposed,
+                "{mode:04o} {group}"
+            );
+        }
+    }
+
+    #[test]
+    fn our_own_group_is_among_ours() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let group = fs::metadata(file.path()).unwrap().gid();
+        assert!(own_groups().contains(&group));
     }
 
     #[test]

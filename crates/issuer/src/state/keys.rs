@@ -1,15 +1,22 @@
 //! Signing keys at rest: `KID.key` and `KID.pub`, named for what they are, so that no other file is taken for one.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use irsa_core::issuer::IssuerUrl;
 use irsa_core::kid::Kid;
 use irsa_core::private::PrivateKeyPem;
+use tempfile::NamedTempFile;
 
 use super::secret::SecretKeys;
 use super::{StateError, dir};
 use crate::keyfile::{self, KeyFileError, PairPaths};
+
+/// The file that says whose keys these are.
+const OWNER: &str = "issuer";
 
 /// A place where private keys rest, of any kind.
 #[derive(Debug, Clone)]
@@ -26,6 +33,53 @@ impl AnyKeys {
         match self {
             Self::Directory(keys) => keys.kids(),
             Self::Secret(keys) => keys.kids().await,
+        }
+    }
+
+    /// The keys of which anything is there, whatever is in it.
+    pub async fn names(&self) -> Result<BTreeSet<Kid>, StateError> {
+        match self {
+            Self::Directory(keys) => keys.names(),
+            Self::Secret(keys) => keys.names().await,
+        }
+    }
+
+    /// Whose keys rest there: the issuer that has bound the place.
+    pub async fn owner(&self) -> Result<Option<String>, StateError> {
+        match self {
+            Self::Directory(keys) => keys.owner(),
+            Self::Secret(keys) => keys.owner().await,
+        }
+    }
+
+    /// Binds the place to an issuer, or refuses if it is bound to another one: whoever erases what it does not know must
+    /// be alone there.
+    pub async fn bind(&self, issuer: &IssuerUrl) -> Result<(), StateError> {
+        self.demand(issuer).await?;
+        match self {
+            Self::Directory(keys) => keys.bind(issuer)?,
+            Self::Secret(keys) => keys.bind(issuer).await?,
+        }
+        // Another run may have been faster.
+        self.demand(issuer).await
+    }
+
+    /// Refuses a place that is bound to another issuer.
+    pub async fn demand(&self, issuer: &IssuerUrl) -> Result<(), StateError> {
+        match self.owner().await? {
+            Some(owner) if owner != issuer.as_str() => Err(StateError::OtherIssuer {
+                place: self.place(),
+                owner,
+                issuer: issuer.as_str().to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn place(&self) -> String {
+        match self {
+            Self::Directory(keys) => format!("\"{}\"", keys.0.display()),
+            Self::Secret(keys) => keys.place(),
         }
     }
 
@@ -70,7 +124,7 @@ impl KeysAtRest {
     }
 
     /// The keys whose private half is there, read back: a file that holds another key than its name says, or none, is
-    /// no key at rest.
+    /// no key at rest. One that cannot be read, or that others can read, is an error.
     pub fn kids(&self) -> Result<BTreeSet<Kid>, StateError> {
         let mut found = BTreeSet::new();
         for path in self.files()? {
@@ -81,11 +135,14 @@ impl KeysAtRest {
             let Some(kid) = stem.and_then(Kid::parse) else {
                 continue;
             };
-            if self
-                .read(&kid)
-                .is_ok_and(|key| key.public_key().kid() == kid)
-            {
-                found.insert(kid);
+            match self.read(&kid) {
+                Ok(key) if key.public_key().kid() == kid => {
+                    found.insert(kid);
+                }
+                // It was looked at, and is not the key that its name says.
+                Ok(_) | Err(KeyFileError::NotPrivate { .. } | KeyFileError::TooLarge { .. }) => {}
+                // It may be the key: one that is given up for a mode or a fault of a moment is lost for good.
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(found)
@@ -131,6 +188,44 @@ impl KeysAtRest {
             Kid::parse(path.file_stem()?.to_str()?).filter(|_| ends)
         };
         Ok(files.into_iter().filter_map(name).collect())
+    }
+
+    fn owner(&self) -> Result<Option<String>, StateError> {
+        let path = self.0.join(OWNER);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim_end().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StateError::Io {
+                path,
+                action: "read",
+                source,
+            }),
+        }
+    }
+
+    /// The first one to do so has the place: a name that exists is not taken away.
+    fn bind(&self, issuer: &IssuerUrl) -> Result<(), StateError> {
+        if self.owner()?.is_some() {
+            return Ok(());
+        }
+        let fail = |source| StateError::Io {
+            path: self.0.join(OWNER),
+            action: "written",
+            source,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+            .map_err(fail)?;
+        let mut file = NamedTempFile::new_in(&self.0).map_err(fail)?;
+        writeln!(file, "{issuer}").map_err(fail)?;
+        file.as_file().sync_all().map_err(fail)?;
+        match file.persist_noclobber(self.0.join(OWNER)) {
+            Ok(_) => keyfile::sync_directory(&self.0).map_err(fail),
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(fail(error.error)),
+        }
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, StateError> {
@@ -179,5 +274,57 @@ mod tests {
         keys.erase(&kid).unwrap();
         keys.erase(&kid).unwrap();
         assert!(keys.kids().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_no_key_that_is_missing() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let keys = KeysAtRest::new(home.path().to_owned());
+        let key = PrivateKeyPem::from_scalar(Curve::P256, &[7]).unwrap();
+        let path = keys.paths(&key.public_key().kid()).private;
+        keys.store(&key).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let exposed = keys.kids().unwrap_err();
+        assert!(
+            matches!(&exposed, StateError::Key(KeyFileError::Exposed { .. })),
+            "{exposed}"
+        );
+        // A directory in its place: the file system refuses, whoever asks.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        let unread = keys.kids().unwrap_err();
+        assert!(
+            matches!(&unread, StateError::Key(KeyFileError::Read { .. })),
+            "{unread}"
+        );
+    }
+
+    #[test]
+    fn a_place_of_keys_belongs_to_one_issuer() {
+        use irsa_core::issuer::TrailingSlash;
+        let home = tempfile::tempdir().unwrap();
+        let keys = AnyKeys::Directory(KeysAtRest::new(home.path().join("keys")));
+        let issuer = |text| IssuerUrl::parse(text, TrailingSlash::Refuse).unwrap();
+        let (first, second) = (issuer("https://h/a"), issuer("https://h/b"));
+        let block = |work: std::pin::Pin<Box<dyn Future<Output = Result<(), StateError>> + '_>>| {
+            tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap()
+                .block_on(work)
+        };
+        block(Box::pin(keys.demand(&second))).unwrap();
+        block(Box::pin(keys.bind(&first))).unwrap();
+        block(Box::pin(keys.bind(&first))).unwrap();
+        let refused = block(Box::pin(keys.bind(&second))).unwrap_err();
+        assert!(
+            matches!(&refused, StateError::OtherIssuer { .. }),
+            "{refused}"
+        );
+        assert!(block(Box::pin(keys.demand(&second))).is_err());
+        block(Box::pin(keys.demand(&first))).unwrap();
+        let left: Vec<_> = fs::read_dir(home.path().join("keys")).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use irsa_core::change::Expected;
+use irsa_core::issuer::IssuerUrl;
 use irsa_core::kid::Kid;
 use irsa_core::private::PrivateKeyPem;
 use irsa_core::publication::Stored;
@@ -21,6 +22,8 @@ use super::{RingStore, StateError};
 
 /// The entry of the ring.
 const RING: &str = "ring.json";
+/// The annotation that says whose keys these are.
+const OWNER: &str = "irsa/issuer";
 /// The end of the entries of private keys.
 const KEY: &str = ".key";
 
@@ -76,8 +79,16 @@ impl Named {
     }
 
     async fn create(&self, entries: &Value) -> Result<Secret, Error> {
+        self.create_with(entries, &json!({})).await
+    }
+
+    async fn create_with(&self, entries: &Value, annotations: &Value) -> Result<Secret, Error> {
         let secret: Secret = serde_json::from_value(json!({
-            "metadata": {"name": self.name, "labels": {"app.kubernetes.io/managed-by": "irsa"}},
+            "metadata": {
+                "name": self.name,
+                "labels": {"app.kubernetes.io/managed-by": "irsa"},
+                "annotations": annotations,
+            },
             "type": "Opaque",
             "data": entries,
         }))
@@ -182,6 +193,62 @@ impl SecretKeys {
             (key.public_key().kid() == *kid).then(|| kid.clone())
         });
         Ok(kids.collect())
+    }
+
+    /// The keys of which there is an entry, whatever is in it.
+    pub async fn names(&self) -> Result<BTreeSet<Kid>, StateError> {
+        let entries = self.entries().await?;
+        Ok(entries.into_iter().map(|(kid, _)| kid).collect())
+    }
+
+    /// Whose keys these are.
+    pub(super) async fn owner(&self) -> Result<Option<String>, StateError> {
+        let Some(secret) = self.0.read().await? else {
+            return Ok(None);
+        };
+        let owner = secret
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get(OWNER).cloned());
+        wipe_secret(secret);
+        Ok(owner)
+    }
+
+    /// Says whose they are, unless somebody has.
+    pub(super) async fn bind(&self, issuer: &IssuerUrl) -> Result<(), StateError> {
+        let Self(named) = self;
+        let annotations = json!({OWNER: issuer.as_str()});
+        let bound = match named.read().await? {
+            Some(found) => {
+                let version = found.metadata.resource_version.clone();
+                let known = found
+                    .metadata
+                    .annotations
+                    .as_ref()
+                    .is_some_and(|annotations| annotations.contains_key(OWNER));
+                wipe_secret(found);
+                if known {
+                    return Ok(());
+                }
+                let metadata = json!({"annotations": annotations, "resourceVersion": version});
+                let patch = Patch::Merge(json!({"metadata": metadata}));
+                named
+                    .api
+                    .patch(&named.name, &PatchParams::default(), &patch)
+                    .await
+            }
+            None => named.create_with(&json!({}), &annotations).await,
+        };
+        match bound {
+            Ok(secret) => {
+                wipe_secret(secret);
+                Ok(())
+            }
+            // Somebody was faster; whose it is now is asked next.
+            Err(error) if has_code(&error, 409) => Ok(()),
+            Err(error) => Err(named.fail("written")(error)),
+        }
     }
 
     /// A key.

@@ -11,6 +11,7 @@ mod admin;
 mod certificate;
 mod drain;
 mod eviction;
+mod floods;
 mod protocols;
 mod slow;
 mod swap;

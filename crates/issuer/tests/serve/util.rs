@@ -277,4 +277,4 @@ pub(crate) async fn tls(
 /// TLS 1.3 and 1.2, as most clients offer.
 pub(crate) const ANY_TLS: &[&rustls::SupportedProtocolVersion] =
     &[&rustls::version::TLS13, &rustls::version::TLS12];
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);

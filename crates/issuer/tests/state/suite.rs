@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use irsa_core::algorithm::Curve;
 use irsa_core::change::Expected;
+use irsa_core::issuer::{IssuerUrl, TrailingSlash};
 use irsa_core::private::PrivateKeyPem;
 use irsa_issuer::publish::Publisher as _;
 use irsa_issuer::publish::s3::S3Store;
@@ -112,4 +113,18 @@ pub(crate) async fn keys(place: &AnyKeys) {
     place.erase(&kid(&second)).await.unwrap();
     assert_eq!(place.kids().await.unwrap(), BTreeSet::from([kid(&first)]));
     assert!(place.read(&kid(&second)).await.is_err());
+    assert_eq!(place.names().await.unwrap(), BTreeSet::from([kid(&first)]));
+    // It belongs to one issuer, from the first that comes; eight may come at once.
+    let issuer =
+        |n: usize| IssuerUrl::parse(&format!("https://h/{n}"), TrailingSlash::Refuse).unwrap();
+    let issuers: Vec<IssuerUrl> = (0..8).map(issuer).collect();
+    let binds = issuers.iter().map(|issuer| place.bind(issuer));
+    let ended = futures_util::future::join_all(binds).await;
+    let bound = ended.iter().filter(|ended| ended.is_ok()).count();
+    assert_eq!(bound, 1, "{ended:?}");
+    for (issuer, ended) in issuers.iter().zip(&ended) {
+        assert_eq!(place.bind(issuer).await.is_ok(), ended.is_ok());
+        assert_eq!(place.demand(issuer).await.is_ok(), ended.is_ok());
+    }
+    assert_eq!(place.kids().await.unwrap(), BTreeSet::from([kid(&first)]));
 }

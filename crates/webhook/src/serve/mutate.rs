@@ -108,7 +108,7 @@ impl Webhook {
         let found = if name.is_empty() {
             None
         } else {
-            Some(self.identities.find(namespace, name).await)
+            Some(self.identities.find(namespace, name, seat.peer()).await)
         };
         let finding = match found.as_ref().map(|found| found.known(namespace, name)) {
             None => Finding::Known(crate::decision::Known::default()),
@@ -175,16 +175,15 @@ impl Webhook {
                 "pod without credentials"
             );
             if let Some(notices) = self.notices.as_ref().filter(|_| !review.is_dry_run()) {
-                let made_by = if owner.is_empty() {
-                    format!("pod \"{pod}\"")
-                } else {
-                    format!("a pod of {owner}")
-                };
                 notices.tell(Notice {
                     namespace: namespace.to_owned(),
                     account: account.to_owned(),
                     reason,
-                    sentence: format!("{made_by}: {sentence}"),
+                    sentence: if owner.is_empty() {
+                        format!("pod \"{pod}\": {sentence}")
+                    } else {
+                        format!("a pod of {owner}: {sentence}")
+                    },
                 });
             }
         }

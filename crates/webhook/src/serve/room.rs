@@ -140,6 +140,11 @@ impl Seat {
         self.size
     }
 
+    /// Where the request comes from.
+    pub(super) fn peer(&self) -> Peer {
+        self.peer
+    }
+
     /// Is told when the request has to give way.
     pub(super) fn told(&self) -> Arc<Notify> {
         Arc::clone(&self.told)

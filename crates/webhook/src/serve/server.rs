@@ -12,6 +12,7 @@ use irsa_endpoint::{Limits, Side, listen_one};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+use super::clients::Clients;
 use super::error::ServeError;
 use super::routes::{Admin, Public, Webhook};
 use super::{TlsPolicy, tls};
@@ -25,7 +26,8 @@ pub struct ListenConfig {
     pub metrics: Option<SocketAddr>,
     /// What TLS is spoken.
     pub policy: TlsPolicy,
-    /// Reviews are answered only to clients with a certificate of one of the CAs in this file; read once.
+    /// Reviews are answered only to clients with a certificate of one of the CAs in this file; read again as often as
+    /// `limits` look at certificates.
     pub client_ca: Option<PathBuf>,
     /// Bounds for clients.
     pub limits: Limits,
@@ -33,8 +35,9 @@ pub struct ListenConfig {
     pub shutdown_delay: Duration,
 }
 
-/// Bounds that suit API servers: each keeps a handful of connections, over which it asks much, and reads at once.
-pub fn limits() -> Limits {
+/// Bounds that suit API servers: each keeps a handful of connections, over which it asks much, and reads at once. Files of
+/// certificates are looked at `every` so often.
+pub fn limits(every: Duration) -> Limits {
     Limits {
         max_connections: 1_024,
         max_connections_per_peer: 256,
@@ -49,7 +52,7 @@ pub fn limits() -> Limits {
         drain_timeout: Duration::from_secs(10),
         // Go opens another connection when these are taken.
         max_h2_streams: 64,
-        ..Limits::default()
+        certificate_poll: every,
     }
 }
 
@@ -100,15 +103,18 @@ impl Server {
             https,
             metrics,
         } = self;
-        let client_ca = config.client_ca.as_deref();
-        let tls = tls::config(served, &config.policy, client_ca)?;
+        let clients = match config.client_ca {
+            Some(path) => Some(Clients::read(path).await?),
+            None => None,
+        };
+        let tls = tls::config(served, &config.policy, clients.clone())?;
         let limits = config.limits.fit_file_descriptors();
         let public = Side {
             listeners: vec![https],
             tls: Some(Arc::new(tls)),
             responder: Public {
                 webhook: webhook.clone(),
-                only_verified: client_ca.is_some(),
+                only_verified: clients.is_some(),
             },
             limits,
             observer: Arc::new(webhook.metrics.clone()),
@@ -120,8 +126,16 @@ impl Server {
         };
         let admin = serve_admin(metrics, Admin(webhook.clone()), limits);
         // A probe during the drain learns why it is not ready: these pages are there until the end.
+        let changed = clients.as_ref().map(|clients| clients.changed());
+        let following = async {
+            match clients {
+                Some(clients) => clients.follow(limits.certificate_poll).await,
+                None => pending().await,
+            }
+        };
         let served = tokio::select! {
-            served = public.run(draining) => served,
+            served = public.run_renewing(draining, changed.unwrap_or_default()) => served,
+            () = following => Ok(false),
             ended = admin => ended.map(|()| false),
         };
         served.map_err(ServeError::Stopped)

@@ -17,7 +17,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::running::{Running, tls_to};
+use crate::running::{Running, eventually, tls_to};
 use crate::{GRACE, ROLE, started};
 
 type Body = BoxBody<Bytes, std::convert::Infallible>;
@@ -78,6 +78,48 @@ async fn under_attack(from: &'static str) {
     }
     // The API server waits for five seconds, by our manifest.
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+}
+
+/// Reviews of accounts that the API server does not speak about, more than there are reads at once: whoever asks from
+/// another address has his account read all the same, be it one that the watch has not seen or one that it knows bare.
+#[tokio::test]
+async fn one_address_keeps_no_other_from_reading_accounts() {
+    let (cluster, running, _folder) = started(GRACE).await;
+    let (honest, unseen) = (running.identities.accounts.count(), 0..64);
+    let bare = 0..64;
+    for number in bare.clone() {
+        let key = format!("ns/stuck-bare-{number}");
+        cluster.put(&key, None);
+        cluster.tell("ADDED", &key);
+        sleep(Duration::from_millis(1)).await;
+    }
+    eventually("the watch", async || {
+        running.identities.accounts.count().0 == honest.0 + bare.len()
+    })
+    .await;
+    for (kind, all, account) in [("new", unseen, "ns/new"), ("bare", bare, "ns/bare")] {
+        let (asked, sender) = (cluster.reads(), h2("127.0.0.9", running.address).await);
+        let (sender, mut attackers) = (sender.unwrap(), JoinSet::new());
+        for number in all {
+            let mut sender = sender.clone();
+            let review = format!(
+                r#"{{"request":{{"uid":"u","namespace":"ns","operation":"CREATE","object":{{"spec":{{
+                    "serviceAccountName":"stuck-{kind}-{number}","containers":[{{"name":"c"}}]}}}}}}}}"#
+            );
+            attackers.spawn(async move {
+                let body = Full::new(Bytes::from(review)).boxed();
+                sender.send_request(request(body)).await
+            });
+        }
+        eventually("the attack", async || cluster.reads() >= asked + 16).await;
+        cluster.put(account, Some(ROLE));
+        let start = Instant::now();
+        let role = running.role(account).await;
+        assert_eq!(role.as_deref(), Some(ROLE), "{kind}");
+        let took = start.elapsed();
+        assert!(took < GRACE / 4, "{kind}: {took:?}");
+        attackers.shutdown().await;
+    }
 }
 
 struct Times {

@@ -110,6 +110,9 @@ impl Cluster {
             self.0.reads.fetch_add(1, Ordering::SeqCst);
             let parts: Vec<_> = path.split('/').collect();
             let key = format!("{}/{}", parts[4], parts[6]);
+            if parts[6].starts_with("stuck-") {
+                std::future::pending::<()>().await;
+            }
             return match self.object(&key) {
                 Some(object) => respond(200, &object),
                 None => respond(404, &status(404, "NotFound")),

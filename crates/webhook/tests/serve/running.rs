@@ -89,7 +89,7 @@ impl Running {
             policy: TlsPolicy::default(),
             shutdown_delay: Duration::ZERO,
             client_ca,
-            limits: limits(),
+            limits: limits(every),
         })
         .unwrap();
         let (address, admin) = (server.address().unwrap(), server.metrics_address().unwrap());

@@ -12,7 +12,7 @@ use super::wait::{INTERVAL, STEADY, steady};
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may be away before anything is changed.
-const AWAY: Duration = Duration::from_secs(45);
+pub(super) const AWAY: Duration = Duration::from_secs(45);
 
 /// Why kube-controller-manager does not have its key.
 #[derive(Debug, thiserror::Error)]

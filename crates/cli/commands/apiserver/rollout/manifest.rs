@@ -111,9 +111,10 @@ impl File {
     }
 }
 
-/// Puts a manifest back that says `current`, byte for byte, and forgets the change.
+/// Puts a manifest back that says `current`, byte for byte, as it was when it was last proved, and forgets what was
+/// changed since.
 pub(super) fn restore(path: &Path, current: &str, backups: &Backups) -> Result<(), Failure> {
-    let saved = backups.last(path, current)?;
+    let saved = backups.last_proved(path, current)?;
     file::replace(path, current, &saved.text)?;
     Ok(saved.forget()?)
 }

@@ -202,3 +202,7 @@ impl Pending {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

@@ -9,6 +9,8 @@ use irsa_apiserver::turn::{Turn, TurnError};
 use irsa_issuer::sign::random_uuid;
 use jiff::Timestamp;
 
+use super::manager::AWAY;
+use super::wait::LEAST;
 use crate::report::{self, Failure};
 
 /// The only run of this node.
@@ -38,7 +40,7 @@ impl Run {
     ) -> Result<Result<Turn, TurnError>, Failure> {
         self.alone.enter(&self.name)?;
         let (died, now) = (self.alone.died(), Timestamp::now());
-        let turn = Turn::take(server, &self.name, died, timeout * 4, now).await;
+        let turn = Turn::take(server, &self.name, died, lasts(timeout), now).await;
         // An answer that was lost may have been a yes.
         if matches!(turn, Err(TurnError::Taken { .. })) {
             self.alone.withdraw()?;
@@ -59,5 +61,41 @@ impl Run {
             )),
         }
         Ok(())
+    }
+}
+
+/// How long one rollout may wait for all that it waits for: two components, each for its new state and for the old one
+/// when that does not come, and kube-controller-manager to be there at all. A turn that ran out before would let
+/// another node restart its API server beside this one.
+fn lasts(timeout: Duration) -> Duration {
+    timeout * 4 + LEAST * 2 + AWAY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::TIMEOUTS;
+    use super::*;
+
+    /// The waits of one run, as `write` and `settle` make them, for any time that is allowed.
+    #[test]
+    fn a_turn_outlasts_every_way_that_a_run_can_take() {
+        for timeout in [5, 15, 60, 300, 3_600].map(Duration::from_secs) {
+            assert!(TIMEOUTS.contains(&timeout));
+            let put_back = timeout.max(LEAST);
+            for (way, waits) in [
+                ("kube-apiserver fails", AWAY + timeout + put_back),
+                // It is looked for before anything is changed, and once more before its own change.
+                (
+                    "kube-controller-manager fails",
+                    AWAY + timeout + AWAY + timeout + put_back,
+                ),
+                (
+                    "both are settled, the second fails",
+                    timeout + timeout + put_back,
+                ),
+            ] {
+                assert!(lasts(timeout) > waits, "{way} after {timeout:?}");
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ pub(super) const STEADY: Duration = Duration::from_secs(3);
 /// (`fileCheckFrequency`), and might still be about to stop it.
 const UNTOUCHED: Duration = Duration::from_secs(25);
 /// The least time that is given to an old manifest.
-const LEAST: Duration = Duration::from_mins(1);
+pub(super) const LEAST: Duration = Duration::from_mins(1);
 
 /// Why a rollout did not arrive.
 #[derive(Debug, thiserror::Error)]

@@ -136,6 +136,7 @@ impl World {
             served: Vec::new(),
             servers: servers.collect(),
             at_rest: self.at_rest.clone(),
+            remains: self.at_rest.clone(),
             holds: self
                 .held
                 .iter()
@@ -148,6 +149,7 @@ impl World {
                     .min(std::time::Duration::from_secs(1)),
                 cluster: std::time::Duration::ZERO,
             },
+            ..Observation::default()
         }
     }
 

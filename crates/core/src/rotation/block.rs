@@ -1,0 +1,130 @@
+//! Why a person is needed.
+
+use jiff::Timestamp;
+
+use crate::explain::Explain;
+use crate::kid::Kid;
+
+/// Why a person is needed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Block {
+    /// The JWKS holds a key that this ring has never seen.
+    #[error("the JWKS in {place} holds the key \"{kid}\", which is not in the key ring")]
+    UnknownPublished {
+        /// Its key ID.
+        kid: String,
+        /// The sink, or the issuer URL.
+        place: String,
+    },
+    /// An API server trusts a key that this ring has never seen.
+    #[error("API server \"{server}\" trusts the key \"{kid}\", which is not in the key ring")]
+    UnknownTrusted {
+        /// Its key ID.
+        kid: Kid,
+        /// Which API server.
+        server: String,
+    },
+    /// An API server signs with a key that this ring has never seen.
+    #[error("API server \"{server}\" signs with the key \"{kid}\", which is not in the key ring")]
+    UnknownSigner {
+        /// Its key ID.
+        kid: Kid,
+        /// Which API server.
+        server: String,
+    },
+    /// An API server that took part has disappeared.
+    #[error("API server \"{server}\" was seen before and is no longer in the list of API servers")]
+    ServerLeft {
+        /// Which one.
+        server: String,
+    },
+    /// The cluster has more control-plane nodes than API servers were asked.
+    #[error(
+        "there are {} control-plane nodes ({}) and {servers} API servers in the list",
+        .nodes.len(), .nodes.join(", ")
+    )]
+    ServerUnlisted {
+        /// The nodes, by name.
+        nodes: Vec<String>,
+        /// How many API servers are in the list.
+        servers: usize,
+    },
+    /// There is no API server at all.
+    #[error("no API server was seen")]
+    NoServers,
+    /// The clock went back.
+    #[error("it is {now} by this clock, and the key ring was written at {written}")]
+    ClockWentBack {
+        /// This run's time.
+        now: Timestamp,
+        /// The time of the last save.
+        written: Timestamp,
+    },
+    /// The clocks of this host and of an API server differ by more than is assumed.
+    #[error(
+        "the clock of API server \"{server}\" is {} s {} this host's, expected at most {skew} s of difference",
+        .ahead.unsigned_abs(), if *.ahead < 0 { "behind" } else { "ahead of" }
+    )]
+    ClocksApart {
+        /// Which one.
+        server: String,
+        /// By how many seconds it is ahead.
+        ahead: i64,
+        /// How many are assumed.
+        skew: u64,
+    },
+    /// A key that servers must be switched to is nowhere.
+    #[error(
+        "the private half of key \"{kid}\" is not where keys rest, and API server \"{server}\" must be switched to it"
+    )]
+    PrivateLost {
+        /// Which key.
+        kid: Kid,
+        /// The first server that needs it.
+        server: String,
+    },
+    /// No more keys fit into the JWKS.
+    #[error("the key ring holds {count} keys, expected fewer than {limit}")]
+    TooManyKeys {
+        /// How many there are.
+        count: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+}
+
+impl Explain for Block {
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownPublished { kid, .. } => format!(
+                "find out who put it there. If it was this cluster's, take it over with irsa rotate --adopt {kid}: it drains \
+                 and goes. If it is another cluster's, give each cluster an issuer of its own"
+            ),
+            Self::UnknownTrusted { kid, .. } | Self::UnknownSigner { kid, .. } => {
+                format!(
+                    "find out who put it there; then irsa rotate --adopt {kid} takes it over: it drains and goes"
+                )
+            }
+            Self::ServerLeft { server } => {
+                format!(
+                    "if it is gone for good, and nothing can start it again: irsa rotate --forget-server {server}"
+                )
+            }
+            Self::ServerUnlisted { .. } => {
+                "name each API server at its own address with --server; or, if a node is gone for good, kubectl delete node NAME"
+                    .into()
+            }
+            Self::ClocksApart { .. } => {
+                "let NTP set both clocks; or, if they cannot agree better, give a longer --skew".into()
+            }
+            Self::NoServers => "name the API servers with --server".into(),
+            Self::ClockWentBack { .. } => {
+                "set the clock of this host, or of the one that wrote the key ring".into()
+            }
+            Self::PrivateLost { kid, .. } => {
+                format!("put it back, or declare it lost: irsa rotate --compromised {kid}")
+            }
+            Self::TooManyKeys { .. } => "irsa rotate status shows what keeps the old keys".into(),
+        })
+    }
+}
