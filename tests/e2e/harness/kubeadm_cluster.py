@@ -19,6 +19,8 @@ PLACEHOLDER = "192.0.2.1"
 API_SERVER = "kube-apiserver"
 CONTROLLER_MANAGER = "kube-controller-manager"
 START_SECONDS = 90
+TOKEN_PATH = "/api/v1/namespaces/default/serviceaccounts/default/token"
+TOKEN_REQUEST = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}}
 
 
 class Node:
@@ -61,6 +63,10 @@ class Node:
     def wait_ready(self, seconds=START_SECONDS):
         wait_until(f"kube-apiserver on {self.name}", self.client.ready, seconds)
 
+    def gives_tokens(self):
+        """Each API server sees the ServiceAccount through a cache of its own."""
+        return self.client.request("POST", TOKEN_PATH, TOKEN_REQUEST).status == 201
+
 
 class KubeadmCluster:
     """A context manager: `nodes`, each with an API server and, if wanted, a controller-manager from kubeadm's manifests."""
@@ -85,9 +91,8 @@ class KubeadmCluster:
             for node in self.nodes:
                 node.wait_ready()
             if self._wants_controllers:
-                path = "/api/v1/namespaces/default/serviceaccounts/default"
-                first = self.nodes[0].client
-                wait_until("the ServiceAccount default/default", lambda: first.request("GET", path).status == 200, 60)
+                for node in self.nodes:
+                    wait_until(f"tokens of default/default on {node.name}", node.gives_tokens, START_SECONDS)
             else:
                 self.nodes[0].client.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
         except BaseException:
