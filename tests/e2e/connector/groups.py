@@ -187,7 +187,7 @@ def readme(site, checks):
     """The README's two commands as they stand there, typed into a shell in an empty directory."""
     text = (pathlib.Path(__file__).parents[3] / "README.md").read_text()
     section = text.split("\n## In the EKS console\n")[1].split("\n## ")[0]
-    lines = section.split("```sh\n")[1].split("```")[0].splitlines()
+    lines = [line for line in section.split("```sh\n")[1].split("```")[0].splitlines() if not line.startswith("#")]
     checks.equal("two commands", ["register", "deregister"], [line.split()[2] for line in lines])
     place, tools = site.work / "empty", site.work / "tools"
     place.mkdir()
