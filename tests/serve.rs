@@ -123,8 +123,7 @@ fn a_server_without_anything_to_serve_does_not_start() {
     ];
     let ran = home.irsa(&args).code(1);
     assert!(
-        ran.stderr
-            .contains("file \"missing.pub\" cannot be read"),
+        ran.stderr.contains("file \"missing.pub\" cannot be read"),
         "{}",
         ran.stderr
     );

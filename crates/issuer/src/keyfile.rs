@@ -73,7 +73,9 @@ impl Explain for KeyFileError {
             }
             Self::NotPrivate { source, .. } => return source.help(),
             Self::Exists { .. } => "choose another --name or --out".into(),
-            Self::TooLarge { .. } => "name another file: keys, tokens and documents are far smaller".into(),
+            Self::TooLarge { .. } => {
+                "name another file: keys, tokens and documents are far smaller".into()
+            }
             Self::Read { source, .. } | Self::Write { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "check the path".into(),
                 io::ErrorKind::PermissionDenied => "run as the owner of the file".into(),
