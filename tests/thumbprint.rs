@@ -159,3 +159,15 @@ fn free_port() -> u16 {
         .unwrap()
         .port()
 }
+
+#[test]
+fn a_file_given_as_a_server_is_called_a_file() {
+    let home = Home::new();
+    home.write("chain.pem", &chain().0);
+    let ran = home.irsa(&["thumbprint", "chain.pem"]).code(2);
+    assert!(
+        ran.stderr.contains("irsa thumbprint --pem chain.pem"),
+        "{}",
+        ran.stderr
+    );
+}

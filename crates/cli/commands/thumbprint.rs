@@ -1,6 +1,6 @@
 //! `irsa thumbprint`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueHint;
@@ -84,6 +84,14 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     } = args;
     let (chain, probed) = match (target, pem) {
         (_, Some(path)) => (Chain::from_pem(&keyfile::read(&path)?)?, None),
+        (Some(target), None) if Path::new(&target).is_file() => {
+            return Err(Failure::usage(
+                format!("\"{target}\" is a file here, not a server"),
+                format!(
+                    "irsa thumbprint --pem {target}, or {target}:443 for a server of that name"
+                ),
+            ));
+        }
         (Some(target), None) => {
             let url = parse_target(&target).map_err(|error| Failure::refused(&error))?;
             let probe = context.block_on(async { Ok(chain_probe::probe(&url, timeout).await?) })?;
