@@ -14,22 +14,23 @@ use crate::ring::{RingKey, Stage, Track, What};
 
 /// Is there an API server that cannot be seen?
 pub(super) fn blind(scene: &Scene<'_>) -> Option<Step> {
-    let unreachable = scene
-        .observed
-        .servers
-        .iter()
-        .filter_map(|server| match &server.loaded {
-            Loaded::Serving { .. } => None,
-            Loaded::Unreachable { why } => Some(Wait {
-                until: None,
-                reason: Reason::Unreachable {
-                    server: server.name.clone(),
-                    why: why.clone(),
-                },
-            }),
-        });
+    let unreachable = scene.observed.servers.iter().filter_map(unreachable);
     let waits: Vec<Wait> = unreachable.collect();
     (!waits.is_empty()).then_some(Step::Wait(waits))
+}
+
+/// What an API server that cannot be seen is waited for with.
+pub(super) fn unreachable(server: &Server) -> Option<Wait> {
+    match &server.loaded {
+        Loaded::Serving { .. } => None,
+        Loaded::Unreachable { why } => Some(Wait {
+            until: None,
+            reason: Reason::Unreachable {
+                server: server.name.clone(),
+                why: why.clone(),
+            },
+        }),
+    }
 }
 
 /// Is there a next key that can never sign?

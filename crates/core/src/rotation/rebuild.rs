@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::block::Block;
-use super::step::{Reason, Step, Wait};
+use super::questions::unreachable;
+use super::step::Step;
 use crate::issuer::IssuerUrl;
 use crate::kid::Kid;
-use crate::observation::{Lifetimes, Loaded, Observation, Server};
+use crate::observation::{Lifetimes, Loaded, Observation};
 use crate::ring::{KeyRing, RingKey, Seen, Stage};
 
 /// The ring that this observation allows, or why there is none: a [`Step::Wait`] or a [`Step::Blocked`].
@@ -56,19 +57,6 @@ pub fn rebuild(
     });
     let why = format!("{current} signs; every other key drains from now on");
     Ok(KeyRing::new(issuer, keys.collect(), now).begun(why, now))
-}
-
-fn unreachable(server: &Server) -> Option<Wait> {
-    match &server.loaded {
-        Loaded::Serving { .. } => None,
-        Loaded::Unreachable { why } => Some(Wait {
-            until: None,
-            reason: Reason::Unreachable {
-                server: server.name.clone(),
-                why: why.clone(),
-            },
-        }),
-    }
 }
 
 /// How many processes and files sign with each key.
