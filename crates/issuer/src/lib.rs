@@ -1,5 +1,6 @@
 //! The acting half of the issuer: key files, publishing, serving, and the issuer as a relying party sees it.
 
+pub mod answer;
 pub mod chain_probe;
 pub mod fetch_probe;
 pub mod keyfile;
