@@ -5,11 +5,21 @@
 
 The API server is a stand-in that lists the accounts in pages and then is silent; the reviews are those that a real one
 sent (tests/golden/webhook). wrk keeps the rate by waiting between the requests of each connection. Every round also asks
-/healthz at the same rate, over the same TLS: the difference is the review, the rest is the machine. There is no peer to
-compare with: amazon-eks-pod-identity-webhook is not to be had as a Go module.
+/healthz at the same rate, with the same body, over the same TLS: the difference is the review, the rest is the machine. There
+is no peer to compare with: amazon-eks-pod-identity-webhook is not to be had as a Go module.
 
-The soak goes on at the same rate, and compares latency and memory of its last third with its first; five minutes are enough
-to see. The last lines say of each bar whether it holds; with --check the exit code is 1 when one does not.
+The soak goes on with such rounds, and compares latency, processor time and memory of its last third with its first; five
+minutes are enough to see. The last lines say of each bar whether it holds; with --check the exit code is 1 when one does not.
+
+How it is judged, so that a busy machine is not taken for a slow webhook, nor the other way round:
+
+* The webhook and wrk run in the kernel's real-time class where that is allowed (root), ahead of whatever else is running:
+  beside three busy programs on two processors p99 is then as alone (0.5 ms), and thirty times that without.
+* Latency counts in the better quarter of the rounds: what the host of a virtual machine takes away does not last for all.
+* Where even /healthz is slow, p99 may be three times that of /healthz. The median of a review may then still be only one
+  millisecond more than that of /healthz, or half as much again: a review that waits for something shows there.
+* Processor time is compared with that of /healthz, of the same rounds: whatever slows the processor slows both.
+* Memory is absolute, and is the memory in which nothing else has a part.
 """
 
 import argparse
