@@ -97,14 +97,6 @@ pub fn line(text: &str, document: usize, path: &Path) -> Option<usize> {
     Some(before.matches('\n').count() + 1)
 }
 
-/// A unified diff with three lines of context; empty when nothing changes.
-pub fn diff(name: &str, before: &str, after: &str) -> String {
-    TextDiff::from_lines(before, after)
-        .unified_diff()
-        .header(name, name)
-        .to_string()
-}
-
 fn refuse(edit: &Edit, reason: &'static str) -> YamlError {
     YamlError::Unsafe {
         path: edit.path.clone(),

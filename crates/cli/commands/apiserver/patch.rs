@@ -3,14 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ValueEnum, ValueHint};
+use irsa_apiserver::component::Role;
+use irsa_apiserver::diff;
 use irsa_apiserver::distro::Distro;
 use irsa_apiserver::file::{self, Backups, Written};
-use irsa_apiserver::patch::{Manifest, Patched};
+use irsa_apiserver::findings;
+use irsa_apiserver::flags::{Flag, FlagChange};
+use irsa_apiserver::patch::{Manifest, PatchError, Patched};
 use irsa_apiserver::plan::{self, Wanted};
-use irsa_apiserver::yaml;
 use serde::Serialize;
 
 use super::DistroChoice;
+use super::look::{Looked, look};
 use super::wanted::WantedArgs;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -50,6 +54,9 @@ pub struct Args {
     /// Change nothing, and exit with 3 if something differs
     #[arg(long, conflicts_with = "dry_run")]
     pub check: bool,
+    /// Sign with a key although no key file is known here that has its public half
+    #[arg(long)]
+    pub allow_unverified_key: bool,
     /// Where the file as it was is kept [default: /var/lib/irsa/backup for root, else ~/.local/state/irsa/backup]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub backup: Option<PathBuf>,
@@ -145,6 +152,8 @@ pub(crate) struct Planned {
     pub(crate) path: PathBuf,
     before: String,
     patched: Patched,
+    /// The components in their new state.
+    looked: Vec<Looked>,
     row: FileRow,
     distro: Distro,
 }
@@ -160,6 +169,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         remove_key_file,
         dry_run,
         check,
+        allow_unverified_key,
         backup,
     } = args;
     allow_removal(
@@ -173,7 +183,13 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     };
     let mut planned = Vec::new();
     for path in files {
-        planned.push(plan(path, distro.known(), &wanted, phase.into())?);
+        planned.push(prepare(path, distro.known(), &wanted, phase.into())?);
+    }
+    if !allow_unverified_key {
+        demand_verified(&planned, &wanted, phase.into())?;
+    }
+    for one in &planned {
+        one.warn();
     }
     let changed = planned.iter().any(|one| one.patched.text != one.before);
     let write = !dry_run && !check;
@@ -230,6 +246,50 @@ pub(crate) fn plan(
     wanted: &Wanted,
     phase: plan::Phase,
 ) -> Result<Planned, Failure> {
+    let planned = prepare(path, distro, wanted, phase)?;
+    demand_verified(std::slice::from_ref(&planned), wanted, phase)?;
+    planned.warn();
+    Ok(planned)
+}
+
+/// Refuses files by which an API server would sign what no API server verifies.
+fn demand_verified(
+    planned: &[Planned],
+    wanted: &Wanted,
+    phase: plan::Phase,
+) -> Result<(), Failure> {
+    // What signs stays as it is in this phase.
+    if phase == plan::Phase::Accept {
+        return Ok(());
+    }
+    let all: Vec<_> = planned
+        .iter()
+        .flat_map(|one| &one.looked)
+        .map(Looked::inspected)
+        .collect();
+    let peers: Vec<_> = all.iter().collect();
+    for one in planned {
+        for looked in &one.looked {
+            let inspected = looked.inspected();
+            let signs = |(role, change): &(Role, FlagChange)| {
+                *role == looked.role
+                    && matches!(change.flag, Flag::SigningKeyFile | Flag::PrivateKeyFile)
+            };
+            let changed = one.patched.changes.iter().any(signs);
+            findings::demand_verified(&inspected, changed, wanted, &peers)
+                .map_err(|error| super::about(&one.path, &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// The same before what it would sign with is looked at.
+fn prepare(
+    path: PathBuf,
+    distro: Option<Distro>,
+    wanted: &Wanted,
+    phase: plan::Phase,
+) -> Result<Planned, Failure> {
     let before = file::read(&path)?;
     let manifest =
         Manifest::read(&before, &path, distro).map_err(|error| super::about(&path, &error))?;
@@ -237,6 +297,8 @@ pub(crate) fn plan(
         .patch(wanted, phase)
         .map_err(|error| super::about(&path, &error))?;
     let detected = manifest.detected.clone();
+    let looked = look_at(&patched.text, &path, detected.distro)
+        .map_err(|error| super::about(&path, &error))?;
     let row = FileRow {
         file: path.clone(),
         distro: detected.distro.to_string(),
@@ -252,7 +314,7 @@ pub(crate) fn plan(
             })
             .collect(),
         mounts: patched.mounts,
-        diff: yaml::diff(&path.display().to_string(), &before, &patched.text),
+        diff: diff::shown(&path.display().to_string(), &before, &patched.text),
         backup: None,
     };
     Ok(Planned {
@@ -260,11 +322,35 @@ pub(crate) fn plan(
         path,
         before,
         patched,
+        looked,
         row,
     })
 }
 
+/// The components of a text in its new state, with the key files of this host.
+fn look_at(text: &str, path: &Path, distro: Distro) -> Result<Vec<Looked>, PatchError> {
+    let manifest = Manifest::read(text, path, Some(distro))?;
+    let components = manifest.components.iter();
+    components
+        .map(|component| look(&manifest, component, Path::new("/")))
+        .collect()
+}
+
 impl Planned {
+    /// Says what is wrong with the flags in their new state: all that `irsa apiserver check` would find.
+    fn warn(&self) {
+        for looked in &self.looked {
+            for finding in findings::of_component(&looked.inspected(), None) {
+                report::warning(&format!(
+                    "{}: {}; {}",
+                    self.path.display(),
+                    finding.message,
+                    finding.help
+                ));
+            }
+        }
+    }
+
     /// The change as a unified diff; empty when there is none.
     pub(crate) fn diff(&self) -> &str {
         &self.row.diff

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueHint;
-use irsa_apiserver::{file, yaml};
+use irsa_apiserver::{diff, file};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -74,7 +74,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     for (path, current, saved) in found {
         rows.push(FileRow {
             undone: saved.reason.clone(),
-            diff: yaml::diff(&path.display().to_string(), &current, &saved.text),
+            diff: diff::shown(&path.display().to_string(), &current, &saved.text),
             file: path.clone(),
         });
         if !dry_run {
