@@ -52,14 +52,26 @@ pub fn parse(text: &str) -> Result<Vec<Value>, YamlError> {
     })
 }
 
+/// Whether documents say nothing: an empty file, comments alone, or an empty mapping.
+pub fn is_blank(documents: &[Value]) -> bool {
+    match documents {
+        [] | [Value::Null] => true,
+        [Value::Object(keys)] => keys.is_empty(),
+        _ => false,
+    }
+}
+
 /// Makes the edits in the text. What comes out says exactly what was intended, keeps every comment, and differs from
 /// the old text in no other line; or it is refused.
 pub fn apply(text: &str, edits: &[Edit]) -> Result<String, YamlError> {
     let before = parse(text)?;
-    let wanted = edit::apply(&before, edits)?;
     let Some(first) = edits.first() else {
         return Ok(text.to_owned());
     };
+    if is_blank(&before) {
+        return fill(text, first, edits);
+    }
+    let wanted = edit::apply(&before, edits)?;
     let file = YamlFile::from_str(text).map_err(|error| YamlError::Invalid(error.to_string()))?;
     let comments = comments(&file);
     let documents: Vec<Document> = file.documents().collect();
@@ -83,6 +95,40 @@ pub fn apply(text: &str, edits: &[Edit]) -> Result<String, YamlError> {
     }
     if lines_lost(text, &after) > edits.iter().map(lines_touched).sum() {
         return Err(refuse(first, "lines that are not concerned would change"));
+    }
+    Ok(after)
+}
+
+/// Writes what the edits make of an empty mapping below the comments of a text that says nothing.
+fn fill(text: &str, first: &Edit, edits: &[Edit]) -> Result<String, YamlError> {
+    let empty = Value::Object(serde_json::Map::new());
+    let wanted = edit::apply(&[empty], edits)?;
+    let lines = text.split_inclusive('\n');
+    let mut after: String = lines
+        .map(|line| match line.trim_start().strip_prefix("{}") {
+            Some(rest) if rest.trim().is_empty() => "",
+            Some(rest) => rest.trim_start(),
+            None => line,
+        })
+        .collect();
+    if !after.is_empty() && !after.ends_with('\n') {
+        after.push('\n');
+    }
+    for document in &wanted {
+        let written = serde_saphyr::to_string(document);
+        after.push_str(&written.map_err(|_| refuse(first, "the value there is not plain YAML"))?);
+    }
+    let after = line_ends_as_in(text, after);
+    let comment = |line: &str| line.get(line.find('#')?..).map(str::to_owned);
+    let kept = text
+        .lines()
+        .filter_map(comment)
+        .eq(after.lines().filter_map(comment));
+    if parse(&after).ok() != Some(wanted) || !kept {
+        return Err(refuse(
+            first,
+            "the file says nothing, in a way that cannot be added to: empty it",
+        ));
     }
     Ok(after)
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
 use irsa_apiserver::component::Role;
-use irsa_apiserver::file;
 use irsa_apiserver::findings::{self, Finding, Severity};
 use irsa_apiserver::flags::Flag;
 use irsa_apiserver::patch::{Manifest, PatchError};
@@ -143,12 +142,12 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     }
     let (mut looked, mut rows) = (Vec::new(), Vec::new());
     for path in files {
-        let text = file::read(&path)?;
+        let text = super::patch::read(&path, distro.known())?.unwrap_or_default();
         let refused = |error: &PatchError| {
             Failure::prefixed(&format!("{} cannot be checked", path.display()), error)
         };
-        let manifest =
-            Manifest::read(&text, &path, distro.known()).map_err(|error| refused(&error))?;
+        let manifest = Manifest::read(&text, &super::patch::absolute(&path), distro.known())
+            .map_err(|error| refused(&error))?;
         for component in &manifest.components {
             let one = look(&manifest, component, &root).map_err(|error| refused(&error))?;
             rows.push(row(&manifest, &one, &path));

@@ -150,7 +150,8 @@ impl Render for Report {
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) path: PathBuf,
-    before: String,
+    /// Its text; none when there is no such file.
+    before: Option<String>,
     patched: Patched,
     /// The components in their new state.
     looked: Vec<Looked>,
@@ -191,11 +192,11 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     for one in &planned {
         one.warn();
     }
-    let changed = planned.iter().any(|one| one.patched.text != one.before);
+    let changed = planned.iter().any(Planned::changes);
     let write = !dry_run && !check;
     let mut next: Vec<&str> = planned
         .iter()
-        .filter(|one| one.patched.text != one.before)
+        .filter(|one| one.changes())
         .map(|one| one.distro.next())
         .collect();
     next.dedup();
@@ -290,9 +291,10 @@ fn prepare(
     wanted: &Wanted,
     phase: plan::Phase,
 ) -> Result<Planned, Failure> {
-    let before = file::read(&path)?;
-    let manifest =
-        Manifest::read(&before, &path, distro).map_err(|error| super::about(&path, &error))?;
+    let before = read(&path, distro)?;
+    let text = before.as_deref().unwrap_or_default();
+    let manifest = Manifest::read(text, &absolute(&path), distro)
+        .map_err(|error| super::about(&path, &error))?;
     let patched = manifest
         .patch(wanted, phase)
         .map_err(|error| super::about(&path, &error))?;
@@ -314,7 +316,7 @@ fn prepare(
             })
             .collect(),
         mounts: patched.mounts,
-        diff: diff::shown(&path.display().to_string(), &before, &patched.text),
+        diff: diff::shown(&path.display().to_string(), text, &patched.text),
         backup: None,
     };
     Ok(Planned {
@@ -336,7 +338,27 @@ fn look_at(text: &str, path: &Path, distro: Distro) -> Result<Vec<Looked>, Patch
         .collect()
 }
 
+/// The text of a file; none when there is no such file, and it need not be there.
+pub(super) fn read(path: &Path, distro: Option<Distro>) -> Result<Option<String>, Failure> {
+    let empty = || Manifest::read("", &absolute(path), distro);
+    match file::read_if_there(path)? {
+        None if empty().is_ok() => Ok(None),
+        None => Ok(Some(file::read(path)?)),
+        found => Ok(found),
+    }
+}
+
+/// The path as evidence: also what is not typed of it.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 impl Planned {
+    /// Whether anything is to be written.
+    fn changes(&self) -> bool {
+        self.patched.text != self.before.as_deref().unwrap_or_default()
+    }
+
     /// Says what is wrong with the flags in their new state: all that `irsa apiserver check` would find.
     fn warn(&self) {
         for looked in &self.looked {
@@ -365,12 +387,13 @@ impl Planned {
             row,
             ..
         } = self;
-        if patched.text == before {
+        let text = before.as_deref().unwrap_or_default();
+        if patched.text == text {
             return Ok(row);
         }
         let reason = format!("{phase:?}").to_lowercase();
         if let Some(below) = backups
-            .unproved(&path, &before)?
+            .unproved(&path, text)?
             .filter(|below| below.written == Written::Yes)
         {
             report::warning(&format!(
@@ -380,15 +403,15 @@ impl Planned {
                 below.reason
             ));
         }
-        let backup = backups.save(&path, &before, &patched.text, &reason)?;
-        replace(&path, &before, &patched.text)?;
+        let backup = backups.save(&path, before.as_deref(), &patched.text, &reason)?;
+        if let Err(error) = file::write(&path, before.as_deref(), &patched.text) {
+            // Nothing was changed, and there is nothing to undo.
+            Backups::discard(&backup)?;
+            return Err(error.into());
+        }
         Ok(FileRow {
             backup: Some(backup),
             ..row
         })
     }
-}
-
-fn replace(path: &Path, before: &str, after: &str) -> Result<(), Failure> {
-    Ok(file::replace(path, before, after)?)
 }
