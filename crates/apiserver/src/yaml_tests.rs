@@ -112,6 +112,29 @@ fn a_block_scalar() {
     assert_eq!(after, "a:\n- |\n  kind: X # c\n  b: 2\n  c: 3\n- z\n");
 }
 
+#[test]
+fn advice_for_programmers_is_left_out() {
+    for (said, told) in [
+        (
+            "duplicate mapping key: a, set DuplicateKeyPolicy in Options if acceptable at line 2, column 1",
+            "duplicate mapping key: a at line 2, column 1",
+        ),
+        (
+            "multiple YAML documents detected; use from_str_multidoc at line 3, column 1",
+            "multiple YAML documents detected at line 3, column 1",
+        ),
+        ("tabs disallowed at line 7", "tabs disallowed at line 7"),
+    ] {
+        assert_eq!(without_advice(said), told);
+    }
+    // As the library says it in this version.
+    let error = parse("a: 1\na: 2\n").unwrap_err().to_string();
+    assert!(
+        error.contains("duplicate mapping key") && !error.contains("Options"),
+        "{error}"
+    );
+}
+
 fn shift(path: Path, to: usize) -> Edit {
     Edit {
         document: 0,
