@@ -166,6 +166,7 @@ fn an_item_moves_with_its_comments() {
             "a:\n# about z\n- k: z # z\n  v: 3\n- k: x\n  v: 1\n  # about x\n- k: y\n",
         ),
         ("a: [x, 'y',\n  \"z\"]\n", "a: [\"z\", x,\n  'y']\n"),
+        ("a: [x, y, z] # all\n", "a: [z, x, y] # all\n"),
     ] {
         assert_eq!(apply(text, &[shift(list.index(2), 0)]).unwrap(), expected);
     }

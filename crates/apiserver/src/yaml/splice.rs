@@ -235,15 +235,12 @@ fn shift_flow(text: &str, list: &Sequence, item: usize, to: usize) -> Option<Spl
         .collect::<Option<_>>()?;
     let slots = items.get(to..=item)?;
     let (start, behind) = (slots.first()?.start, slots.last()?.end);
-    let line_end = text
-        .get(behind..)?
-        .find('\n')
-        .map_or(text.len(), |at| behind + at);
+    let rest = text.get(behind..)?.lines().next().unwrap_or_default();
+    // Behind the bracket it is about the whole list.
+    let rest = rest.split(']').next().unwrap_or_default();
     // Which item a comment is about cannot be told here.
-    let commented = text
-        .get(start..line_end)?
-        .lines()
-        .any(|line| line.contains(" #"));
+    let mut lines = text.get(start..behind)?.lines().chain([rest]);
+    let commented = lines.any(|line| line.contains(" #"));
     (!commented).then_some(())?;
     let texts: Vec<_> = slots
         .iter()
