@@ -178,6 +178,8 @@ fn an_item_moves_with_its_comments() {
             "a:\r\n- x # x\r\n- y\r\n- z # z\r\n",
             "a:\r\n- z # z\r\n- x # x\r\n- y\r\n",
         ),
+        ("a:\r\n- x\r\n- y\r\n- z", "a:\r\n- z\r\n- x\r\n- y"),
+        ("a:\n- x\r\n- y\n- z\n", "a:\n- z\n- x\r\n- y\n"),
         // Entries with lines of their own.
         (
             "a:\n- k: x\n  v: 1\n  # about x\n- k: y\n# about z\n- k: z # z\n  v: 3\n",
@@ -232,6 +234,7 @@ fn json_stays_json_and_looks_the_same() {
         ("{\"a\":[\"x\"]}", "{\"a\":[\"x\", \"--z=1\"]}"),
         ("a: ['x']\n", "a: ['x', '--z=1']\n"),
         ("a: [x,y]\n", "a: [x,y,--z=1]\n"),
+        ("{\"a\": []}", "{\"a\": [\"--z=1\"]}"),
         ("a: [\n  x\n]\n", "a: [\n  x,\n  --z=1\n]\n"),
     ] {
         let end = parse(text).unwrap()[0]["a"].as_array().unwrap().len();

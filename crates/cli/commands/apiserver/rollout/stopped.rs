@@ -40,7 +40,7 @@ impl Stopped {
                 format!(
                     "{signal}: the run ended, and nothing waits for a proof on this node: each manifest is as it was, or was proved"
                 ),
-                "run the same command again",
+                "run the same command again on this node: it takes its turn over, for which other nodes wait",
             );
         };
         let path = path.display();
