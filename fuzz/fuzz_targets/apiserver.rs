@@ -106,8 +106,12 @@ fuzz_target!(|text: &str| {
                 let _ = flags.audiences();
             }
         }
-        brought(text, *distro, &wanted(false), Phase::Accept);
-        brought(text, *distro, &wanted(true), Phase::New);
+        // One way or the other: both for every text would halve how many are tried.
+        if text.len().is_multiple_of(2) {
+            brought(text, *distro, &wanted(false), Phase::Accept);
+            brought(text, *distro, &wanted(true), Phase::New);
+            continue;
+        }
         let Some(accepted) = brought(text, *distro, &wanted(true), Phase::Accept) else {
             continue;
         };
