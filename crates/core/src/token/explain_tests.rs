@@ -81,6 +81,21 @@ fn each_problem_names_who_refuses() {
         ),
         (
             HEADER.to_owned(),
+            edit(
+                "https://oidc.example.com/demo",
+                "https://kubernetes.default.svc.cluster.local",
+            ),
+            Verifier::Sts,
+            "public DNS does not know",
+        ),
+        (
+            HEADER.to_owned(),
+            edit("https://oidc.example.com/demo", "https://10.96.0.1"),
+            Verifier::Sts,
+            "private network",
+        ),
+        (
+            HEADER.to_owned(),
             edit("example.com", "example.com:8443"),
             Verifier::Sts,
             "port",
