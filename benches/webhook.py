@@ -185,7 +185,7 @@ class Webhook:
             sys.exit(f"refused or lost requests: nothing was measured\n{text}")
         count = int(re.search(r"(\d+) requests in", text).group(1))
         per_second = float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
-        return Window(per_second, percentile(text, 50), percentile(text, 99), spent / count * 1e6)
+        return Window(per_second, percentile(text, 50), percentile(text, 99), spent / max(count, 1) * 1e6)
 
 
 def percentile(text, number):
