@@ -73,5 +73,7 @@ mod tls;
 mod token;
 /// The pod identity webhook: reviews offline.
 mod webhook;
+/// The pod identity webhook: nothing of a pod, no token and no key comes out.
+mod webhook_canary;
 /// The pod identity webhook: its flags, its configuration file, its manifest.
 mod webhook_serve;

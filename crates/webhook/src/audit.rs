@@ -17,7 +17,9 @@ use crate::live;
 use crate::manifest::NAME;
 use crate::mapping::{MappingError, Mappings};
 use crate::pod::Pod;
+use crate::role::is_role_arn;
 use crate::settings::{SKIP_LABEL, Settings};
+use crate::unquoted;
 
 /// A pod without the role of its service account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +47,8 @@ pub enum Fault {
     OtherRole {
         /// The containers.
         containers: Vec<String>,
-        /// The role that they have.
-        role: String,
+        /// The role that they have; none when the variable holds something else.
+        role: Option<String>,
     },
     /// The webhook would not inject it either, for this reason.
     Refused(String),
@@ -113,7 +115,7 @@ pub async fn audit(
         let list = api
             .list(&page)
             .await
-            .map_err(|error| AuditError::List("pods", Box::new(error)))?;
+            .map_err(|error| AuditError::List("pods", Box::new(unquoted::of_cluster(error))))?;
         for object in list.items {
             let Ok(json) = serde_json::to_value(object) else {
                 continue;
@@ -141,10 +143,9 @@ async fn accounts(
     let mut accounts = Accounts::new();
     let mut page = ListParams::default().limit(PAGE);
     loop {
-        let list = api
-            .list_metadata(&page)
-            .await
-            .map_err(|error| AuditError::List("serviceaccounts", Box::new(error)))?;
+        let list = api.list_metadata(&page).await.map_err(|error| {
+            AuditError::List("serviceaccounts", Box::new(unquoted::of_cluster(error)))
+        })?;
         for found in list.items {
             let annotations = found
                 .annotations()
@@ -168,7 +169,7 @@ async fn mappings(client: &Client, namespace: &str) -> Result<Mappings, AuditErr
     let found = api
         .get_opt(NAME)
         .await
-        .map_err(|error| AuditError::List("configmaps", Box::new(error)))?;
+        .map_err(|error| AuditError::List("configmaps", Box::new(unquoted::of_cluster(error))))?;
     let entries = found.and_then(|map| map.data).unwrap_or_default();
     match entries.get("config") {
         None => Ok(Mappings::default()),
@@ -263,7 +264,7 @@ fn fault(
 }
 
 /// The containers with a role of their own that the webhook wrote: with the token's file beside it.
-fn other_role(json: &Value, role: &str) -> Option<(Vec<String>, String)> {
+fn other_role(json: &Value, role: &str) -> Option<(Vec<String>, Option<String>)> {
     let mut names = Vec::new();
     let mut other = None;
     for list in ["/spec/containers", "/spec/initContainers"] {
@@ -284,7 +285,8 @@ fn other_role(json: &Value, role: &str) -> Option<(Vec<String>, String)> {
                 && found != role
             {
                 names.push(string(container, "/name").to_owned());
-                other.get_or_insert_with(|| found.to_owned());
+                // What is no ARN may be anything that somebody put into a variable.
+                other.get_or_insert_with(|| is_role_arn(found).then(|| found.to_owned()));
             }
         }
     }
@@ -315,6 +317,9 @@ impl Finding {
         match &self.fault {
             Fault::Missing(containers) => format!("not injected: {}", containers.join(", ")),
             Fault::OtherRole { containers, role } => {
+                let role = role
+                    .as_deref()
+                    .unwrap_or("no ARN of a role in AWS_ROLE_ARN");
                 format!("has {role}: {}", containers.join(", "))
             }
             Fault::Refused(why) => why.clone(),

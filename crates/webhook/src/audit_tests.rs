@@ -82,7 +82,17 @@ fn pods_that_are_as_they_should_be_are_not_found() {
 #[test]
 fn another_role_a_label_and_a_volume_are_told_apart() {
     let finding = looked(&injected("arn:aws:iam::111122223333:role/old")).unwrap();
-    assert!(matches!(&finding.fault, Fault::OtherRole { role, .. } if role.ends_with("/old")));
+    assert!(
+        matches!(&finding.fault, Fault::OtherRole { role: Some(role), .. } if role.ends_with("/old"))
+    );
+    // Whatever else somebody put into the variable is not shown.
+    let finding = looked(&injected("s3cr3t")).unwrap();
+    assert!(!format!("{finding:?} {}", finding.sentence()).contains("s3cr3t"));
+    assert!(
+        finding.sentence().contains("no ARN"),
+        "{}",
+        finding.sentence()
+    );
     let skip = json!({"metadata": {"labels": {"eks.amazonaws.com/skip-pod-identity-webhook": ""}}});
     assert_eq!(looked(&pod("reader", skip)).unwrap().fault, Fault::Skipped);
     let volume = json!({"spec": {"volumes": [{"name": "aws-iam-token", "emptyDir": {}}]}});

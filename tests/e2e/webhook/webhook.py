@@ -26,6 +26,7 @@ from replicas import (
     role_of,
 )
 from sources import config_map
+from speed import speed
 
 from harness import Checks, ControlPlane, scene, working_folder
 
@@ -41,6 +42,8 @@ def main():
         with ControlPlane(work, servers=2, controller_manager=True, **flags) as plane:
             run(checks, plane, issuer, work)
             scene("mutual", mutual, checks, plane, clients, work, CERTIFICATES)
+    # The API servers have ended: what is left of the machine is another part's.
+    scene("speed", speed, checks)
     checks.report()
 
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use irsa_webhook::identity::Identity;
 use irsa_webhook::mapping::Mappings;
+use irsa_webhook::unquoted;
 use serde_json::Value;
 
 use crate::report::Failure;
@@ -171,7 +172,10 @@ impl Accounts {
 /// A manifest whose pod no API server would take.
 pub(super) fn not_a_pod(place: &str, name: &str, error: &serde_json::Error) -> Failure {
     Failure::usage(
-        format!("\"{place}\": {name} is not a pod: {error}"),
+        format!(
+            "\"{place}\": {name} is not a pod: {}",
+            unquoted::of_json(error)
+        ),
         "kubectl apply --dry-run=server -f FILE says what the API server makes of it",
     )
 }

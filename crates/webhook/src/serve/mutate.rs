@@ -98,8 +98,8 @@ impl Webhook {
         let review = match parsed {
             Ok(review) => review,
             Err(error) => {
-                // Not the cause: it may quote the pod.
-                tracing::warn!(%error, bytes = body.len(), "a request cannot be reviewed");
+                let why = std::error::Error::source(&error).map(tracing::field::display);
+                tracing::warn!(%error, why, bytes = body.len(), "a request cannot be reviewed");
                 self.metrics.note("Malformed");
                 return json(StatusCode::BAD_REQUEST, error.body());
             }
