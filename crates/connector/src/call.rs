@@ -73,10 +73,8 @@ impl Explain for CallError {
                 CommonFault::Denied | CommonFault::Forbidden => {
                     format!("give yourself {}; irsa connector permissions prints the whole policy", self.call)
                 }
-                CommonFault::ServiceControlPolicy => "ask the organisation's administrator for an exception".into(),
-                CommonFault::Credentials => "log in to AWS again; aws sts get-caller-identity shows who you are".into(),
                 _ if self.retryable() => "run the same command again".into(),
-                _ => return None,
+                common => return common.help().map(Into::into),
             },
             CallKind::Unclear => "check the network and --region, and run the same command again: it goes on from here".into(),
             CallKind::NotSent => "give credentials in one of the ways of the AWS CLI, like --profile NAME or AWS_PROFILE".into(),
