@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use irsa_webhook::association::Associations;
 use irsa_webhook::identity::Identity;
 use irsa_webhook::mapping::Mappings;
 use irsa_webhook::unquoted;
@@ -33,6 +34,8 @@ pub(super) struct Accounts {
     identities: BTreeMap<(String, String), Identity>,
     /// The webhook's ConfigMap, if the file has it.
     pub(super) mappings: Mappings,
+    /// The container credentials file, if one is given.
+    pub(super) associations: Associations,
 }
 
 /// Reads what is to be reviewed.
