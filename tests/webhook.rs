@@ -169,12 +169,34 @@ fn what_cannot_be_read_is_refused_with_the_next_step() {
         "number.yaml",
         "kind: ServiceAccount\nmetadata: {name: a, annotations: {x: 1}}",
     );
-    home.write("odd.yaml", "kind: Pod\nspec: {containers: 1}");
+    home.write(
+        "odd.yaml",
+        "kind: Pod\nmetadata: {name: o}\nspec: {containers: 1}",
+    );
+    home.write(
+        "deep.yaml",
+        "kind: Pod\nmetadata: {name: d, annotations: {x: 'a\"b,[{'}}\nspec:\n  containers:\n  - {name: c, args: [a, b]}\n  - {name: d, env: x}\n",
+    );
+    home.write(
+        "label.yaml",
+        "kind: Pod\nmetadata: {name: l, labels: {app-1: 5}}\n",
+    );
     for (args, text) in [
         (&["missing.yaml"][..], "missing.yaml"),
         (&["bad.yaml"], "neither JSON nor YAML"),
         (&["service.yaml"], "neither an AdmissionReview nor"),
-        (&["odd.yaml"], "is not a pod"),
+        (
+            &["odd.yaml"],
+            "Pod o is not a pod: /spec/containers: expected a sequence",
+        ),
+        (
+            &["deep.yaml"],
+            "Pod d is not a pod: /spec/containers/1/env: expected a sequence",
+        ),
+        (
+            &["label.yaml"],
+            "Pod l is not a pod: /metadata/labels: expected a string",
+        ),
         (&["pod.yaml", "--compose-role-arn"], "--account-id"),
         (
             &["pod.yaml", "--compose-role-arn", "--account-id", "1"],

@@ -90,7 +90,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             let views = pods.iter().zip(&bodies).map(|(pod, json)| {
                 serde_json::from_str::<Pod<'_>>(json)
                     .map(|view| Review::of_pod(&pod.namespace, view))
-                    .map_err(|error| manifests::not_a_pod(&name, &pod.name, &error))
+                    .map_err(|error| manifests::not_a_pod(&name, &pod.name, json, &error))
             });
             views.collect::<Result<_, _>>()?
         }
