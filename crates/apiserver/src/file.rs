@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use irsa_core::explain::Explain;
-use tempfile::NamedTempFile;
+use irsa_files::NewFile;
 
 pub use self::backup::{Backups, Saved, Unproved, Written};
 use crate::yaml::MAX_BYTES;
@@ -113,8 +113,7 @@ pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), FileError> 
     // A link is followed, so that the file it leads to changes and the link stays.
     let target = fs::canonicalize(path).map_err(fail)?;
     let metadata = fs::metadata(&target).map_err(fail)?;
-    let mut new =
-        NamedTempFile::with_prefix_in(".irsa-", staging(&target, metadata.dev())).map_err(fail)?;
+    let mut new = NewFile::in_directory(&staging(&target, metadata.dev())).map_err(fail)?;
     new.write_all(after.as_bytes()).map_err(fail)?;
     let made = new.as_file().metadata().map_err(fail)?;
     if (made.uid(), made.gid()) != (metadata.uid(), metadata.gid()) {
@@ -123,12 +122,10 @@ pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), FileError> 
     new.as_file()
         .set_permissions(metadata.permissions())
         .map_err(fail)?;
-    new.as_file().sync_all().map_err(fail)?;
     if read(&target)? != before {
         return Err(FileError::Changed(path.to_owned()));
     }
-    new.persist(&target).map_err(|error| fail(error.error))?;
-    sync_directory(&target).map_err(fail)
+    new.replace(&target).map_err(fail)
 }
 
 /// The directory above that of the file, when a rename from there is one on the same file system and possible.
@@ -136,14 +133,10 @@ fn staging(target: &Path, device: u64) -> PathBuf {
     let directory = target.parent().unwrap_or(Path::new("/"));
     let above = directory.parent().filter(|above| {
         let same = fs::metadata(above).is_ok_and(|metadata| metadata.dev() == device);
-        same && NamedTempFile::new_in(above).is_ok()
+        same && NewFile::in_directory(above).is_ok()
     });
     // Beside the file, a name that begins with a dot is the kubelet's mark for "not a pod".
     above.unwrap_or(directory).to_owned()
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use irsa_core::block::KeyFile;
 use irsa_core::explain::Explain;
 use irsa_core::private::{PrivateKeyError, PrivateKeyPem};
-use tempfile::Builder;
+use irsa_files::NewFile;
 use zeroize::Zeroizing;
 
 /// Far above any key file.
@@ -165,19 +165,10 @@ fn write(
         mend(&target, access).map_err(fail)?;
         return Ok(target);
     }
-    let mut new = Builder::new()
-        .prefix(".irsa-")
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(directory)
-        .map_err(fail)?;
+    let mut new = NewFile::in_directory(directory).map_err(fail)?;
     new.write_all(text).map_err(fail)?;
     give(new.as_file(), access).map_err(fail)?;
-    new.as_file().sync_all().map_err(fail)?;
-    new.persist_noclobber(&target)
-        .map_err(|error| fail(error.error))?;
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(fail)?;
+    new.create(&target).map_err(fail)?;
     Ok(target)
 }
 

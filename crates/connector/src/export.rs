@@ -1,12 +1,12 @@
 //! Objects written to a folder for `kubectl apply -f`: for their owner alone, whole or not at all, never over a file.
 
 use std::fs::{self, DirBuilder};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use irsa_core::explain::Explain;
-use tempfile::NamedTempFile;
+use irsa_files::NewFile;
 use zeroize::Zeroizing;
 
 use crate::manifest::Manifest;
@@ -74,7 +74,7 @@ pub fn demand_free(directory: &Path) -> Result<(), ExportError> {
         }
     }
     // A folder that cannot be written is better known before AWS is asked.
-    NamedTempFile::new_in(directory).map(drop).map_err(fail)
+    NewFile::in_directory(directory).map(drop).map_err(fail)
 }
 
 /// Writes both files, mode 0600; files that hold the very same already are left alone.
@@ -138,16 +138,7 @@ fn create(path: &Path, text: &[u8]) -> Result<(), ExportError> {
             })
         };
     }
-    let directory = path.parent().unwrap_or(Path::new("."));
-    // Created 0600 by tempfile: at no moment can others open it.
-    let mut file = NamedTempFile::new_in(directory).map_err(fail)?;
-    file.write_all(text).map_err(fail)?;
-    file.as_file().sync_all().map_err(fail)?;
-    file.persist_noclobber(path)
-        .map_err(|error| fail(error.error))?;
-    fs::File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(fail)
+    irsa_files::create(path, text, 0o600).map_err(fail)
 }
 
 #[cfg(test)]

@@ -7,14 +7,13 @@
 //! run works on it.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use irsa_core::explain::Explain;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::activation::{Activation, ActivationCode};
@@ -284,14 +283,7 @@ impl LockedJournal {
         let path = self.journal.path();
         let fail = |source| io_error(&path, "written", source);
         let text = serialize(record).map_err(fail)?;
-        // Created 0600 by tempfile: at no moment can others open it.
-        let mut file = NamedTempFile::new_in(&self.journal.directory).map_err(fail)?;
-        file.write_all(&text).map_err(fail)?;
-        file.as_file().sync_all().map_err(fail)?;
-        file.persist(&path).map_err(|error| fail(error.error))?;
-        File::open(&self.journal.directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(fail)
+        irsa_files::replace(&path, &text, 0o600).map_err(fail)
     }
 
     /// Forgets the registration.

@@ -1,13 +1,12 @@
 //! Key files: read with bounds, written whole, private ones for their owner alone.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use irsa_core::explain::Explain;
 use irsa_core::private::{PrivateKeyError, PrivateKeyPem};
-use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 /// Far above any key file: a bound on what a wrong path (a disk, a log) makes us read.
@@ -203,33 +202,14 @@ fn create(path: &Path, text: &[u8], mode: u32) -> Result<(), KeyFileError> {
             source,
         },
     };
-    let directory = parent(path);
-    // Created 0600 by tempfile: at no moment can others open it.
-    let mut file = NamedTempFile::new_in(directory).map_err(fail)?;
-    file.write_all(text).map_err(fail)?;
-    file.as_file()
-        .set_permissions(Permissions::from_mode(mode))
-        .map_err(fail)?;
-    file.as_file().sync_all().map_err(fail)?;
-    file.persist_noclobber(path)
-        .map_err(|error| fail(error.error))?;
-    sync_directory(directory).map_err(fail)
-}
-
-/// The directory of a path; that of a bare file name is the current one.
-pub(crate) fn parent(path: &Path) -> &Path {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
-}
-
-/// Makes a rename in a directory survive a power cut.
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+    irsa_files::create(path, text, mode).map_err(fail)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use irsa_core::algorithm::Curve;
 
     use super::*;

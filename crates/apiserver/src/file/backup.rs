@@ -1,14 +1,13 @@
 //! What a file was before each change, so that it can be undone exactly, and whether the change was seen to work.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
-use super::{FileError, read, sync_directory};
+use super::{FileError, read};
 
 /// Where backups are kept; one directory for each file.
 #[derive(Debug, Clone)]
@@ -111,11 +110,7 @@ impl Backups {
             source,
         };
         let json = serde_json::to_vec_pretty(&record).map_err(|error| fail(error.into()))?;
-        let mut new = new_file(&path).map_err(fail)?;
-        new.write_all(&json).map_err(fail)?;
-        new.as_file().sync_all().map_err(fail)?;
-        new.persist(&path).map_err(|error| fail(error.error))?;
-        sync_directory(&path).map_err(fail)
+        irsa_files::replace(&path, &json, 0o600).map_err(fail)
     }
 
     /// The last change of a file, if a run ended before it was proved.
@@ -169,9 +164,10 @@ impl Backups {
             unproved,
         };
         let copy = directory.join(format!("{number:04}.yaml"));
-        write_new(&copy, before.as_bytes()).map_err(fail)?;
+        irsa_files::create(&copy, before.as_bytes(), 0o600).map_err(fail)?;
         let json = serde_json::to_vec_pretty(&record).map_err(|error| fail(error.into()))?;
-        write_new(&directory.join(format!("{number:04}.json")), &json).map_err(fail)?;
+        irsa_files::create(&directory.join(format!("{number:04}.json")), &json, 0o600)
+            .map_err(fail)?;
         Ok(copy)
     }
 
@@ -306,19 +302,6 @@ pub(super) fn absolute(file: &Path) -> Result<PathBuf, FileError> {
         action: "read",
         source,
     })
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = new_file(path)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|error| error.error)?;
-    sync_directory(path)
-}
-
-fn new_file(path: &Path) -> io::Result<NamedTempFile> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    NamedTempFile::with_prefix_in(".irsa-", directory)
 }
 
 fn digest(text: &str) -> String {

@@ -254,7 +254,7 @@ impl Node<'_> {
 /// Below the place of keys, so that it is on the same file system and under the same eyes.
 const STAGING: &str = ".irsa-staging";
 /// How the names of files begin that a rollout is writing.
-const HALF_WRITTEN: &str = ".irsa-";
+const HALF_WRITTEN: &str = irsa_files::UNFINISHED;
 
 fn make_private(directory: &Path) -> io::Result<()> {
     if let Err(error) = fs::remove_dir_all(directory)

@@ -1,17 +1,16 @@
 //! A directory that a web server serves: each document is replaced whole, by rename.
 
 use std::fs::{self, File, Permissions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use irsa_core::change::Expected;
 use irsa_core::jwks::MAX_DOCUMENT_BYTES;
 use irsa_core::publication::Stored;
+use irsa_files::{parent, sync_directory};
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
-use crate::keyfile::{parent, sync_directory};
 use crate::publish::{PublishError, Publisher};
 use crate::store::{DocumentStore, Look};
 
@@ -203,21 +202,17 @@ fn create_directories(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts a file in place whole and durably. It is public: 0644, for the web server.
+/// For the web server.
+const PUBLIC: u32 = 0o644;
+
+/// Puts a file in place whole and durably.
 fn replace(target: &Path, bytes: &[u8], create: bool) -> io::Result<()> {
-    let directory = parent(target);
-    create_directories(directory)?;
-    let mut file = NamedTempFile::new_in(directory)?;
-    file.write_all(bytes)?;
-    file.as_file()
-        .set_permissions(Permissions::from_mode(0o644))?;
-    file.as_file().sync_all()?;
+    create_directories(parent(target))?;
     if create {
-        file.persist_noclobber(target)?;
+        irsa_files::create(target, bytes, PUBLIC)
     } else {
-        file.persist(target)?;
+        irsa_files::replace(target, bytes, PUBLIC)
     }
-    sync_directory(directory)
 }
 
 #[cfg(test)]

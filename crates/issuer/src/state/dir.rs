@@ -3,27 +3,21 @@
 //! The lock is on a regular file, opened for writing: NFS version 4 keeps such locks between hosts, and none on
 //! directories. What a file system does with locks is its own promise; where it makes none, use a Secret.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use irsa_core::change::Expected;
 use irsa_core::publication::Stored;
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
 use super::{RingStore, StateError};
-use crate::keyfile::sync_directory;
 
 /// The record's name.
 const RING: &str = "ring.json";
 /// The file that is locked. It holds nothing, and stays.
 const LOCK: &str = "lock";
-/// How the names of files begin that are being written: what a run that was killed leaves of them may be half a key.
-const UNFINISHED: &str = ".tmp";
 /// More than any record that is accepted.
 const MAX_BYTES: u64 = (1 << 20) + 1;
 
@@ -72,13 +66,7 @@ impl StateDirectory {
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut file = NamedTempFile::new_in(&self.path)?;
-        file.write_all(bytes)?;
-        file.as_file()
-            .set_permissions(Permissions::from_mode(0o600))?;
-        file.as_file().sync_all()?;
-        file.persist(self.path.join(RING))?;
-        sync_directory(&self.path)
+        irsa_files::replace(&self.path.join(RING), bytes, 0o600)
     }
 }
 
@@ -160,23 +148,21 @@ impl RingStore for StateDirectory {
 fn sweep(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            remove(&entry.path())?;
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(irsa_files::UNFINISHED)
+        {
+            irsa_files::remove(&entry.path())?;
         }
     }
     Ok(())
 }
 
-/// Removes a file durably; one that is not there is removed already.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => sync_directory(crate::keyfile::parent(path)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn block<T>(work: impl Future<Output = T>) -> T {
@@ -206,7 +192,7 @@ mod tests {
         let mode = fs::metadata(path.join(RING)).unwrap().mode() & 0o777;
         assert_eq!(mode, 0o600);
         drop(store);
-        fs::write(path.join(".tmpAbC123"), "half").unwrap();
+        fs::write(path.join(".irsa-AbC123"), "half").unwrap();
         let _store = StateDirectory::lock(&path).unwrap();
         let mut left: Vec<_> = fs::read_dir(&path)
             .unwrap()
@@ -226,7 +212,7 @@ mod tests {
             Err(StateError::Busy(_))
         ));
         drop(held);
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(matches!(
             StateDirectory::lock(&path),
             Err(StateError::Exposed { .. })

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
-use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::kid::Kid;
 use irsa_core::private::PrivateKeyPem;
-use tempfile::NamedTempFile;
 
 use super::secret::SecretKeys;
-use super::{StateError, dir};
+use super::StateError;
 use crate::keyfile::{self, KeyFileError, PairPaths};
 
 /// The file that says whose keys these are.
@@ -169,7 +167,7 @@ impl KeysAtRest {
     pub fn erase(&self, kid: &Kid) -> Result<(), StateError> {
         let paths = self.paths(kid);
         for path in [paths.private, paths.public] {
-            dir::remove(&path).map_err(|source| StateError::Io {
+            irsa_files::remove(&path).map_err(|source| StateError::Io {
                 path,
                 action: "removed",
                 source,
@@ -218,13 +216,10 @@ impl KeysAtRest {
             .mode(0o700)
             .create(&self.0)
             .map_err(fail)?;
-        let mut file = NamedTempFile::new_in(&self.0).map_err(fail)?;
-        writeln!(file, "{issuer}").map_err(fail)?;
-        file.as_file().sync_all().map_err(fail)?;
-        match file.persist_noclobber(self.0.join(OWNER)) {
-            Ok(_) => keyfile::sync_directory(&self.0).map_err(fail),
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(fail(error.error)),
+        let line = format!("{issuer}\n");
+        match irsa_files::create(&self.0.join(OWNER), line.as_bytes(), 0o600) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(fail(error)),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
