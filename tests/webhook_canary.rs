@@ -57,6 +57,8 @@ fn the_webhook_shows_nothing_of_a_pod() {
     ] {
         assert!(log.contains(line), "{line} is not in\n{log}");
     }
+    let longest = log.lines().map(str::len).max().unwrap();
+    assert!(longest < 4_000, "a line of {longest} bytes");
     shows_none("the log", &log);
     shows_none("the Events", &site.posted.lock().unwrap().join("\n"));
     // The net catches something: what was sent, and the key that was served.
@@ -130,6 +132,14 @@ fn refused(asking: &Asking) {
     let mut bytes = text.clone().into_bytes();
     bytes[40] = 0xff;
     asking.ask("/mutate", JSON, &bytes);
+    let mut long = review("taken");
+    let name = "n".repeat(100_000);
+    long["request"]["object"]["metadata"]["name"] = json!(name);
+    long["request"]["object"]["metadata"]["ownerReferences"][0]["name"] = json!(name);
+    long["request"]["object"]["spec"]["volumes"][0] = json!({"name": name});
+    long["request"]["object"]["spec"]["containers"][0]["volumeMounts"][0] = json!({"name": name,
+        "mountPath": "/var/run/secrets/eks.amazonaws.com/serviceaccount"});
+    asking.post("/mutate", &long);
     let huge = json!([SECRET.repeat(200_000)]).to_string();
     asking.ask("/mutate", JSON, huge.as_bytes());
     asking.ask("/mutate", JSON, huge.repeat(3).as_bytes());

@@ -10,6 +10,7 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
 
+use crate::association::Associations;
 use crate::decision::{Injection, Known, Mode, decide};
 use crate::identity::{Identity, parse_expiration};
 use crate::injection::{self, Fate};
@@ -30,7 +31,7 @@ pub struct Finding {
     pub pod: String,
     /// Its service account.
     pub account: String,
-    /// The role that it should have.
+    /// The role that it should have, or where its agent listens.
     pub role: String,
     /// What is wrong.
     pub fault: Fault,
@@ -87,20 +88,23 @@ impl Explain for AuditError {
     }
 }
 
+/// Where roles come from besides annotations.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// The ConfigMap.
+    pub mappings: Mappings,
+    /// The container credentials file.
+    pub associations: Associations,
+}
+
 /// Looks at every pod of a namespace, or of all, that has not ended.
-///
-/// The ConfigMap is read from `config_map` when that names a namespace.
 pub async fn audit(
     client: &Client,
     settings: &Settings,
     namespace: Option<&str>,
-    config_map: Option<&str>,
+    sources: &Sources,
 ) -> Result<Vec<Finding>, AuditError> {
     let accounts = accounts(client, settings, namespace).await?;
-    let mappings = match config_map {
-        Some(namespace) => mappings(client, namespace).await?,
-        None => Mappings::default(),
-    };
     let resource = ApiResource::erase::<PodObject>(&());
     let api: Api<DynamicObject> = match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
@@ -120,7 +124,7 @@ pub async fn audit(
             let Ok(json) = serde_json::to_value(object) else {
                 continue;
             };
-            findings.extend(look(settings, &accounts, &mappings, &json));
+            findings.extend(look(settings, &accounts, sources, &json));
         }
         match list.metadata.continue_.filter(|next| !next.is_empty()) {
             Some(next) => page = page.continue_token(&next),
@@ -164,7 +168,8 @@ async fn accounts(
     }
 }
 
-async fn mappings(client: &Client, namespace: &str) -> Result<Mappings, AuditError> {
+/// The entries of the ConfigMap of this namespace; none when it does not exist.
+pub async fn config_map(client: &Client, namespace: &str) -> Result<Mappings, AuditError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let found = api
         .get_opt(NAME)
@@ -186,13 +191,13 @@ pub fn examine(settings: &Settings, identity: &Identity, pod: &Value) -> Option<
         string(pod, "/spec/serviceAccountName").to_owned(),
     );
     let accounts = [(key, identity.clone())].into();
-    look(settings, &accounts, &Mappings::default(), pod)
+    look(settings, &accounts, &Sources::default(), pod)
 }
 
 fn look(
     settings: &Settings,
     accounts: &Accounts,
-    mappings: &Mappings,
+    sources: &Sources,
     json: &Value,
 ) -> Option<Finding> {
     let text = json.to_string();
@@ -205,18 +210,20 @@ fn look(
     let account = pod.service_account();
     let identity = accounts.get(&(namespace.to_owned(), account.to_owned()));
     let known = Known {
+        associated: sources.associations.contains(namespace, account),
         identity,
-        mapping: mappings.find(namespace, account),
-        ..Known::default()
+        mapping: sources.mappings.find(namespace, account),
+        exact_mapping: sources.mappings.exact(namespace, account),
     };
     let wish = pod
         .annotation(&settings.annotation("token-expiration"))
         .and_then(parse_expiration);
     let injection = decide(settings, known, wish, 0)?;
-    let Mode::WebIdentity { role } = &injection.mode else {
-        return None;
+    let role = match &injection.mode {
+        Mode::WebIdentity { role } => role,
+        Mode::ContainerCredentials { full_uri } => full_uri,
     };
-    let fault = fault(settings, json, &pod, &injection, role)?;
+    let fault = fault(settings, json, &pod, &injection)?;
     Some(Finding {
         namespace: namespace.to_owned(),
         pod: string(json, "/metadata/name").to_owned(),
@@ -228,13 +235,7 @@ fn look(
 }
 
 /// Why a pod does not have what would be injected, if it does not.
-fn fault(
-    settings: &Settings,
-    json: &Value,
-    pod: &Pod<'_>,
-    injection: &Injection,
-    role: &str,
-) -> Option<Fault> {
+fn fault(settings: &Settings, json: &Value, pod: &Pod<'_>, injection: &Injection) -> Option<Fault> {
     let patch = injection::build(settings, pod, injection);
     let refused = patch
         .notes
@@ -245,7 +246,7 @@ fn fault(
         .iter()
         .filter(|(_, fate)| {
             matches!(fate, Fate::Injected { variables, mounted }
-            if *mounted || variables.contains(&"AWS_ROLE_ARN"))
+            if *mounted || variables.iter().any(|name| SAY_HOW.contains(name)))
         })
         .map(|(name, _)| name.clone())
         .collect();
@@ -253,6 +254,9 @@ fn fault(
         return Some(Fault::Refused(note.sentence()));
     }
     if missing.is_empty() {
+        let Mode::WebIdentity { role } = &injection.mode else {
+            return None;
+        };
         let (containers, role) = other_role(json, role)?;
         return Some(Fault::OtherRole { containers, role });
     }
@@ -353,6 +357,8 @@ fn string<'v>(value: &'v Value, pointer: &str) -> &'v str {
         .unwrap_or_default()
 }
 
+/// The variables that say which role, or which agent.
+const SAY_HOW: [&str; 2] = ["AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
 /// Objects of a page.
 const PAGE: u32 = 500;
 

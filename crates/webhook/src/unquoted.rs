@@ -11,25 +11,32 @@ pub(crate) fn json(error: serde_json::Error) -> serde_json::Error {
 
 /// What serde expected and where, without what it found instead.
 pub fn of_json(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    if error.classify() != Category::Data {
-        // Where JSON itself is broken nothing is quoted.
-        return text;
-    }
-    let place = match error.line() {
+    expected(error) + &place(error)
+}
+
+fn place(error: &serde_json::Error) -> String {
+    match error.line() {
         0 => String::new(),
         line => format!(" at line {line} column {}", error.column()),
-    };
+    }
+}
+
+/// What serde expected, without what it found instead.
+pub fn expected(error: &serde_json::Error) -> String {
+    let (text, place) = (error.to_string(), place(error));
     let said = text.strip_suffix(&place).unwrap_or(&text);
+    // Where JSON itself is broken nothing is quoted.
+    if error.classify() != Category::Data {
+        return said.to_owned();
+    }
     // A type says last what it expects. Names of fields are those of our own types.
-    let said = match said.rsplit_once(", expected ") {
+    match said.rsplit_once(", expected ") {
         Some((_, expected)) => format!("expected {expected}"),
         None if said.starts_with("missing field ") || said.starts_with("duplicate field ") => {
             said.to_owned()
         }
         None => "it has another form".to_owned(),
-    };
-    said + &place
+    }
 }
 
 /// An error of the cluster's client that may be shown with its causes.
