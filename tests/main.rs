@@ -13,6 +13,8 @@ mod util;
 
 /// kube-apiserver's flags: both passes and back, what is wrong, what is wanted.
 mod apiserver;
+/// Configurations of k3s and RKE2 that say nothing yet, or are not there; files that cannot be read or written.
+mod apiserver_k3s;
 /// Manifests that are not as kubeadm writes them.
 mod apiserver_manifests;
 /// The README's command lines, run for each distribution.

@@ -40,6 +40,13 @@ pub struct Component {
     pub mounts: Mounts,
 }
 
+impl Component {
+    /// Whether nothing but the file sets its flags, as in a manifest of a static pod.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.mounts, Mounts::Pod { .. })
+    }
+}
+
 /// A document of a file, or a document in a text inside one (kind's patches).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {

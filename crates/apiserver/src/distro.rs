@@ -139,6 +139,22 @@ impl Distro {
             .find_map(|document| (self.knowledge().recognise)(document, path))
     }
 
+    /// What shows it, or that nothing speaks against it, when somebody says that a file is of this distribution: a
+    /// configuration of k3s or RKE2 may have no key that only they know, or none at all.
+    pub fn claim(self, documents: &[Value], path: &FilePath) -> Option<String> {
+        self.recognise(documents, path).or_else(|| {
+            let [Value::Object(keys)] = documents else {
+                return None;
+            };
+            let unmarked = [Self::K3s, Self::Rke2].contains(&self)
+                && !keys.contains_key("apiVersion")
+                && !keys.contains_key("kind");
+            let mut others = Self::all().filter(|other| *other != self);
+            let free = unmarked && others.all(|other| other.recognise(documents, path).is_none());
+            free.then(|| "as --distro says".to_owned())
+        })
+    }
+
     fn knowledge(self) -> &'static Knowledge {
         ALL.iter()
             .find(|known| known.distro == self)

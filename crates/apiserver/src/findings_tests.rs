@@ -27,6 +27,7 @@ fn messages(flags: &[(Flag, &str)], wanted: Option<&Wanted>) -> Vec<String> {
         role: Role::ApiServer,
         occurrences: &occurrences,
         flags: &token_flags,
+        whole: false,
         key_files: &[],
         signing: None,
     };
@@ -149,6 +150,7 @@ fn keys_are_compared_by_kid_and_not_by_name() {
         role: Role::ApiServer,
         occurrences: &flags,
         flags: &token_flags,
+        whole: false,
         key_files: &key_files,
         signing: Some(signing),
     };
@@ -185,10 +187,195 @@ fn blocks_that_are_passed_over_are_shown() {
         role: Role::ApiServer,
         occurrences: &flags,
         flags: &token_flags,
+        whole: false,
         key_files: &key_files,
         signing: None,
     };
     let found = of_component(&inspected, None);
     assert!(found[0].message.starts_with("/a.pub:"), "{found:?}");
     assert!(found[1].message.contains("in no volume"), "{found:?}");
+}
+
+const CURRENT: &str = "/pki/sa.key";
+
+/// A file with one key file and one signing key, each as it is seen, brought to a phase with `named` as --key-file.
+fn demanded(
+    key: Seen<KeyFile>,
+    signing: (&str, Seen<Kid>),
+    changed: bool,
+    named: &[&str],
+) -> Result<(), Unverified> {
+    let token_flags = TokenFlags::new([(Flag::KeyFile, "/pki/sa.pub".to_owned())]);
+    let key_files = [("/pki/sa.pub".to_owned(), key)];
+    let signing = (signing.0.to_owned(), signing.1);
+    let inspected = Inspected {
+        role: Role::ApiServer,
+        occurrences: &[],
+        flags: &token_flags,
+        whole: true,
+        key_files: &key_files,
+        signing: Some(&signing),
+    };
+    let wanted = Wanted {
+        issuer: IssuerUrl::parse("https://h/p", TrailingSlash::Refuse).unwrap(),
+        jwks_uri: None,
+        key_files: named.iter().map(|file| (*file).to_owned()).collect(),
+        signing_key_file: changed.then(|| signing.0.clone()),
+        api_audiences: Vec::new(),
+        remove_issuers: Vec::new(),
+        remove_key_files: Vec::new(),
+    };
+    demand_verified(&inspected, changed, &wanted, &[])
+}
+
+#[test]
+fn a_key_that_nobody_verifies_does_not_sign() {
+    let accepted = || key_file(&example("p256.pub"));
+    let (same, other) = (kid("p256.pub"), kid("rsa2048.pub"));
+    let new = "/pki/new.key";
+    // The files show it, whatever is named.
+    assert_eq!(
+        demanded(accepted(), (new, Seen::Read(same)), true, &[]),
+        Ok(())
+    );
+    for changed in [true, false] {
+        let refused = demanded(
+            accepted(),
+            (new, Seen::Read(other.clone())),
+            changed,
+            &["/pki/sa.pub"],
+        );
+        assert!(
+            matches!(refused, Err(Unverified::Missing { .. })),
+            "{refused:?}"
+        );
+    }
+    // They cannot be seen: a file must be named that could have it, and be accepted.
+    let unnamed = Err(Unverified::Unnamed {
+        path: new.to_owned(),
+    });
+    for (named, expected) in [
+        (&[][..], unnamed.clone()),
+        (&["/pki/else.pub"], unnamed.clone()),
+        (&["/pki/sa.pub"], Ok(())),
+    ] {
+        assert_eq!(
+            demanded(Seen::NotHere, (new, Seen::NotHere), true, named),
+            expected
+        );
+        let signing = Seen::Read(other.clone());
+        assert_eq!(
+            demanded(Seen::Missing, (new, signing), true, named),
+            expected
+        );
+    }
+    // What signs already is not judged unseen.
+    assert_eq!(
+        demanded(Seen::NotHere, (CURRENT, Seen::NotHere), false, &[]),
+        Ok(())
+    );
+}
+
+#[test]
+fn what_is_not_there_and_what_cannot_be_seen_are_told_apart() {
+    let flags = occurrences(&[
+        (Flag::Issuer, OLD),
+        (Flag::KeyFile, "/a.pub"),
+        (Flag::SigningKeyFile, CURRENT),
+    ]);
+    let token_flags = TokenFlags::new(flags.iter().map(|one| (one.flag, one.value.clone())));
+    let looked = |seen: Seen<KeyFile>| {
+        let key_files = [("/a.pub".to_owned(), seen)];
+        let signing = (CURRENT.to_owned(), Seen::Denied);
+        let inspected = Inspected {
+            role: Role::ApiServer,
+            occurrences: &flags,
+            flags: &token_flags,
+            whole: true,
+            key_files: &key_files,
+            signing: Some(&signing),
+        };
+        let text = |list: Vec<Finding>| list.into_iter().map(|one| one.message).collect::<Vec<_>>();
+        [
+            text(of_component(&inspected, None)),
+            text(not_looked_at(&inspected)),
+        ]
+    };
+    let denied =
+        "\"/pki/sa.key\" cannot be read by this user: its keys were not looked at".to_owned();
+    let [problems, notes] = looked(Seen::Missing);
+    assert!(
+        problems[0].starts_with("\"/a.pub\" does not exist on this host"),
+        "{problems:?}"
+    );
+    assert_eq!(notes, std::slice::from_ref(&denied));
+    let [problems, notes] = looked(Seen::NotHere);
+    assert_eq!(problems, [""; 0]);
+    assert_eq!(
+        notes,
+        [
+            "\"/a.pub\" is not on this host: its keys were not looked at".to_owned(),
+            denied
+        ]
+    );
+}
+
+#[test]
+fn a_manifest_without_key_flags_does_not_start() {
+    let flags = occurrences(&[(Flag::Issuer, OLD)]);
+    let token_flags = TokenFlags::new([(Flag::Issuer, OLD.to_owned())]);
+    let of = |whole| {
+        let inspected = Inspected {
+            role: Role::ApiServer,
+            occurrences: &flags,
+            flags: &token_flags,
+            whole,
+            key_files: &[],
+            signing: None,
+        };
+        of_component(&inspected, None)
+            .into_iter()
+            .map(|one| one.message)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(false), [""; 0], "a distribution that sets them itself");
+    assert_eq!(
+        of(true),
+        [
+            "--service-account-key-file is not set",
+            "--service-account-signing-key-file is not set"
+        ]
+    );
+}
+
+#[test]
+fn two_signing_paths_that_cannot_be_seen_are_told() {
+    let token_flags = TokenFlags::new([(Flag::Issuer, OLD.to_owned())]);
+    let of = |role, signing| Inspected {
+        role,
+        occurrences: &[],
+        flags: &token_flags,
+        whole: true,
+        key_files: &[],
+        signing: Some(signing),
+    };
+    let ours = (CURRENT.to_owned(), Seen::NotHere);
+    let theirs = ("/pki/old.key".to_owned(), Seen::NotHere);
+    let found = between(
+        &of(Role::ApiServer, &ours),
+        &of(Role::ControllerManager, &theirs),
+    );
+    assert!(
+        found[0]
+            .message
+            .contains("whether they are one key cannot be seen"),
+        "{found:?}"
+    );
+    assert_eq!(
+        between(
+            &of(Role::ApiServer, &ours),
+            &of(Role::ControllerManager, &ours)
+        ),
+        []
+    );
 }

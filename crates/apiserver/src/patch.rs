@@ -133,11 +133,15 @@ impl<'a> Manifest<'a> {
         path: &FilePath,
         distro: Option<Distro>,
     ) -> Result<Self, PatchError> {
-        let documents = yaml::parse(text)?;
+        let mut documents = yaml::parse(text)?;
+        if yaml::is_blank(&documents) {
+            // A mapping with nothing in it, of whoever claims it.
+            documents = vec![Value::Object(serde_json::Map::new())];
+        }
         let detected = match distro {
             None => distro::detect(&documents, path)?,
             Some(distro) => {
-                let evidence = distro.recognise(&documents, path);
+                let evidence = distro.claim(&documents, path);
                 let evidence = evidence.ok_or(DetectError::Not(distro))?;
                 Detected { distro, evidence }
             }

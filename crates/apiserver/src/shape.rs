@@ -4,6 +4,7 @@ mod arguments;
 mod fields;
 mod map;
 mod named;
+mod order;
 
 use serde_json::Value;
 

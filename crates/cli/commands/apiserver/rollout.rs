@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::ValueHint;
 use irsa_apiserver::file::Backups;
-use irsa_apiserver::{place, yaml};
+use irsa_apiserver::place;
 use serde::Serialize;
 
 use self::node::Node;
@@ -270,5 +270,5 @@ fn bounded(timeout: Duration) -> Result<Duration, Failure> {
 }
 
 fn diff(path: &std::path::Path, before: &str, after: &str) -> String {
-    yaml::diff(&path.display().to_string(), before, after)
+    irsa_apiserver::diff::shown(&path.display().to_string(), before, after)
 }
