@@ -32,6 +32,18 @@ pub enum Block {
         /// Which API server.
         server: String,
     },
+    /// An API server signs with a key that is retired: others refuse its tokens.
+    #[error("API server \"{server}\" signs with the retired key \"{kid}\": its tokens are refused")]
+    SpentSigner {
+        /// Which API server.
+        server: String,
+        /// The retired key.
+        kid: Kid,
+        /// The key that it shall sign with.
+        current: Kid,
+        /// The other API servers that do not trust that key yet.
+        lacking: Vec<String>,
+    },
     /// An API server that took part has disappeared.
     #[error("API server \"{server}\" was seen before and is no longer in the list of API servers")]
     ServerLeft {
@@ -105,6 +117,23 @@ impl Explain for Block {
                     "find out who put it there; then irsa rotate --adopt {kid} takes it over: it drains and goes"
                 )
             }
+            Self::SpentSigner {
+                server,
+                current,
+                lacking,
+                ..
+            } if lacking.is_empty() => format!(
+                "run irsa rotate on the node of {server}: it switches it to {current} at once"
+            ),
+            Self::SpentSigner {
+                server,
+                current,
+                lacking,
+                ..
+            } => format!(
+                "run irsa rotate on the nodes of {}, which do not trust {current} either, and then on the node of {server}",
+                lacking.join(", ")
+            ),
             Self::ServerLeft { server } => {
                 format!(
                     "if it is gone for good, and nothing can start it again: irsa rotate --forget-server {server}"

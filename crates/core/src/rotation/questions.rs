@@ -110,26 +110,51 @@ pub(super) fn promote(scene: &Scene<'_>) -> Option<Step> {
             server: server.name.clone(),
         }));
     }
-    let (published, trusted) = proofs(scene, key)?;
+    // Where the tokens of a server are refused everywhere, waiting for caches saves none of them.
+    let lost = scene.spent_signer(server).is_some();
+    let (published, trusted) = proofs(scene, key, lost)?;
     Promotion::new(&server.name, published, trusted)
         .map(|promotion| Step::Act(Action::Promote(promotion)))
 }
 
-fn proofs(scene: &Scene<'_>, key: &RingKey) -> Option<(PublishedProof, TrustedProof)> {
+fn proofs(
+    scene: &Scene<'_>,
+    key: &RingKey,
+    at_once: bool,
+) -> Option<(PublishedProof, TrustedProof)> {
     let seen = match &key.stage {
         Stage::Next(seen) | Stage::Signing { seen, .. } => seen,
         Stage::Draining { .. } => return None,
     };
     Some((
-        PublishedProof::of(scene, &key.kid, seen)?,
-        TrustedProof::of(scene, &key.kid, seen)?,
+        PublishedProof::of(scene, &key.kid, seen, at_once)?,
+        TrustedProof::of(scene, &key.kid, seen, at_once)?,
     ))
+}
+
+/// Is there an API server whose tokens are refused, and that no run here can switch?
+pub(super) fn spent(scene: &Scene<'_>) -> Option<Step> {
+    let key = scene.ring.signing()?;
+    let mut servers = scene.observed.servers.iter();
+    let (server, kid) =
+        servers.find_map(|server| Some((server, scene.spent_signer(server)?.clone())))?;
+    let lacking = scene
+        .observed
+        .servers
+        .iter()
+        .filter(|other| other.name != server.name && !scene.trusts(other, &key.kid));
+    Some(Step::Blocked(Block::SpentSigner {
+        server: server.name.clone(),
+        kid,
+        current: key.kid.clone(),
+        lacking: lacking.map(|other| other.name.clone()).collect(),
+    }))
 }
 
 /// May the next key become the one that signs?
 pub(super) fn choose(scene: &Scene<'_>) -> Option<Step> {
     let next = scene.ring.next()?;
-    let (published, trusted) = proofs(scene, next)?;
+    let (published, trusted) = proofs(scene, next, false)?;
     if refusals(scene).next().is_some() {
         return None;
     }

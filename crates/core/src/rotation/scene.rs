@@ -132,6 +132,26 @@ impl<'a> Scene<'a> {
         !self.signs(server, kid) || apart && self.observed.at_rest.contains(kid)
     }
 
+    /// The key that a server signs with, now or after a restart, although its tokens are refused: it has left the JWKS or
+    /// the API servers, or is on its way out. No decision of a run leads there: a manifest that was made anew does, or a
+    /// node that joined with old key material.
+    pub(crate) fn spent_signer(&self, server: &'a Server) -> Option<&'a Kid> {
+        let loaded = match &server.loaded {
+            Loaded::Serving { signing, .. } => Some(signing),
+            Loaded::Unreachable { .. } => None,
+        };
+        let disk = self.disk(server).map(|disk| &disk.signing);
+        loaded
+            .into_iter()
+            .chain(disk)
+            .find(|kid| self.is_retired(kid))
+    }
+
+    fn is_retired(&self, kid: &Kid) -> bool {
+        let leaves = |key: &RingKey| !(key.is_public() && key.is_trusted());
+        self.ring.tombstones().contains(kid) || self.ring.key(kid).is_some_and(leaves)
+    }
+
     /// The servers that may still sign with a draining key.
     pub(crate) fn signers(&self, key: &RingKey) -> Vec<&'a str> {
         let Stage::Draining { intent, .. } = key.stage else {
