@@ -81,21 +81,6 @@ fn each_problem_names_who_refuses() {
         ),
         (
             HEADER.to_owned(),
-            edit(
-                "https://oidc.example.com/demo",
-                "https://kubernetes.default.svc.cluster.local",
-            ),
-            Verifier::Sts,
-            "public DNS does not know",
-        ),
-        (
-            HEADER.to_owned(),
-            edit("https://oidc.example.com/demo", "https://10.96.0.1"),
-            Verifier::Sts,
-            "private network",
-        ),
-        (
-            HEADER.to_owned(),
             edit("example.com", "example.com:8443"),
             Verifier::Sts,
             "port",
@@ -154,4 +139,21 @@ fn each_problem_names_who_refuses() {
             .1
             .contains("6 min 40 s ago")
     );
+}
+
+#[test]
+fn an_issuer_that_only_a_cluster_reaches_is_out_of_the_reach_of_sts() {
+    for (host, why) in [
+        ("kubernetes.default.svc.cluster.local", "public DNS"),
+        ("kubernetes.default.svc", "public DNS"),
+        ("oidc.corp.internal", "public DNS"),
+        ("minio", "without a domain"),
+        ("10.96.0.1", "private network"),
+        ("[fd00::1]", "private network"),
+    ] {
+        let claims = CLAIMS.replace("https://oidc.example.com/demo", &format!("https://{host}"));
+        let (verifier, reason) = only_problem(HEADER, &claims, 2000);
+        assert_eq!(verifier, Verifier::Sts);
+        assert!(reason.contains(why), "{host}: {reason}");
+    }
 }
