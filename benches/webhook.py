@@ -48,6 +48,8 @@ CONNECTIONS = 16
 # Of the rounds of a long soak, in seconds.
 SOAK_ROUND = 10
 LARGE = "large.json"
+# Whoever is killed cannot stop what runs ahead of everything else: the kernel does.
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 class ApiServer(http.server.BaseHTTPRequestHandler):
@@ -131,9 +133,7 @@ class Webhook:
         command = [*self.ahead, "taskset", "-c", "0", options.irsa, "webhook", "serve", "--in-cluster=false"]
         command += [f"--listen=127.0.0.1:{port}", f"--metrics-listen=127.0.0.1:{self.metrics_port}", "--events=false"]
         command += [f"--kubeconfig={kubeconfig(folder, api_port)}", *certificate(folder)]
-        # Whoever is killed cannot stop it: the kernel does.
-        command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
-        self.process = subprocess.Popen(command, stderr=(folder / "log").open("w"))
+        self.process = subprocess.Popen([*ENDS_WITH_US, *command], stderr=(folder / "log").open("w"))
 
     def page(self, path):
         """The text of a page on the metrics port; None unless its status is 200."""
@@ -176,7 +176,7 @@ class Webhook:
         pause = 1000.0 * CONNECTIONS / rate
         method = "GET" if path == "/healthz" else "POST"
         script.write_text(SCRIPT % {"method": method, "body": body or "/dev/null", "pause": pause})
-        command = [*self.ahead, "taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
+        command = [*ENDS_WITH_US, *self.ahead, "taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
         command += ["--latency", "-s", script, self.url + path]
         before = cpu_seconds(self.process.pid)
         text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
