@@ -87,6 +87,9 @@ pub enum ComponentError {
     /// It has neither program.
     #[error("it has neither a kube-apiserver nor a kube-controller-manager")]
     None,
+    /// A node that runs neither.
+    #[error("its machine.type is \"{0}\": no kube-apiserver runs there")]
+    NoControlPlane(String),
     /// It has one twice.
     #[error("{0} is in it more than once")]
     Twice(Role),

@@ -15,7 +15,7 @@ pub use self::signing::{Unverified, between, demand_verified};
 use crate::component::Role;
 use crate::flags::{Arity, Flag, TokenFlags};
 use crate::mounts::is_below;
-use crate::plan::{STS_AUDIENCE, Wanted, is_comma_joined};
+use crate::plan::{STS_AUDIENCE, Wanted, bad_issuer, is_comma_joined};
 use crate::shape::Occurrence;
 
 /// How bad it is.
@@ -281,24 +281,21 @@ impl Findings<'_> {
                 "kube-apiserver does not start without it",
             );
         }
-        let mut seen = BTreeSet::new();
-        for issuer in &issuers {
-            let flag = Some((Flag::Issuer, issuer.as_str()));
-            if is_comma_joined(issuer) {
-                self.problem(
-                    flag,
-                    format!("--service-account-issuer is \"{issuer}\", which is one issuer for kube-apiserver: it never splits at commas"),
-                    "give the flag once for each issuer; tokens of the joined one are trusted by nobody",
-                );
-            }
-            if !seen.insert(issuer) {
-                self.problem(
-                    flag,
-                    format!("--service-account-issuer \"{issuer}\" is given twice"),
-                    "kube-apiserver does not start with a repeated issuer: keep one",
-                );
-            }
+        for issuer in issuers.iter().filter(|issuer| is_comma_joined(issuer)) {
+            self.problem(
+                Some((Flag::Issuer, issuer.as_str())),
+                format!("--service-account-issuer is \"{issuer}\", which is one issuer for kube-apiserver: it never splits at commas"),
+                "give the flag once for each issuer; tokens of the joined one are trusted by nobody",
+            );
         }
+        if let Some((issuer, fault)) = bad_issuer(&issuers) {
+            self.problem(
+                Some((Flag::Issuer, issuer)),
+                format!("--service-account-issuer \"{issuer}\" {fault}"),
+                "keep each issuer once, in a flag of its own",
+            );
+        }
+        self.near_issuers(&issuers);
         if let Some(first) = issuers.first()
             && !first.starts_with("https://")
         {
@@ -310,7 +307,48 @@ impl Findings<'_> {
         }
     }
 
+    /// Two issuers that differ in a slash at the end: for kube-apiserver and AWS they have nothing in common.
+    fn near_issuers(&mut self, issuers: &[String]) {
+        let bare = |issuer: &str| issuer.trim_end_matches('/').to_owned();
+        for (at, issuer) in issuers.iter().enumerate() {
+            let mut others = issuers.iter().skip(at + 1);
+            if let Some(near) = others.find(|other| *other != issuer && bare(other) == bare(issuer))
+            {
+                self.note(
+                    Some((Flag::Issuer, near)),
+                    format!("\"{issuer}\" and \"{near}\" are two issuers, which differ in a slash at the end"),
+                    "AWS compares byte for byte: keep the one that the IAM OIDC provider has",
+                );
+            }
+        }
+    }
+
+    /// Audiences that are written and mean nothing.
+    fn odd_audiences(&mut self) {
+        let mut seen = BTreeSet::new();
+        let written = self.inspected.occurrences.iter();
+        let written = written.filter(|one| one.flag == Flag::ApiAudiences);
+        for one in written {
+            for audience in one.value.split(',') {
+                let fault = if audience.is_empty() {
+                    "has an empty audience"
+                } else if !seen.insert(audience) {
+                    "names an audience twice"
+                } else {
+                    continue;
+                };
+                self.note(
+                    Some((Flag::ApiAudiences, &one.value)),
+                    format!("--api-audiences={} {fault}", one.value),
+                    "write each audience once; irsa apiserver patch --phase accept does",
+                );
+                return;
+            }
+        }
+    }
+
     fn audiences(&mut self) {
+        self.odd_audiences();
         let flags = self.inspected.flags;
         if flags
             .audiences()

@@ -13,6 +13,14 @@ use yaml_edit::{Document, Mapping, Scalar, Sequence, YamlFile, YamlNode};
 
 use crate::edit::{self, Edit, NoPlace, Operation, Path, Step};
 
+/// What the library says to programmers.
+const ADVICE: [&str; 4] = [
+    ", set DuplicateKeyPolicy in Options if acceptable",
+    "; use from_str_multiple or from_str_multiple_with_options",
+    ", use from_str_multiple or from_str_multiple_with_options",
+    ". If you just use !!binary for documentation/annotation, set ignore_binary_tag_for_string in Options",
+];
+
 /// No manifest or cluster specification comes near.
 pub const MAX_BYTES: usize = 4 << 20;
 /// What aliases may stand for, all together: hundreds of times what anybody writes, and read in a moment. A few lines of
@@ -65,8 +73,9 @@ pub fn parse(text: &str) -> Result<Vec<Value>, YamlError> {
         }
         let message = error.without_snippet().to_string();
         let first = message.lines().next().unwrap_or_default();
-        // Advice for programmers.
-        let first = first.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+        let first = ADVICE
+            .iter()
+            .fold(first.to_owned(), |text, advice| text.replace(advice, ""));
         YamlError::Invalid(first.chars().take(300).collect())
     })
 }

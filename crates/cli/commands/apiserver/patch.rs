@@ -89,7 +89,7 @@ struct Report {
     written: bool,
     files: Vec<FileRow>,
     #[serde(skip)]
-    next: Vec<&'static str>,
+    next: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -182,10 +182,10 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     }
     let changed = planned.iter().any(Planned::changes);
     let write = !dry_run && !check;
-    let mut next: Vec<&str> = planned
+    let mut next: Vec<String> = planned
         .iter()
         .filter(|one| one.changes())
-        .map(|one| one.distro.next())
+        .map(|one| one.next(phase.into()))
         .collect();
     next.dedup();
     let mut rows = Vec::new();

@@ -10,6 +10,7 @@ use irsa_apiserver::findings;
 use irsa_apiserver::flags::{Flag, FlagChange};
 use irsa_apiserver::patch::{Manifest, PatchError, Patched};
 use irsa_apiserver::plan::{self, Wanted};
+use irsa_core::explain::Explain as _;
 
 use super::super::about;
 use super::super::look::{Looked, look};
@@ -90,6 +91,9 @@ pub(super) fn prepare(
     let detected = manifest.detected.clone();
     let looked =
         look_at(&patched.text, &path, detected.distro).map_err(|error| about(&path, &error))?;
+    if phase == plan::Phase::Accept {
+        foresee(&patched.text, &path, detected.distro, wanted);
+    }
     let row = FileRow {
         file: path.clone(),
         distro: detected.distro.to_string(),
@@ -116,6 +120,20 @@ pub(super) fn prepare(
         looked,
         row,
     })
+}
+
+/// Says now what would stop the next phase: an anchor, or comments that nobody can attribute.
+fn foresee(text: &str, path: &Path, distro: Distro, wanted: &Wanted) {
+    let signed = Manifest::read(text, path, Some(distro));
+    if let Err(error) = signed.and_then(|manifest| manifest.patch(wanted, plan::Phase::Sign)) {
+        report::warning(&format!(
+            "{}: phase accept can be written, and phase sign will be refused after it: {error}{}",
+            path.display(),
+            error
+                .help()
+                .map_or_else(String::new, |help| format!("; {help}"))
+        ));
+    }
 }
 
 /// The components of a text in its new state, with the key files of this host.
@@ -149,6 +167,21 @@ impl Planned {
     /// Whether anything is to be written.
     pub(super) fn changes(&self) -> bool {
         self.patched.text != self.before.as_deref().unwrap_or_default()
+    }
+
+    /// How the change gets to the cluster.
+    pub(super) fn next(&self, phase: plan::Phase) -> String {
+        let key = |(_, change): &(Role, FlagChange)| {
+            let names = [Flag::KeyFile, Flag::SigningKeyFile, Flag::PrivateKeyFile];
+            let new = change
+                .after
+                .iter()
+                .any(|file| !change.before.contains(file));
+            names.contains(&change.flag) && new
+        };
+        // What the distribution set by itself, and is written out now, is there.
+        let named = phase != plan::Phase::Retire && self.patched.changes.iter().any(key);
+        self.distro.next(phase, named)
     }
 
     /// Says what is wrong with the flags in their new state: all that `irsa apiserver check` would find.
