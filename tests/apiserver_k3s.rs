@@ -119,3 +119,53 @@ fn a_pipe_is_no_file() {
         assert!(error.contains("\"pipe\" cannot be read"), "{error}");
     }
 }
+
+#[test]
+fn what_would_stop_the_next_phase_is_said_in_this_one() {
+    let home = Home::new();
+    // Whose comment it is cannot be told when items move.
+    let commented =
+        "kube-apiserver-arg: [service-account-issuer=https://old.example.com, # old\n  v=2]\n";
+    let file = home.write("etc/rancher/k3s/config.yaml", commented);
+    let warned = run(&home, "patch", &[], &file).ok().stderr;
+    let refused = run(&home, "patch", &["--phase", "sign"], &file).any();
+    // Either both phases can be written, or the first one says that the second cannot.
+    let said = warned.contains("phase sign will be refused after it");
+    assert_eq!(
+        said,
+        refused.stderr.contains("was not changed"),
+        "{warned}\n{}",
+        refused.stderr
+    );
+    assert!(said, "{warned}");
+
+    let file = home.write("etc/rancher/k3s/config.yaml", "token: a\n");
+    let ran = run(&home, "patch", &[], &file).ok();
+    assert!(
+        ran.stdout.contains("stands for what is not shown"),
+        "{}",
+        ran.stdout
+    );
+    assert!(!ran.stderr.contains("will be refused"), "{}", ran.stderr);
+    assert!(
+        ran.stdout.contains("next: systemctl restart k3s"),
+        "{}",
+        ran.stdout
+    );
+    let ran = run(&home, "patch", &["--key-file", "/etc/irsa/new.pub"], &file).ok();
+    assert!(
+        ran.stdout
+            .contains("next: place the key files on every server first; then systemctl"),
+        "{}",
+        ran.stdout
+    );
+
+    let near = format!("kube-apiserver-arg: [service-account-issuer={OURS}/]\n");
+    let file = home.write("etc/rancher/k3s/config.yaml", near);
+    let ran = run(&home, "patch", &[], &file).ok();
+    assert!(
+        ran.stderr.contains("differ in a slash at the end"),
+        "{}",
+        ran.stderr
+    );
+}

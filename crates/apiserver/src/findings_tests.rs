@@ -60,7 +60,7 @@ fn a_stock_cluster_has_no_fault() {
 
 #[test]
 fn each_fault_is_named() {
-    let cases: [(&[(Flag, &str)], &str); 8] = [
+    let cases: [(&[(Flag, &str)], &str); 13] = [
         (
             &[(Flag::Issuer, "https://a,https://b")],
             "never splits at commas",
@@ -96,6 +96,34 @@ fn each_fault_is_named() {
                 (Flag::SigningKeyFile, "/b"),
             ],
             "\"/b\" is used, \"/a\" is not",
+        ),
+        (
+            &[
+                (Flag::Issuer, OLD),
+                (Flag::Issuer, ""),
+                (Flag::ApiAudiences, "a"),
+            ],
+            "\"\" is empty",
+        ),
+        (
+            &[(Flag::Issuer, "https://a https://b")],
+            "has a blank in it",
+        ),
+        (
+            &[
+                (Flag::Issuer, "https://h/p"),
+                (Flag::Issuer, "https://h/p/"),
+                (Flag::ApiAudiences, "a"),
+            ],
+            "differ in a slash at the end",
+        ),
+        (
+            &[(Flag::Issuer, OLD), (Flag::ApiAudiences, "x,x")],
+            "--api-audiences=x,x names an audience twice",
+        ),
+        (
+            &[(Flag::Issuer, OLD), (Flag::ApiAudiences, ",")],
+            "--api-audiences=, has an empty audience",
         ),
         (
             &[(Flag::Issuer, OLD), (Flag::Issuer, "https://b")],

@@ -13,13 +13,8 @@ use yaml_edit::{Document, Mapping, Scalar, Sequence, YamlFile, YamlNode};
 
 use crate::edit::{self, Edit, NoPlace, Operation, Path, Step};
 
-/// What the library says to programmers.
-const ADVICE: [&str; 4] = [
-    ", set DuplicateKeyPolicy in Options if acceptable",
-    "; use from_str_multiple or from_str_multiple_with_options",
-    ", use from_str_multiple or from_str_multiple_with_options",
-    ". If you just use !!binary for documentation/annotation, set ignore_binary_tag_for_string in Options",
-];
+/// How the library begins what it says to programmers, up to the place in the file.
+const ADVICE: [&str; 4] = [", set ", "; use from_", ", use from_", ". If you just use"];
 
 /// No manifest or cluster specification comes near.
 pub const MAX_BYTES: usize = 4 << 20;
@@ -73,11 +68,22 @@ pub fn parse(text: &str) -> Result<Vec<Value>, YamlError> {
         }
         let message = error.without_snippet().to_string();
         let first = message.lines().next().unwrap_or_default();
-        let first = ADVICE
-            .iter()
-            .fold(first.to_owned(), |text, advice| text.replace(advice, ""));
+        let first = without_advice(first);
         YamlError::Invalid(first.chars().take(300).collect())
     })
+}
+
+fn without_advice(message: &str) -> String {
+    let begins = ADVICE
+        .iter()
+        .filter_map(|advice| message.find(advice))
+        .min();
+    let Some(begins) = begins else {
+        return message.to_owned();
+    };
+    let (what, advice) = message.split_at(begins);
+    let place = advice.rfind(" at line ").and_then(|at| advice.get(at..));
+    format!("{what}{}", place.unwrap_or_default())
 }
 
 /// Whether documents say nothing: an empty file, comments alone, or an empty mapping.

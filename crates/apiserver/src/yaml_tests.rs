@@ -130,6 +130,29 @@ fn a_block_scalar() {
     assert_eq!(after, "a:\n- |\n  kind: X # c\n  b: 2\n  c: 3\n- z\n");
 }
 
+#[test]
+fn advice_for_programmers_is_left_out() {
+    for (said, told) in [
+        (
+            "duplicate mapping key: a, set DuplicateKeyPolicy in Options if acceptable at line 2, column 1",
+            "duplicate mapping key: a at line 2, column 1",
+        ),
+        (
+            "multiple YAML documents detected; use from_str_multidoc at line 3, column 1",
+            "multiple YAML documents detected at line 3, column 1",
+        ),
+        ("tabs disallowed at line 7", "tabs disallowed at line 7"),
+    ] {
+        assert_eq!(without_advice(said), told);
+    }
+    // As the library says it in this version.
+    let error = parse("a: 1\na: 2\n").unwrap_err().to_string();
+    assert!(
+        error.contains("duplicate mapping key") && !error.contains("Options"),
+        "{error}"
+    );
+}
+
 fn shift(path: Path, to: usize) -> Edit {
     Edit {
         document: 0,
@@ -155,12 +178,15 @@ fn an_item_moves_with_its_comments() {
             "a:\r\n- x # x\r\n- y\r\n- z # z\r\n",
             "a:\r\n- z # z\r\n- x # x\r\n- y\r\n",
         ),
+        ("a:\r\n- x\r\n- y\r\n- z", "a:\r\n- z\r\n- x\r\n- y"),
+        ("a:\n- x\r\n- y\n- z\n", "a:\n- z\n- x\r\n- y\n"),
         // Entries with lines of their own.
         (
             "a:\n- k: x\n  v: 1\n  # about x\n- k: y\n# about z\n- k: z # z\n  v: 3\n",
             "a:\n# about z\n- k: z # z\n  v: 3\n- k: x\n  v: 1\n  # about x\n- k: y\n",
         ),
         ("a: [x, 'y',\n  \"z\"]\n", "a: [\"z\", x,\n  'y']\n"),
+        ("a: [x, y, z] # all\n", "a: [z, x, y] # all\n"),
     ] {
         assert_eq!(apply(text, &[shift(list.index(2), 0)]).unwrap(), expected);
     }
@@ -208,6 +234,7 @@ fn json_stays_json_and_looks_the_same() {
         ("{\"a\":[\"x\"]}", "{\"a\":[\"x\", \"--z=1\"]}"),
         ("a: ['x']\n", "a: ['x', '--z=1']\n"),
         ("a: [x,y]\n", "a: [x,y,--z=1]\n"),
+        ("{\"a\": []}", "{\"a\": [\"--z=1\"]}"),
         ("a: [\n  x\n]\n", "a: [\n  x,\n  --z=1\n]\n"),
     ] {
         let end = parse(text).unwrap()[0]["a"].as_array().unwrap().len();

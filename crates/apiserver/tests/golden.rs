@@ -73,10 +73,15 @@ fn patch(text: &str, distro: &str, phase: Phase) -> Result<String, String> {
 }
 
 fn compare(case: &Path, name: &str, result: &Result<String, String>) {
-    let (file, text) = match result {
-        Ok(text) => (case.join(format!("{name}.yaml")), text),
-        Err(reason) => (case.join(format!("{name}.refused")), reason),
+    let (yaml, refused) = (
+        case.join(format!("{name}.yaml")),
+        case.join(format!("{name}.refused")),
+    );
+    let (file, text, other) = match result {
+        Ok(text) => (yaml, text, refused),
+        Err(reason) => (refused, reason, yaml),
     };
+    assert!(!other.exists(), "{}: {text}", other.display());
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&file, text).unwrap();
     }

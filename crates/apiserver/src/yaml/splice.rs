@@ -66,7 +66,7 @@ struct Lines {
 
 impl Lines {
     fn of(text: &str, list: &Sequence) -> Option<Self> {
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let lines: Vec<String> = text.split_terminator('\n').map(str::to_owned).collect();
         let mut dashes = Vec::new();
         for item in list.values() {
             let start = range(&item)?.start;
@@ -107,6 +107,8 @@ impl Lines {
         let mut text = self.lines.join("\n");
         if self.ended {
             text.push('\n');
+        } else if text.ends_with('\r') {
+            text.pop();
         }
         Spliced { text, touched }
     }
@@ -177,6 +179,9 @@ fn insert_flow(text: &str, list: &Sequence, index: usize, value: &Value) -> Opti
         .values()
         .map(|item| tight(text, &item))
         .collect::<Option<_>>()?;
+    if items.is_empty() {
+        return first_flow(text, list, value);
+    }
     let near = items
         .get(index.saturating_sub(1))
         .or_else(|| items.last())?;
@@ -200,6 +205,21 @@ fn insert_flow(text: &str, list: &Sequence, index: usize, value: &Value) -> Opti
         Some(next) => after.insert_str(next.start, &format!("{new}{apart}")),
         None => after.insert_str(items.last()?.end, &format!("{apart}{new}")),
     }
+    Some(Spliced {
+        text: after,
+        touched: 2,
+    })
+}
+
+/// The first item between two brackets, written as JSON too would have it.
+fn first_flow(text: &str, list: &Sequence, value: &Value) -> Option<Spliced> {
+    let range = range(&YamlNode::Sequence(list.clone()))?;
+    let empty = text.get(range.clone())?.trim_end();
+    let inside = empty.strip_prefix('[')?.strip_suffix(']')?;
+    // A comment between them would have to be somewhere.
+    inside.trim().is_empty().then_some(())?;
+    let mut after = text.to_owned();
+    after.insert_str(range.start + 1, &value.to_string());
     Some(Spliced {
         text: after,
         touched: 2,
@@ -235,15 +255,12 @@ fn shift_flow(text: &str, list: &Sequence, item: usize, to: usize) -> Option<Spl
         .collect::<Option<_>>()?;
     let slots = items.get(to..=item)?;
     let (start, behind) = (slots.first()?.start, slots.last()?.end);
-    let line_end = text
-        .get(behind..)?
-        .find('\n')
-        .map_or(text.len(), |at| behind + at);
+    let rest = text.get(behind..)?.lines().next().unwrap_or_default();
+    // Behind the bracket it is about the whole list.
+    let rest = rest.split(']').next().unwrap_or_default();
     // Which item a comment is about cannot be told here.
-    let commented = text
-        .get(start..line_end)?
-        .lines()
-        .any(|line| line.contains(" #"));
+    let mut lines = text.get(start..behind)?.lines().chain([rest]);
+    let commented = lines.any(|line| line.contains(" #"));
     (!commented).then_some(())?;
     let texts: Vec<_> = slots
         .iter()

@@ -6,6 +6,7 @@ mod keys;
 mod manifest;
 mod node;
 mod settle;
+mod stopped;
 mod turn;
 mod wait;
 mod write;
@@ -20,6 +21,7 @@ use irsa_apiserver::place;
 use serde::Serialize;
 
 use self::node::Node;
+use self::stopped::Stopped;
 use self::turn::Run;
 use super::patch::PhaseArg;
 use super::servers::ClusterArgs;
@@ -151,8 +153,12 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             "use --phase retire with --remove-issuer URL or --remove-key-file PATH, when no token of it is alive",
         ));
     }
+    let stopped = Stopped::of(&args, super::backups(args.backup.clone())?);
     context.block_on(async {
-        let report = roll_out(args, context).await?;
+        let report = tokio::select! {
+            report = roll_out(args, context) => report?,
+            signal = stopped::signalled() => return Err(stopped.by(signal?)),
+        };
         context.print(&report)?;
         Ok(Exit::Done)
     })
