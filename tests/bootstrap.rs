@@ -300,31 +300,6 @@ fn nothing_private_is_ever_sent() {
     }
 }
 
-#[test]
-fn what_cannot_work_is_refused_before_anybody_is_asked() {
-    let keep = |from: &str, to: &str| CLUSTER.replace(from, to);
-    for config in [
-        "issuers: []\n".to_owned(),
-        keep(
-            "    generate: keys\n    algorithm: ES256\n",
-            "    adopt: []\n",
-        ),
-        keep("algorithm: ES256", "rsa_bits: 1024"),
-        keep("to: s3://oidc-bucket/prod", "to: dir:public"),
-        keep(
-            "to: s3://oidc-bucket/prod",
-            "to: s3://oidc-bucket/prod\n    certificate_arn: arn:aws:acm:us-east-1:1:certificate/x",
-        ),
-        keep("[payments/api]", "[payments/*]"),
-        keep("name: reports", "name: re/ports"),
-    ] {
-        let setting = Setting::new(&config);
-        setting.bootstrap(&["--yes"]).code(2);
-        assert_eq!(setting.cloud.take_writes(), 0, "{config}");
-        assert!(!setting.home.path("keys").exists(), "{config}");
-    }
-}
-
 /// The example of docs/aws.md, also with its comments taken away where they show an option.
 #[test]
 fn the_example_of_the_documentation_is_a_configuration() {

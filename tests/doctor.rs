@@ -1,7 +1,8 @@
 use irsa_testkit::s3::{ACCOUNT, Quirks, S3Double};
 use serde_json::Value;
 
-use crate::doctor_site::{Iam, SUBJECT, Site, check, free_port, named};
+use crate::doctor_site::{Iam, SUBJECT, Site, check, named};
+use crate::tls::free_port;
 use crate::util::Home;
 
 #[test]
@@ -235,6 +236,9 @@ fn a_bucket_of_somebody_else_is_known_by_its_documents_alone() {
         bucket["message"],
         format!("the bucket does not belong to account {ACCOUNT}")
     );
+    // A bucket in an account of its own is usual; one flag says so.
+    let help = bucket["help"].as_str().unwrap();
+    assert!(help.contains("say so with --bucket-owner"), "{help}");
 }
 
 #[test]

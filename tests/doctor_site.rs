@@ -2,9 +2,9 @@ use std::sync::{Arc, Mutex};
 
 use irsa_testkit::s3::ACCOUNT;
 use irsa_testkit::web::{Answer, Request, Web};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 
+use crate::tls::{Chain, free_port};
 use crate::util::{Home, Irsa, Server};
 
 pub(crate) const SUBJECT: &str = "system:serviceaccount:demo:app";
@@ -26,51 +26,15 @@ pub(crate) struct Site {
     _serve: Server,
 }
 
-pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// A chain of leaf and CA for localhost: the CA is `ca.pem`.
-fn certificates(home: &Home) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "test CA");
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(["localhost".to_owned()])
-        .unwrap()
-        .signed_by(&key, &ca)
-        .unwrap();
-    home.write("ca.pem", ca.pem());
-    home.write("tls.crt", leaf.pem() + &ca.pem());
-    home.write("tls.key", key.serialize_pem());
-}
-
 impl Site {
     pub(crate) fn new() -> Self {
         let home = Home::new();
-        certificates(&home);
-        home.key("sa", "ES256");
+        let chain = Chain::new();
+        home.write("ca.pem", &chain.ca);
         let port = free_port();
         let issuer = format!("https://localhost:{port}/prod");
-        let serve = home
-            .irsa(&[
-                "serve",
-                "--issuer",
-                &issuer,
-                "--keys",
-                "sa.pub",
-                "--tls-cert",
-                "tls.crt",
-                "--tls-key",
-                "tls.key",
-                "--listen",
-                &format!("127.0.0.1:{port}"),
-            ])
-            .start();
+        let listen = format!("127.0.0.1:{port}");
+        let serve = chain.serve(&home, &chain.whole(), &issuer, &listen);
         serve.address();
         let ca = home
             .irsa(&["thumbprint", "--pem", "ca.pem"])
@@ -154,68 +118,77 @@ fn answer(request: &Request, iam: &Iam) -> Answer {
     let body = String::from_utf8_lossy(&request.body).into_owned();
     let action = body
         .split('&')
-        .find_map(|pair| pair.strip_prefix("Action="));
-    let result = |action: &str, inner: String| {
-        let text = format!(
-            "<{action}Response><{action}Result>{inner}</{action}Result></{action}Response>"
-        );
-        Answer::new(200, text)
-    };
-    let error = |status, code: &str, message: &str| {
-        let inner = format!(
-            "<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
-        );
-        Answer::new(status, format!("<ErrorResponse>{inner}</ErrorResponse>"))
-    };
-    let missing = || error(404, "NoSuchEntity", "there is none");
-    match action.unwrap_or_default() {
-        action @ "GetCallerIdentity" => result(
-            action,
-            format!("<Arn>arn:aws:iam::{ACCOUNT}:user/u</Arn><UserId>u</UserId><Account>{ACCOUNT}</Account>"),
+        .find_map(|pair| pair.strip_prefix("Action="))
+        .unwrap_or_default();
+    match result(action, &body, iam) {
+        Ok(inner) => Answer::new(
+            200,
+            format!(
+                "<{action}Response><{action}Result>{inner}</{action}Result></{action}Response>"
+            ),
         ),
-        action @ "ListOpenIDConnectProviders" => {
+        Err((status, code, message)) => Answer::new(
+            status,
+            format!(
+                "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+            ),
+        ),
+    }
+}
+
+const MISSING: (u16, &str, &str) = (404, "NoSuchEntity", "there is none");
+
+/// What is inside of the answer, or status, code and message of a refusal.
+fn result(
+    action: &str,
+    body: &str,
+    iam: &Iam,
+) -> Result<String, (u16, &'static str, &'static str)> {
+    match action {
+        "GetCallerIdentity" => Ok(format!(
+            "<Arn>arn:aws:iam::{ACCOUNT}:user/u</Arn><UserId>u</UserId><Account>{ACCOUNT}</Account>"
+        )),
+        "ListOpenIDConnectProviders" => {
             let member = iam.provider.as_ref().map(|(url, _, _)| {
                 let name = url.strip_prefix("https://").unwrap_or(url);
                 format!("<member><Arn>{}</Arn></member>", arn(name))
             });
             let list = member.unwrap_or_default();
-            result(action, format!("<OpenIDConnectProviderList>{list}</OpenIDConnectProviderList>"))
+            Ok(format!(
+                "<OpenIDConnectProviderList>{list}</OpenIDConnectProviderList>"
+            ))
         }
-        action @ "GetOpenIDConnectProvider" => match &iam.provider {
-            Some((url, client, thumbprint)) if body.contains(&arn(url.strip_prefix("https://").unwrap()).replace(':', "%3A").replace('/', "%2F")) => result(
-                action,
-                format!(
-                    "<Url>{url}</Url><ClientIDList><member>{client}</member></ClientIDList>\
-                     <ThumbprintList><member>{thumbprint}</member></ThumbprintList>"
-                ),
-            ),
-            _ => missing(),
-        },
-        action @ "GetRole" => match &iam.trust {
-            Some(trust) => {
-                let trust = trust.replace('&', "&amp;").replace('<', "&lt;");
-                result(
-                    action,
-                    format!(
-                        "<Role><Path>/</Path><RoleName>app</RoleName><RoleId>AROA</RoleId>\
-                         <Arn>arn:aws:iam::{ACCOUNT}:role/app</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate>\
-                         <AssumeRolePolicyDocument>{trust}</AssumeRolePolicyDocument></Role>"
-                    ),
-                )
-            }
-            None => missing(),
-        },
-        action @ "AssumeRoleWithWebIdentity" => match iam.refusal {
-            Some((code, message)) => error(400, code, message),
-            None => result(
-                action,
+        "GetOpenIDConnectProvider" => {
+            let asked_for = |url: &str| {
+                let arn = arn(url.strip_prefix("https://").unwrap());
+                body.contains(&arn.replace(':', "%3A").replace('/', "%2F"))
+            };
+            let found = iam.provider.as_ref().filter(|(url, _, _)| asked_for(url));
+            let (url, client, thumbprint) = found.ok_or(MISSING)?;
+            Ok(format!(
+                "<Url>{url}</Url><ClientIDList><member>{client}</member></ClientIDList>\
+                 <ThumbprintList><member>{thumbprint}</member></ThumbprintList>"
+            ))
+        }
+        "GetRole" => {
+            let trust = iam.trust.as_ref().ok_or(MISSING)?;
+            let trust = trust.replace('&', "&amp;").replace('<', "&lt;");
+            Ok(format!(
+                "<Role><Path>/</Path><RoleName>app</RoleName><RoleId>AROA</RoleId>\
+                 <Arn>arn:aws:iam::{ACCOUNT}:role/app</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate>\
+                 <AssumeRolePolicyDocument>{trust}</AssumeRolePolicyDocument></Role>"
+            ))
+        }
+        "AssumeRoleWithWebIdentity" => match iam.refusal {
+            Some((code, message)) => Err((400, code, message)),
+            None => Ok(
                 "<AssumedRoleUser><Arn>arn:aws:sts::1:assumed-role/app/x</Arn><AssumedRoleId>A</AssumedRoleId></AssumedRoleUser>\
                  <Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>very-secret</SecretAccessKey>\
                  <SessionToken>session-secret</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>"
                     .into(),
             ),
         },
-        other => error(400, "InvalidAction", other),
+        _ => Err((400, "InvalidAction", "by the double")),
     }
 }
 

@@ -1,4 +1,5 @@
-use crate::doctor_site::{SUBJECT, Site, free_port};
+use crate::doctor_site::{SUBJECT, Site};
+use crate::tls::free_port;
 use crate::util::{eventually, get};
 
 #[test]

@@ -21,6 +21,8 @@ mod apiserver_readme;
 mod bootstrap;
 /// The whole chain, killed at every write.
 mod bootstrap_killed;
+/// What of a configuration is refused, and when.
+mod bootstrap_refused;
 /// A cluster, and a double of AWS to set it up in.
 mod bootstrap_setting;
 /// No command ever shows a private key.
@@ -65,6 +67,8 @@ mod status;
 mod teardown;
 /// CA thumbprints of files and servers.
 mod thumbprint;
+/// A server of this machine over TLS.
+mod tls;
 /// Tokens: minted, verified, explained.
 mod token;
 /// The pod identity webhook: reviews offline.

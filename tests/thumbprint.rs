@@ -1,51 +1,17 @@
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use crate::tls::{Chain, free_port};
+use crate::util::{Home, Server};
 
-use crate::util::Home;
-
-/// A chain of leaf and CA for 127.0.0.1 and localhost: PEM of the leaf, of the CA, and of the leaf's key.
-fn chain() -> (String, String, String) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "test CA");
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let leaf = CertificateParams::new(names)
-        .unwrap()
-        .signed_by(&key, &ca)
-        .unwrap();
-    (leaf.pem(), ca.pem(), key.serialize_pem())
-}
-
-fn serve(home: &Home, chain: &str, key: &str) -> crate::util::Server {
-    home.key("sa", "ES256");
-    home.write("tls.crt", chain);
-    home.write("tls.key", key);
-    home.irsa(&[
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--issuer",
-        "https://h",
-        "--keys",
-        "sa.pub",
-        "--tls-cert",
-        "tls.crt",
-        "--tls-key",
-        "tls.key",
-    ])
-    .start()
+fn serve(home: &Home, chain: &Chain, sent: &str) -> Server {
+    chain.serve(home, sent, "https://h", "127.0.0.1:0")
 }
 
 #[test]
 fn the_last_certificate_sent_is_taken_from_a_server_with_an_unknown_ca() {
-    let (leaf, ca, key) = chain();
+    let chain = Chain::new();
     let home = Home::new();
-    let server = serve(&home, &(leaf.clone() + &ca), &key);
-    home.write("chain.pem", leaf + &ca);
-    home.write("ca.pem", ca);
+    let server = serve(&home, &chain, &chain.whole());
+    home.write("chain.pem", chain.whole());
+    home.write("ca.pem", &chain.ca);
     let of_file = |name: &str| home.irsa(&["thumbprint", "--pem", name]).ok().stdout;
     let ran = home.irsa(&["thumbprint", &server.address()]).ok();
     assert_eq!(ran.stdout.trim().len(), 40);
@@ -80,9 +46,9 @@ fn the_last_certificate_sent_is_taken_from_a_server_with_an_unknown_ca() {
 
 #[test]
 fn a_lone_leaf_is_warned_of() {
-    let (leaf, _, key) = chain();
+    let chain = Chain::new();
     let home = Home::new();
-    let server = serve(&home, &leaf, &key);
+    let server = serve(&home, &chain, &chain.leaf);
     let ran = home.irsa(&["thumbprint", &server.address()]).ok();
     assert!(
         ran.stderr.contains("warning: only the leaf is sent"),
@@ -93,29 +59,12 @@ fn a_lone_leaf_is_warned_of() {
 
 #[test]
 fn a_private_ca_is_trusted_by_file_only() {
-    let (leaf, ca, key) = chain();
-    let home = Home::new();
-    home.write("ca.pem", &ca);
-    home.key("sa", "ES256");
-    home.write("tls.crt", leaf + &ca);
-    home.write("tls.key", key);
+    let (home, chain) = (Home::new(), Chain::new());
+    home.write("ca.pem", &chain.ca);
     let port = free_port();
     let issuer = format!("https://localhost:{port}/a");
-    let server = home
-        .irsa(&[
-            "serve",
-            "--listen",
-            &format!("127.0.0.1:{port}"),
-            "--issuer",
-            &issuer,
-            "--keys",
-            "sa.pub",
-            "--tls-cert",
-            "tls.crt",
-            "--tls-key",
-            "tls.key",
-        ])
-        .start();
+    let listen = format!("127.0.0.1:{port}");
+    let server = chain.serve(&home, &chain.whole(), &issuer, &listen);
     server.address();
     let mint = [
         "token",
@@ -152,18 +101,10 @@ fn what_is_no_server_is_refused_or_retried() {
     home.irsa(&["thumbprint", "--pem", "x.pem"]).code(1);
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
 #[test]
 fn a_file_given_as_a_server_is_called_a_file() {
     let home = Home::new();
-    home.write("chain.pem", &chain().0);
+    home.write("chain.pem", Chain::new().leaf);
     let ran = home.irsa(&["thumbprint", "chain.pem"]).code(2);
     assert!(
         ran.stderr.contains("irsa thumbprint --pem chain.pem"),

@@ -88,6 +88,24 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub keys: Vec<PathBuf>,
+    /// Where it listens.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// How long relying parties may keep a document [default: 300s]
+    #[arg(long, env = "IRSA_MAX_AGE", value_name = "DURATION", value_parser = duration, hide_env_values = true)]
+    pub max_age: Option<Duration>,
+    /// How often key files and configuration are looked at [default: 2s]
+    #[arg(long, env = "IRSA_RELOAD_INTERVAL", value_name = "DURATION", value_parser = duration, hide_env_values = true)]
+    pub reload_interval: Option<Duration>,
+    /// What a client may.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// Where the endpoint listens, and how it is protected there.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Endpoint")]
+pub struct ListenArgs {
     /// Address to listen on (several: repeat it) [default: 127.0.0.1:8080]
     #[arg(
         long,
@@ -114,12 +132,12 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub admin_listen: Option<SocketAddr>,
-    /// How long relying parties may keep a document [default: 300s]
-    #[arg(long, env = "IRSA_MAX_AGE", value_name = "DURATION", value_parser = duration, hide_env_values = true)]
-    pub max_age: Option<Duration>,
-    /// How often key files and configuration are looked at [default: 2s]
-    #[arg(long, env = "IRSA_RELOAD_INTERVAL", value_name = "DURATION", value_parser = duration, hide_env_values = true)]
-    pub reload_interval: Option<Duration>,
+}
+
+/// How many clients at once, and how long each may take.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Endpoint")]
+pub struct LimitArgs {
     /// Connections at once; above it the longest idle one is closed [default: 8192]
     #[arg(
         long,

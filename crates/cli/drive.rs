@@ -86,27 +86,7 @@ pub async fn drive<S: RingStore, W: World>(
     let mut actions = Vec::new();
     let mut observed = world.observe().await?;
     for _ in 0..MOST_STEPS {
-        let now = course.at.unwrap_or_else(Timestamp::now);
-        let step = match &held.ring {
-            None => match rebuild(&course.issuer, &observed, now) {
-                Ok(ring) => Step::Save(Box::new(ring)),
-                Err(step) => step,
-            },
-            Some(ring) => {
-                if !course.dry_run {
-                    ring.free_for(&course.holder, now)?;
-                }
-                let asked = match edit.take() {
-                    Some(edit) => edit(ring, &observed, now)?,
-                    None => None,
-                };
-                asked.map_or_else(
-                    || next_step(ring, &course.policy, &observed, now),
-                    |ring| Step::Save(Box::new(ring)),
-                )
-            }
-        };
-        match step {
+        match decide(held.ring.as_ref(), &observed, course, &mut edit)? {
             Step::Save(ring) => save(store, &mut held, *ring, course).await?,
             Step::Act(action) if course.dry_run => {
                 actions.push(action);
@@ -138,6 +118,33 @@ pub async fn drive<S: RingStore, W: World>(
     Err(Failure::failed(
         format!("after {MOST_STEPS} steps there was still something to do"),
         "two runs may undo each other's work, or this is a bug in irsa: report it with irsa rotate history",
+    ))
+}
+
+/// The next step: a ring where there is none, what was asked for first of all, then whatever the rotation needs.
+fn decide(
+    ring: Option<&KeyRing>,
+    observed: &Observation,
+    course: &Course,
+    edit: &mut Option<
+        impl FnOnce(&KeyRing, &Observation, Timestamp) -> Result<Option<KeyRing>, Failure>,
+    >,
+) -> Result<Step, Failure> {
+    let now = course.at.unwrap_or_else(Timestamp::now);
+    let Some(ring) = ring else {
+        let rebuilt = rebuild(&course.issuer, observed, now);
+        return Ok(rebuilt.map_or_else(|step| step, |ring| Step::Save(Box::new(ring))));
+    };
+    if !course.dry_run {
+        ring.free_for(&course.holder, now)?;
+    }
+    let asked = match edit.take() {
+        Some(edit) => edit(ring, observed, now)?,
+        None => None,
+    };
+    Ok(asked.map_or_else(
+        || next_step(ring, &course.policy, observed, now),
+        |ring| Step::Save(Box::new(ring)),
     ))
 }
 

@@ -1,17 +1,20 @@
 //! The settings of the endpoint in force: flags, variables and file laid over the defaults.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use irsa_core::issuer::{IssuerUrl, JwksUri, TrailingSlash};
-use irsa_issuer::serve::{Limits, ServerConfig, TlsFiles};
+use irsa_issuer::serve::ServerConfig;
 use irsa_issuer::source::IssuerSpec;
 
 use crate::args::{DocumentArgs, IssuerArgs, ServeArgs};
 use crate::config::{Config, IssuerEntry, Seconds, ServeSection};
 use crate::context::{Context, Origin, Setting};
 use crate::report::Failure;
+
+mod endpoint;
+
+pub use endpoint::{LimitSettings, ListenSettings};
 
 /// How long relying parties may keep a document: short enough for a new key, long enough to spare the endpoint.
 const MAX_AGE: Duration = Duration::from_mins(5);
@@ -25,29 +28,18 @@ pub struct ServeSettings {
     pub allow_trailing_slash: Setting<bool>,
     /// From flags: one issuer. From the file: many.
     pub issuers: Setting<Vec<IssuerEntry>>,
-    /// Addresses.
-    pub listen: Setting<Vec<SocketAddr>>,
-    /// Certificate chain.
-    pub tls_cert: Setting<Option<PathBuf>>,
-    /// Its key.
-    pub tls_key: Setting<Option<PathBuf>>,
-    /// Plain HTTP on other than loopback addresses.
-    pub behind_proxy: Setting<bool>,
-    /// The admin port.
-    pub admin_listen: Setting<Option<SocketAddr>>,
+    /// Where it listens.
+    pub listen: ListenSettings,
     /// Cache lifetime.
     pub max_age: Setting<Duration>,
     /// How often files are looked at.
     pub reload_interval: Setting<Duration>,
-    /// Connections at once.
-    pub max_connections: Setting<usize>,
-    /// Time for a handshake and for a header.
-    pub header_timeout: Setting<Duration>,
-    /// Time between two requests.
-    pub idle_timeout: Setting<Duration>,
-    /// Time to drain.
-    pub drain_timeout: Setting<Duration>,
+    /// What a client may.
+    pub limits: LimitSettings,
 }
+
+/// Name, value and origin of a setting, for `irsa config show`.
+pub type Row = (&'static str, String, Origin);
 
 impl ServeSettings {
     /// Lays the layers over each other.
@@ -57,7 +49,6 @@ impl ServeSettings {
         config: &Config,
         context: &Context,
     ) -> Result<Self, Failure> {
-        let limits = Limits::default();
         let section: &ServeSection = &config.serve;
         let DocumentArgs { issuer, jwks_uri } = document;
         let IssuerArgs {
@@ -67,19 +58,10 @@ impl ServeSettings {
         let ServeArgs {
             keys,
             listen,
-            tls_cert,
-            tls_key,
-            behind_proxy,
-            admin_listen,
             max_age,
             reload_interval,
-            max_connections,
-            header_timeout,
-            idle_timeout,
-            drain_timeout,
+            limits,
         } = serve;
-        let seconds = |value: Option<Seconds>| value.map(|Seconds(duration)| duration);
-        let time = |id, given, file, default| context.setting(id, given, seconds(file), default);
         let given = one_issuer(issuer, jwks_uri, keys)?;
         Ok(Self {
             allow_trailing_slash: context.flag(
@@ -88,62 +70,15 @@ impl ServeSettings {
                 config.allow_trailing_slash,
             ),
             issuers: context.setting("issuer", given, some(&config.issuers), Vec::new()),
-            listen: context.setting(
-                "listen",
-                some(&listen),
-                some(&section.listen),
-                default_listen(),
-            ),
-            tls_cert: context.setting(
-                "tls_cert",
-                tls_cert.map(Some),
-                section.tls_cert.clone().map(Some),
-                None,
-            ),
-            tls_key: context.setting(
-                "tls_key",
-                tls_key.map(Some),
-                section.tls_key.clone().map(Some),
-                None,
-            ),
-            behind_proxy: context.flag("behind_proxy", behind_proxy, section.behind_proxy),
-            admin_listen: context.setting(
-                "admin_listen",
-                admin_listen.map(Some),
-                section.admin_listen.map(Some),
-                None,
-            ),
-            max_age: time("max_age", max_age, section.max_age, MAX_AGE),
-            reload_interval: time(
+            listen: ListenSettings::resolve(listen, section, context),
+            max_age: context.setting("max_age", max_age, seconds(section.max_age), MAX_AGE),
+            reload_interval: context.setting(
                 "reload_interval",
                 reload_interval,
-                section.reload_interval,
+                seconds(section.reload_interval),
                 RELOAD_INTERVAL,
             ),
-            max_connections: context.setting(
-                "max_connections",
-                max_connections,
-                section.max_connections,
-                limits.max_connections,
-            ),
-            header_timeout: time(
-                "header_timeout",
-                header_timeout,
-                section.header_timeout,
-                limits.header_timeout,
-            ),
-            idle_timeout: time(
-                "idle_timeout",
-                idle_timeout,
-                section.idle_timeout,
-                limits.idle_timeout,
-            ),
-            drain_timeout: time(
-                "drain_timeout",
-                drain_timeout,
-                section.drain_timeout,
-                limits.drain_timeout,
-            ),
+            limits: LimitSettings::resolve(limits, section, context),
         })
     }
 
@@ -155,43 +90,11 @@ impl ServeSettings {
 
     /// The server's configuration, checked.
     pub fn server(&self) -> Result<ServerConfig, Failure> {
-        let tls = match (&self.tls_cert.value, &self.tls_key.value) {
-            (Some(cert), Some(key)) => Some(TlsFiles {
-                cert: cert.clone(),
-                key: key.clone(),
-            }),
-            (None, None) => None,
-            _ => {
-                return Err(Failure::usage(
-                    "TLS needs both a certificate and its key",
-                    "give --tls-cert FILE and --tls-key FILE, or neither",
-                ));
-            }
-        };
-        let exposed = self
-            .listen
-            .value
-            .iter()
-            .find(|address| !address.ip().is_loopback());
-        if let (None, false, Some(address)) = (&tls, self.behind_proxy.value, exposed) {
-            return Err(Failure::usage(
-                format!("plain HTTP on {address}: relying parties fetch over https only"),
-                "add --tls-cert FILE --tls-key FILE; or --behind-proxy if a proxy in front ends TLS",
-            ));
-        }
-        let limits = Limits {
-            max_connections: self.max_connections.value.max(1),
-            header_timeout: self.header_timeout.value,
-            handshake_timeout: self.header_timeout.value,
-            idle_timeout: self.idle_timeout.value,
-            drain_timeout: self.drain_timeout.value,
-            ..Limits::default()
-        };
         Ok(ServerConfig {
-            listen: self.listen.value.clone(),
-            tls,
-            admin_listen: self.admin_listen.value,
-            limits,
+            listen: self.listen.listen.value.clone(),
+            tls: self.listen.tls()?,
+            admin_listen: self.listen.admin_listen.value,
+            limits: self.limits.limits(),
         })
     }
 
@@ -230,50 +133,35 @@ impl ServeSettings {
         rows.collect()
     }
 
-    /// Name, value and origin of each setting, for `irsa config show`.
-    pub fn rows(&self) -> Vec<(&'static str, String, Origin)> {
-        fn row<T>(
-            name: &'static str,
-            setting: &Setting<T>,
-            show: impl Fn(&T) -> String,
-        ) -> (&'static str, String, Origin) {
-            (name, show(&setting.value), setting.origin)
-        }
-        let time = |duration: &Duration| format!("{}s", duration.as_secs_f64());
-        let path = |path: &Option<PathBuf>| {
-            path.as_ref()
-                .map_or_else(String::new, |path| path.display().to_string())
-        };
-        vec![
-            row(
-                "allow_trailing_slash",
-                &self.allow_trailing_slash,
-                bool::to_string,
-            ),
-            row("serve.listen", &self.listen, |all| {
-                all.iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(",")
-            }),
-            row("serve.tls_cert", &self.tls_cert, path),
-            row("serve.tls_key", &self.tls_key, path),
-            row("serve.behind_proxy", &self.behind_proxy, bool::to_string),
-            row("serve.admin_listen", &self.admin_listen, |address| {
-                address.map_or_else(String::new, |address| address.to_string())
-            }),
+    /// The settings that there are once.
+    pub fn rows(&self) -> Vec<Row> {
+        let slash = row(
+            "allow_trailing_slash",
+            &self.allow_trailing_slash,
+            bool::to_string,
+        );
+        let documents = [
             row("serve.max_age", &self.max_age, time),
             row("serve.reload_interval", &self.reload_interval, time),
-            row(
-                "serve.max_connections",
-                &self.max_connections,
-                usize::to_string,
-            ),
-            row("serve.header_timeout", &self.header_timeout, time),
-            row("serve.idle_timeout", &self.idle_timeout, time),
-            row("serve.drain_timeout", &self.drain_timeout, time),
-        ]
+        ];
+        std::iter::once(slash)
+            .chain(self.listen.rows())
+            .chain(documents)
+            .chain(self.limits.rows())
+            .collect()
     }
+}
+
+fn row<T>(name: &'static str, setting: &Setting<T>, show: impl Fn(&T) -> String) -> Row {
+    (name, show(&setting.value), setting.origin)
+}
+
+fn time(duration: &Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
+}
+
+fn seconds(value: Option<Seconds>) -> Option<Duration> {
+    value.map(|Seconds(duration)| duration)
 }
 
 /// Issuers as they stand in the configuration, checked.
@@ -380,10 +268,6 @@ fn one_issuer(
         )),
         (None, false) => Err(Failure::usage("keys without an issuer", "add --issuer URL")),
     }
-}
-
-fn default_listen() -> Vec<SocketAddr> {
-    vec![SocketAddr::from(([127, 0, 0, 1], 8080))]
 }
 
 fn some<T: Clone>(list: &[T]) -> Option<Vec<T>> {

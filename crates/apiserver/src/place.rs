@@ -27,6 +27,9 @@ pub enum PlaceError {
         /// Why.
         source: io::Error,
     },
+    /// A pipe, a directory, a device: it may have no end, and no name that a key could keep.
+    #[error("\"{}\" is no regular file", .0.display())]
+    NotAFile(PathBuf),
     /// A private key where a public one belongs.
     #[error("\"{}\" holds a private key, expected public keys only", .0.display())]
     Private(PathBuf),
@@ -53,6 +56,7 @@ impl Explain for PlaceError {
                 "run as root".into()
             }
             Self::Io { .. } => "nothing is half-written; mend the cause and run it again".into(),
+            Self::NotAFile(_) => "write the key to a file of its own, and name that".into(),
             Self::Private(_) => {
                 "name the .pub file; the private half goes with --place-signing-key".into()
             }
@@ -131,8 +135,17 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PlaceError> {
         action: "read",
         source,
     };
-    let file = File::open(path).map_err(fail)?;
-    let size = file.metadata().map_err(fail)?.len();
+    // Without waiting: a pipe that nobody writes to would keep the run, and the node's lock, for ever.
+    let file = File::options()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(fail)?;
+    let metadata = file.metadata().map_err(fail)?;
+    if !metadata.is_file() {
+        return Err(PlaceError::NotAFile(path.to_owned()));
+    }
+    let size = metadata.len();
     if size > MAX_BYTES {
         return Err(fail(io::Error::from(io::ErrorKind::FileTooLarge)));
     }
@@ -316,6 +329,23 @@ mod tests {
             std::os::unix::fs::chown(&placed, user, group).unwrap();
             place();
         }
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let (pipe, directory) = (home.path().join("key.pub"), home.path().join("irsa"));
+        let mode = rustix::fs::Mode::from(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        for odd in [pipe.as_path(), home.path()] {
+            for error in [
+                public(odd, &directory).unwrap_err(),
+                private(odd, &directory, Access::like(None)).unwrap_err(),
+            ] {
+                assert!(matches!(error, PlaceError::NotAFile(_)), "{error}");
+            }
+        }
+        assert!(!directory.exists());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::str::FromStr as _;
 
 use serde_json::Value;
+use serde_saphyr::DeserializeError;
 use similar::{ChangeTag, TextDiff};
 use yaml_edit::{Document, Mapping, Scalar, Sequence, YamlFile, YamlNode};
 
@@ -12,6 +13,9 @@ use crate::edit::{self, Edit, NoPlace, Operation, Path, Step};
 
 /// No manifest or cluster specification comes near.
 pub const MAX_BYTES: usize = 4 << 20;
+/// What aliases may stand for, all together: hundreds of times what anybody writes, and read in a moment. A few lines of
+/// aliases of aliases can stand for more than fits into memory.
+pub const MOST_REPEATED: usize = 10_000;
 
 /// Why a text cannot be read or edited safely.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +23,9 @@ pub enum YamlError {
     /// Larger than [`MAX_BYTES`].
     #[error("it is larger than {MAX_BYTES} bytes")]
     TooLarge,
+    /// Aliases that stand for more than [`MOST_REPEATED`] parts.
+    #[error("its aliases repeat more than {MOST_REPEATED} parts")]
+    Repeats,
     /// Not YAML, or YAML with repeated keys.
     #[error("it is not valid YAML: {0}")]
     Invalid(String),
@@ -43,7 +50,17 @@ pub fn parse(text: &str) -> Result<Vec<Value>, YamlError> {
     if text.len() > MAX_BYTES {
         return Err(YamlError::TooLarge);
     }
-    serde_saphyr::from_multiple(text).map_err(|error| {
+    let options = serde_saphyr::options! {
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_REPEATED },
+    };
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
+        let mut cause = error.without_snippet();
+        while let DeserializeError::AliasError { error, .. } = cause {
+            cause = error;
+        }
+        if matches!(cause, DeserializeError::AliasReplayLimitExceeded { .. }) {
+            return YamlError::Repeats;
+        }
         let message = error.without_snippet().to_string();
         let first = message.lines().next().unwrap_or_default();
         // Advice for programmers.

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use super::*;
@@ -78,6 +80,22 @@ fn an_alias_is_not_changed_behind_the_back() {
     let text = "a: &x\n- one\nb: *x\n";
     let error = apply(text, &[insert(Path::keys(["a"]).index(1), json!("two"))]).unwrap_err();
     assert!(matches!(error, YamlError::Unsafe { .. }), "{error}");
+}
+
+/// Nine to the power of twelve in four hundred bytes.
+#[test]
+fn aliases_of_aliases_are_refused_before_they_are_followed() {
+    let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for at in 1..12 {
+        let inner = vec![format!("*a{}", at - 1); 9].join(",");
+        writeln!(text, "a{at}: &a{at} [{inner}]").unwrap();
+    }
+    let error = parse(&text).unwrap_err();
+    assert!(matches!(error, YamlError::Repeats), "{error}");
+    // What people write: one block used on every machine.
+    let mut text = "x: &x {a: 1, b: [1, 2, 3]}\nall:\n".to_owned();
+    text.push_str(&"- *x\n".repeat(90));
+    assert_eq!(parse(&text).unwrap()[0]["all"][89]["a"], 1);
 }
 
 #[test]

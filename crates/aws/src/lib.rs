@@ -23,7 +23,7 @@ pub enum Refusal {
     },
     /// No request was made: no credentials, a value that cannot be sent.
     Unsent(Cause),
-    /// No answer, or half of one.
+    /// No answer, or half of one: whether the service acted is unknown.
     Broken {
         /// The status, if it came as far as that.
         status: Option<u16>,
@@ -53,7 +53,9 @@ impl Refusal {
                 return Self::Answered { answer, region };
             }
             SdkError::ConstructionFailure(_) => return Self::Unsent(Box::new(error)),
-            SdkError::DispatchFailure(failure) if failure.is_other() || failure.is_user() => {
+            SdkError::DispatchFailure(failure)
+                if (failure.is_other() || failure.is_user()) && !from_connection(&error) =>
+            {
                 return Self::Unsent(Box::new(error));
             }
             SdkError::ResponseError(broken) => Some(broken.raw().status().as_u16()),
@@ -66,8 +68,27 @@ impl Refusal {
     }
 }
 
+/// Whether a failure comes from a connection. The SDK calls a connection that ends in the middle of an answer "other",
+/// like credentials that are missing, though the request was on its way.
+fn from_connection(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if cause.is::<hyper::Error>() {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use aws_sdk_sts::Config;
+    use aws_sdk_sts::config::retry::RetryConfig;
+    use aws_sdk_sts::config::{BehaviorVersion, Credentials, Region};
     use aws_smithy_runtime_api::client::result::ConnectorError;
     use aws_smithy_runtime_api::http::StatusCode;
     use aws_smithy_types::body::SdkBody;
@@ -127,5 +148,50 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    /// Asks a server that reads the request, sends this, and ends the connection.
+    async fn asked(answer: &'static str, credentials: bool) -> Refusal {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            read
+        });
+        let mut config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .endpoint_url(url)
+            .retry_config(RetryConfig::disabled());
+        if credentials {
+            config = config.credentials_provider(Credentials::new("AK", "SK", None, None, "test"));
+        }
+        let client = aws_sdk_sts::Client::from_conf(config.build());
+        let error = client.get_caller_identity().send().await.unwrap_err();
+        if credentials {
+            assert!(server.join().unwrap() > 0, "nothing was sent");
+        }
+        Refusal::of("AWS", error)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_early_does_not_mean_that_nothing_was_sent() {
+        for answer in [
+            "",
+            "HTTP/1.1 200",
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n<",
+            "this is not HTTP\r\n\r\n",
+        ] {
+            let refusal = asked(answer, true).await;
+            assert!(
+                matches!(refusal, Refusal::Broken { .. }),
+                "{answer:?}: {refusal:?}"
+            );
+        }
+        let refusal = asked("", false).await;
+        assert!(matches!(refusal, Refusal::Unsent(_)), "{refusal:?}");
     }
 }

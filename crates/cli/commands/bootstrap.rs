@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod chain;
+mod local;
 pub mod lock;
 pub mod show;
 pub mod site;
@@ -65,6 +66,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         kubernetes,
     } = args;
     context.block_on(Box::pin(async {
+        local::check(site::section(context)?, context)?;
         let site = Site::new(context, &aws, &fetch).await?;
         let mut chain = Chain::new(&site, context, &kubernetes, wait);
         let writes = !dry_run && !check;

@@ -64,6 +64,15 @@ pub const OWNER_TAG: (&str, &str) = irsa_core::bucket::OWNER_TAG;
 /// The tag that says for which cluster it was made.
 pub const CLUSTER_TAG: &str = "irsa:cluster";
 
+/// What was or would be done to something, in words.
+fn told(name: &str, changes: &[String], applied: bool) -> String {
+    if changes.is_empty() {
+        return format!("nothing to do: {name} is as it should be");
+    }
+    let end = if applied { "done" } else { "nothing was done" };
+    format!("{}\n{end}: {name}", changes.join("\n"))
+}
+
 /// Runs a command about IAM.
 pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {

@@ -181,32 +181,27 @@ async fn verify_through(
         }
     };
     let key = if made { "made" } else { "found" };
-    let step = |step, result| Step { step, result };
     let jwks = &published.jwks_uri;
-    let steps = vec![
-        step("signing key", format!("{key}: {}", paths.private.display())),
-        step("kid", signer.kid().to_string()),
-        step("issuer", issuer.to_string()),
-        step("discovery", issuer.discovery_url()),
-        step(
-            "JWKS",
-            format!("{jwks} ({} key)", published.keys.keys().len()),
-        ),
-        step(
+    let count = published.keys.keys().len();
+    let (subject, kid) = (&verified.subject, &verified.kid);
+    let steps = [
+        ("signing key", format!("{key}: {}", paths.private.display())),
+        ("kid", signer.kid().to_string()),
+        ("issuer", issuer.to_string()),
+        ("discovery", issuer.discovery_url()),
+        ("JWKS", format!("{jwks} ({count} key)")),
+        (
             "token",
             format!("minted for {ACCOUNT}, audience {AUDIENCE}"),
         ),
-        step(
-            "verified",
-            format!("accepted: {} signed by {}", verified.subject, verified.kid),
-        ),
-        step("changed token", forged),
+        ("verified", format!("accepted: {subject} signed by {kid}")),
+        ("changed token", forged),
     ];
     Ok(Report {
         kid: signer.kid().to_string(),
         discovery: issuer.discovery_url(),
         jwks: jwks.clone(),
-        steps,
+        steps: steps.map(|(step, result)| Step { step, result }).into(),
         next: String::new(),
         private_key: paths.private.clone(),
         public_key: paths.public.clone(),

@@ -119,7 +119,7 @@ async fn serve_issuers(
     let bound = Server::bind(config, handle.clone(), metrics.clone())
         .await
         .map_err(refused_at_start)?;
-    announce(&bound, settings.tls_cert.value.is_some());
+    announce(&bound, settings.listen.tls_cert.value.is_some());
     let reloader = Reloader {
         source,
         config: ConfigFile::of(context, settings),

@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_eks::config::http::HttpResponse;
 use aws_sdk_eks::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_eks::operation::RequestId;
+use irsa_aws::Refusal;
+use irsa_core::aws_answer::{Answer, CommonFault};
 use irsa_core::explain::Explain;
 
 /// A call that did not succeed.
@@ -27,14 +27,7 @@ pub struct CallError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallKind {
     /// The service refused.
-    Refused {
-        /// The error's code, like `ResourceInUseException`.
-        code: String,
-        /// The error's text.
-        message: String,
-        /// The HTTP status.
-        status: u16,
-    },
+    Refused(Box<Answer>),
     /// No answer, or none that can be read: whether the service acted is unknown.
     Unclear,
     /// Nothing was sent: no credentials, or a request that cannot be made.
@@ -73,17 +66,16 @@ impl Error for Cause {}
 impl Explain for CallError {
     fn help(&self) -> Option<String> {
         Some(match &self.kind {
-            CallKind::Refused { code, .. } if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" => {
-                format!("give yourself {}; irsa connector permissions prints the whole policy", self.call)
-            }
-            CallKind::Refused { code, .. } if code == "ResourceLimitExceededException" => {
+            CallKind::Refused(answer) if answer.code == "ResourceLimitExceededException" => {
                 "an account has ten connected clusters in a Region; deregister one, or have the quota raised".into()
             }
-            CallKind::Refused { code, .. } if is_logged_out(code) => {
-                "log in to AWS again; aws sts get-caller-identity shows who you are".into()
-            }
-            CallKind::Refused { .. } if self.retryable() => "run the same command again".into(),
-            CallKind::Refused { .. } => return None,
+            CallKind::Refused(answer) => match answer.common() {
+                CommonFault::Denied | CommonFault::Forbidden => {
+                    format!("give yourself {}; irsa connector permissions prints the whole policy", self.call)
+                }
+                _ if self.retryable() => "run the same command again".into(),
+                common => return common.help().map(Into::into),
+            },
             CallKind::Unclear => "check the network and --region, and run the same command again: it goes on from here".into(),
             CallKind::NotSent => "give credentials in one of the ways of the AWS CLI, like --profile NAME or AWS_PROFILE".into(),
             CallKind::Incomplete(_) => "report this as a bug with the output of irsa version".into(),
@@ -93,10 +85,10 @@ impl Explain for CallError {
     fn retryable(&self) -> bool {
         match &self.kind {
             CallKind::Unclear => true,
-            CallKind::Refused { code, status, .. } => {
-                *status >= 500
-                    || is_throttling(code, *status)
-                    || code == "ResourcePropagationDelayException"
+            CallKind::Refused(answer) => {
+                answer.status >= 500
+                    || is_throttling(answer)
+                    || answer.code == "ResourcePropagationDelayException"
             }
             CallKind::NotSent | CallKind::Incomplete(_) => false,
         }
@@ -111,37 +103,17 @@ impl CallError {
         error: SdkError<E, HttpResponse>,
     ) -> Self
     where
-        E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        let status = error.raw_response().map_or(0, |r| r.status().as_u16());
-        let (kind, cause) = match &error {
+        let (kind, cause) = match Refusal::of("AWS", error) {
             // It worked, by its status, and cannot be read.
-            SdkError::ServiceError(_) if status < 300 => (CallKind::Unclear, None),
-            SdkError::ServiceError(context) => {
-                let service = context.err();
-                let code = service
-                    .code()
-                    .unwrap_or("an error without a code")
-                    .to_owned();
-                let message = service.message().unwrap_or_default().to_owned();
-                let request = service.request_id().map(|id| format!("request ID {id}"));
-                let text = [Some(message.clone()).filter(|m| !m.is_empty()), request];
-                let text: Vec<_> = text.into_iter().flatten().collect();
-                (
-                    CallKind::Refused {
-                        code,
-                        message,
-                        status,
-                    },
-                    (!text.is_empty()).then(|| Cause(text.join("; "))),
-                )
+            Refusal::Answered { answer, .. } if answer.status < 300 => (CallKind::Unclear, None),
+            Refusal::Answered { answer, .. } => {
+                let cause = Cause(answer.to_string());
+                (CallKind::Refused(Box::new(answer)), Some(cause))
             }
-            // Any other may have broken after the request was on its way.
-            SdkError::DispatchFailure(_) if lacks_credentials(&error) => {
-                (CallKind::NotSent, Some(chain(&error)))
-            }
-            SdkError::ConstructionFailure(_) => (CallKind::NotSent, Some(chain(&error))),
-            _ => (CallKind::Unclear, Some(chain(&error))),
+            Refusal::Unsent(source) => (CallKind::NotSent, Some(chain(&*source))),
+            Refusal::Broken { source, .. } => (CallKind::Unclear, Some(chain(&*source))),
         };
         Self {
             call,
@@ -163,21 +135,17 @@ impl CallError {
 
     /// Whether the service refused with this code.
     pub fn is(&self, wanted: &str) -> bool {
-        matches!(&self.kind, CallKind::Refused { code, .. } if code == wanted)
+        matches!(&self.kind, CallKind::Refused(answer) if answer.code == wanted)
     }
 
     /// What to do about it when it is a `RegisterCluster`. The texts are those that EKS is known to send; their case
     /// is not relied on.
     pub fn verdict(&self) -> Verdict {
-        let CallKind::Refused {
-            code,
-            message,
-            status,
-        } = &self.kind
-        else {
+        let CallKind::Refused(answer) = &self.kind else {
             return Verdict::Unclear;
         };
-        let message = message.to_ascii_lowercase();
+        let (code, status) = (answer.code.as_str(), answer.status);
+        let message = answer.message.to_ascii_lowercase();
         if message.contains("awsserviceroleforamazoneksconnector")
             && message.contains("not available")
         {
@@ -185,59 +153,39 @@ impl CallError {
         }
         let role_unknown =
             message.contains("nonexistent role") || message.contains("not existing role");
-        let propagating = code == "ResourcePropagationDelayException" || *status == 428;
-        if role_unknown || propagating || is_throttling(code, *status) {
+        let propagating = code == "ResourcePropagationDelayException" || status == 428;
+        if role_unknown || propagating || is_throttling(answer) {
             return Verdict::Wait;
         }
-        match code.as_str() {
-            "ResourceInUseException" => Verdict::InUse,
-            code if is_logged_out(code) => Verdict::Unclear,
-            _ if *status >= 500 => Verdict::Unclear,
-            _ => Verdict::Permanent,
+        if code == "ResourceInUseException" {
+            return Verdict::InUse;
+        }
+        // A person logs in again, and the run goes on.
+        let logged_out = answer.common() == CommonFault::Credentials;
+        if logged_out || status >= 500 {
+            Verdict::Unclear
+        } else {
+            Verdict::Permanent
         }
     }
 }
 
 fn what(kind: &CallKind) -> String {
     match kind {
-        CallKind::Refused { code, .. } => format!("was refused with {code}"),
+        CallKind::Refused(answer) if answer.code.is_empty() => {
+            "was refused without an error code".into()
+        }
+        CallKind::Refused(answer) => format!("was refused with {}", answer.code),
         CallKind::Unclear => "got no answer that can be read".into(),
         CallKind::NotSent => "could not be sent".into(),
         CallKind::Incomplete(part) => format!("came back without {part}"),
     }
 }
 
-/// Whether the credentials are no longer good: a person logs in again, and the run goes on.
-fn is_logged_out(code: &str) -> bool {
-    code.contains("ExpiredToken")
-        || [
-            "UnrecognizedClientException",
-            "InvalidClientTokenId",
-            "RequestExpired",
-        ]
-        .contains(&code)
-}
-
-fn is_throttling(code: &str, status: u16) -> bool {
-    status == 429
-        || code.contains("Throttl")
-        || code == "RequestLimitExceeded"
-        || code == "TooManyRequestsException"
-}
-
-/// Whether a request was never signed, so that it certainly was not sent.
-fn lacks_credentials(error: &dyn Error) -> bool {
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let unsigned = cause
-            .to_string()
-            .contains("failed to select an auth scheme");
-        if unsigned || cause.is::<CredentialsError>() {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
+/// Whether AWS asks to slow down: nothing was done. What else keeps a service busy leaves that open.
+fn is_throttling(answer: &Answer) -> bool {
+    let codes = ["RequestLimitExceeded", "TooManyRequests"];
+    answer.status == 429 || answer.code.contains("Throttl") || codes.contains(&answer.plain_code())
 }
 
 /// The texts of an error's causes. The SDK's own `Debug` would show bodies.
@@ -265,11 +213,13 @@ mod tests {
         CallError {
             call: "eks:RegisterCluster",
             object: "\"prod\"".into(),
-            kind: CallKind::Refused {
+            kind: CallKind::Refused(Box::new(Answer {
+                service: "AWS",
+                status,
                 code: code.into(),
                 message: message.into(),
-                status,
-            },
+                request_id: None,
+            })),
             cause: None,
         }
     }

@@ -18,7 +18,7 @@ use crate::journal::{Journal, JournalError, LockedJournal, Phase, Record};
 use crate::manifest::Manifest;
 use crate::manifest::agent::{self, AgentSettings};
 use crate::manifest::console::{self, ConsoleError};
-use crate::plan::{Plan, PlanError, Request, Step, plan};
+use crate::plan::{Observed, Plan, PlanError, Request, Step, plan};
 use crate::register::{self, RegisterError, Timing};
 
 /// Where the objects go.
@@ -165,30 +165,7 @@ impl Connection {
     pub async fn register(&self, journal: &LockedJournal) -> Result<Connected, ConnectError> {
         let record = journal.load()?;
         let observed = register::observe(&self.aws, &self.request).await?;
-        let plan = plan(&self.request, &observed, record.as_ref(), Timestamp::now())?;
-        let mut record = match (plan, record) {
-            (Plan::Resume | Plan::Refresh, Some(record)) => {
-                info!(
-                    "\"{}\" is registered already: going on from the journal",
-                    self.request.registration.name
-                );
-                record
-            }
-            (Plan::Register(steps), _) => {
-                if let Target::Files(directory) = &self.target {
-                    export::demand_free(directory)?;
-                }
-                register::execute(&self.aws, &self.request, &steps, journal, self.timing).await?
-            }
-            // Only a record makes such a plan.
-            (Plan::Resume | Plan::Refresh, None) => {
-                return Err(PlanError::Taken {
-                    name: self.request.registration.name.to_string(),
-                    status: "unknown".to_owned(),
-                }
-                .into());
-            }
-        };
+        let mut record = self.registered(record, &observed, journal).await?;
         let seen = observed.cluster.as_ref();
         let connected = seen.is_some_and(|cluster| cluster.status == "ACTIVE");
         let files = self.install(&record, connected).await.map_err(|source| {
@@ -222,6 +199,39 @@ impl Connection {
             expiry,
             files,
         })
+    }
+
+    /// The record of the registration: as a run before left it, or of the calls that are made now.
+    async fn registered(
+        &self,
+        record: Option<Record>,
+        observed: &Observed,
+        journal: &LockedJournal,
+    ) -> Result<Record, ConnectError> {
+        let plan = plan(&self.request, observed, record.as_ref(), Timestamp::now())?;
+        match (plan, record) {
+            (Plan::Resume | Plan::Refresh, Some(record)) => {
+                info!(
+                    "\"{}\" is registered already: going on from the journal",
+                    self.request.registration.name
+                );
+                Ok(record)
+            }
+            (Plan::Register(steps), _) => {
+                if let Target::Files(directory) = &self.target {
+                    export::demand_free(directory)?;
+                }
+                let executed =
+                    register::execute(&self.aws, &self.request, &steps, journal, self.timing);
+                Ok(executed.await?)
+            }
+            // Only a record makes such a plan.
+            (Plan::Resume | Plan::Refresh, None) => Err(PlanError::Taken {
+                name: self.request.registration.name.to_string(),
+                status: "unknown".to_owned(),
+            }
+            .into()),
+        }
     }
 
     async fn install(

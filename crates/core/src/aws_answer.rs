@@ -21,24 +21,49 @@ pub struct Answer {
 }
 
 /// Kinds of failure that every service has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CommonFault {
     /// By the caller's permissions, as the message says.
+    #[error("access is denied")]
     Denied,
     /// A 403 without a reason.
+    #[error("access is denied")]
     Forbidden,
     /// By a service control policy of the organisation.
+    #[error("a service control policy of the organisation forbids it")]
     ServiceControlPolicy,
     /// Credentials that are wrong, expired, or made with a wrong clock.
+    #[error("AWS refuses the credentials")]
     Credentials,
     /// Throttled, or the service is not well.
+    #[error("AWS asks to come back later")]
     Busy,
     /// A compatible service that lacks the call.
+    #[error("the service does not know this call")]
     NotImplemented,
     /// It does not exist (404).
+    #[error("it does not exist")]
     Missing,
     /// Anything else.
+    #[error("AWS refuses")]
     Other,
+}
+
+impl CommonFault {
+    /// What helps whichever service it is; none where that is for each service to say.
+    pub const fn help(self) -> Option<&'static str> {
+        match self {
+            Self::ServiceControlPolicy => {
+                Some("ask the organisation's administrator for an exception")
+            }
+            Self::Credentials => {
+                Some("log in again, and check the machine's clock: aws sts get-caller-identity")
+            }
+            Self::Busy => Some("run it again in a minute"),
+            Self::NotImplemented => Some("this service is not AWS, and lacks the call"),
+            Self::Denied | Self::Forbidden | Self::Missing | Self::Other => None,
+        }
+    }
 }
 
 impl Answer {

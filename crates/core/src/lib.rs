@@ -1,8 +1,8 @@
 //! The issuer's rules, pure: no I/O, no clock, no environment, no randomness. Time is an argument.
 //!
 //! A Kubernetes cluster is an OIDC issuer: kube-apiserver signs service account tokens, and whoever can fetch two
-//! public documents can verify them. This crate knows everything about those keys, documents and tokens, and decides
-//! what is to be published; `irsa-issuer` reads and writes, `irsa-cli` wires.
+//! public documents can verify them; AWS is told to trust them. This crate knows everything about those keys, documents,
+//! tokens and trust, and decides what is to be done; `irsa-issuer` and `irsa-iam` read and write, `irsa-cli` wires.
 //!
 //! ```text
 //!   key files ──► pem ──► block ──► keys ──► kid
@@ -10,14 +10,23 @@
 //!   issuer (the URL) ────────────────┼──► jwks, discovery ──► documents ──► publication ──► change
 //!                                    │                                      (what to write)
 //!                  token: claims, verify, explain              thumbprint (of the server's CA)
+//!
+//!   bucket, documents, provider, role (with trust) ──► bootstrap ──► every change of a cluster, in a safe order, and back
+//!   facts (what is seen of the whole chain) ─────────► diagnosis ──► each cause once, with the strings that differ
+//!   ring (the record), policy (the timers),
+//!   observation (what is seen of every place) ───────► rotation ───► one step; a promotion demands proof
 //! ```
+//!
+//! In each line what is on the left is read by an adapter, what is on the right is done by one, and nothing between asks
+//! anybody. Guarantees of a rotation stand in [`rotation`], which is searched and simulated against a world of its own.
 //!
 //! # Vocabulary
 //!
 //! - **issuer URL**: one string that tokens, discovery document, kube-apiserver and IAM hold byte for byte.
 //! - **kid**: the Kubernetes key ID, computed from the public key ([`kid`]).
 //! - **signing key** (private, one) and **verification keys** (public, many).
-//! - a key is *published* when it is in the JWKS, *trusted* when API servers accept it, *withdrawn* when it is taken out.
+//! - a key is *published* when it is in the JWKS, *trusted* when API servers accept it, *promoted* when it signs,
+//!   *withdrawn* when it is taken out of the JWKS, *erased* when its private half is destroyed ([`ring`]).
 //! - **CA thumbprint**: an entry of IAM's ThumbprintList ([`thumbprint`]), not a key ID.
 //!
 //! # Rules

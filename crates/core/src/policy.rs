@@ -118,20 +118,6 @@ impl RotationPolicy {
             cluster_token,
             skew,
         } = assumptions;
-        let long_enough = |timer, given: Option<Duration>, needed: Duration, because| {
-            let given = given.unwrap_or(needed);
-            let error = PolicyError::TooShort {
-                timer,
-                given,
-                needed,
-                because,
-            };
-            if given < needed {
-                Err(error)
-            } else {
-                Ok(given)
-            }
-        };
         let publish_wait = long_enough(
             "publish wait",
             timers.publish_wait,
@@ -220,6 +206,25 @@ impl Default for RotationPolicy {
             cluster_drain: outlive(assumptions.cluster_token, assumptions.skew),
         }
     }
+}
+
+/// A wait as given, or as short as is safe.
+fn long_enough(
+    timer: &'static str,
+    given: Option<Duration>,
+    needed: Duration,
+    because: &'static str,
+) -> Result<Duration, PolicyError> {
+    let given = given.unwrap_or(needed);
+    if given < needed {
+        return Err(PolicyError::TooShort {
+            timer,
+            given,
+            needed,
+            because,
+        });
+    }
+    Ok(given)
 }
 
 /// How long after its last signature the last token of a key can be judged alive: two clocks of runs measure the wait,

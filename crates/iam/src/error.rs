@@ -36,12 +36,6 @@ pub enum Fault {
     /// `OpenIdIdpCommunicationError`.
     #[error("AWS could not reach the issuer")]
     IssuerUnreachable,
-    /// `AccessDenied` by the caller's permissions.
-    #[error("access is denied")]
-    Denied,
-    /// `AccessDenied` by the organisation.
-    #[error("a service control policy of the organisation forbids it")]
-    ServiceControlPolicy,
     /// `ConcurrentModification`.
     #[error("it was changed by somebody else")]
     LostRace,
@@ -54,18 +48,9 @@ pub enum Fault {
     /// `ValidationError`, `InvalidInput`.
     #[error("AWS refuses the input")]
     BadInput,
-    /// `ExpiredToken`, `InvalidClientTokenId`, `SignatureDoesNotMatch`.
-    #[error("AWS refuses the credentials")]
-    Credentials,
-    /// Throttled, or AWS is not well.
-    #[error("AWS asks to come back later")]
-    Busy,
-    /// A compatible service that lacks the call.
-    #[error("the service does not know this call")]
-    NotImplemented,
-    /// Any other answer.
-    #[error("AWS refuses")]
-    Other,
+    /// What any service answers: denied, busy, expired credentials.
+    #[error("{0}")]
+    Common(CommonFault),
     /// No answer, or half of one.
     #[error("no whole answer came")]
     Broken,
@@ -137,13 +122,8 @@ fn fault(answer: &Answer) -> Fault {
         "MalformedPolicyDocument" => Fault::BadPolicy,
         "ValidationError" | "InvalidInput" => Fault::BadInput,
         _ => match answer.common() {
-            CommonFault::Denied | CommonFault::Forbidden => Fault::Denied,
-            CommonFault::ServiceControlPolicy => Fault::ServiceControlPolicy,
-            CommonFault::Credentials => Fault::Credentials,
-            CommonFault::Busy => Fault::Busy,
-            CommonFault::NotImplemented => Fault::NotImplemented,
             CommonFault::Missing => Fault::Missing,
-            CommonFault::Other => Fault::Other,
+            common => Fault::Common(common),
         },
     }
 }
@@ -162,16 +142,14 @@ impl Explain for IamError {
             Fault::IssuerUnreachable => "AWS fetches the issuer to find its CA: publish the documents first and check that they are \
                 reachable from the internet, or give --thumbprint (irsa thumbprint HOST prints it)"
                 .into(),
-            Fault::Denied => "irsa iam permissions COMMAND prints the policy that is needed".into(),
-            Fault::ServiceControlPolicy => "ask the organisation's administrator for an exception".into(),
             Fault::LostRace => "nothing of theirs was overwritten; run it again".into(),
             Fault::InUse => "detach what other tools have attached, then run it again".into(),
             Fault::BadPolicy => "look at the document: irsa iam role trust-policy prints ours, --policy-file is yours".into(),
             Fault::BadInput => "the cause below names the value".into(),
-            Fault::Credentials => "log in again, and check the machine's clock: aws sts get-caller-identity".into(),
-            Fault::Busy => "run it again in a minute".into(),
-            Fault::NotImplemented => "this service is not AWS, and lacks the call".into(),
-            Fault::Other => "look the code up in the IAM API reference".into(),
+            Fault::Common(CommonFault::Denied | CommonFault::Forbidden) => {
+                "irsa iam permissions COMMAND prints the policy that is needed".into()
+            }
+            Fault::Common(common) => common.help().unwrap_or("look the code up in the IAM API reference").into(),
             Fault::Broken => "check that the endpoint is reachable from here; add --ca-file FILE if its CA is private".into(),
             Fault::Request => "check --region, --endpoint-url, and that the AWS SDK finds credentials: aws sts get-caller-identity".into(),
         })
@@ -180,7 +158,7 @@ impl Explain for IamError {
     fn retryable(&self) -> bool {
         matches!(
             self.fault,
-            Fault::Exists | Fault::LostRace | Fault::Busy | Fault::Broken
+            Fault::Exists | Fault::LostRace | Fault::Broken | Fault::Common(CommonFault::Busy)
         )
     }
 }
@@ -189,87 +167,111 @@ impl Explain for IamError {
 mod tests {
     use super::*;
 
+    /// Status, code, message; what it is, whether it is tried again, what the help says.
+    const ANSWERS: &[(u16, &str, &str, Fault, bool, &str)] = &[
+        (404, "NoSuchEntity", "", Fault::Missing, false, "--profile"),
+        (
+            409,
+            "EntityAlreadyExists",
+            "",
+            Fault::Exists,
+            true,
+            "run it again",
+        ),
+        (
+            409,
+            "LimitExceeded",
+            "",
+            Fault::Limit,
+            false,
+            "Service Quotas",
+        ),
+        (
+            409,
+            "LimitExceeded",
+            "Cannot exceed quota for ACLSizePerRole: 2048",
+            Fault::TrustTooLong,
+            false,
+            "Role trust policy length",
+        ),
+        (
+            400,
+            "OpenIdIdpCommunicationError",
+            "",
+            Fault::IssuerUnreachable,
+            false,
+            "publish the documents first",
+        ),
+        (
+            403,
+            "AccessDenied",
+            "",
+            Fault::Common(CommonFault::Forbidden),
+            false,
+            "irsa iam permissions",
+        ),
+        (
+            403,
+            "AccessDenied",
+            "with an explicit deny in a service control policy",
+            Fault::Common(CommonFault::ServiceControlPolicy),
+            false,
+            "administrator",
+        ),
+        (
+            409,
+            "ConcurrentModification",
+            "",
+            Fault::LostRace,
+            true,
+            "run it again",
+        ),
+        (409, "DeleteConflict", "", Fault::InUse, false, "detach"),
+        (
+            400,
+            "MalformedPolicyDocument",
+            "",
+            Fault::BadPolicy,
+            false,
+            "trust-policy",
+        ),
+        (
+            403,
+            "InvalidClientTokenId",
+            "",
+            Fault::Common(CommonFault::Credentials),
+            false,
+            "log in again",
+        ),
+        (
+            400,
+            "Throttling",
+            "",
+            Fault::Common(CommonFault::Busy),
+            true,
+            "in a minute",
+        ),
+        (
+            500,
+            "ServiceFailure",
+            "",
+            Fault::Common(CommonFault::Busy),
+            true,
+            "in a minute",
+        ),
+        (
+            418,
+            "Odd",
+            "",
+            Fault::Common(CommonFault::Other),
+            false,
+            "API reference",
+        ),
+    ];
+
     #[test]
     fn every_answer_has_its_own_next_step() {
-        for (status, code, message, expected, retry, help) in [
-            (404, "NoSuchEntity", "", Fault::Missing, false, "--profile"),
-            (
-                409,
-                "EntityAlreadyExists",
-                "",
-                Fault::Exists,
-                true,
-                "run it again",
-            ),
-            (
-                409,
-                "LimitExceeded",
-                "",
-                Fault::Limit,
-                false,
-                "Service Quotas",
-            ),
-            (
-                409,
-                "LimitExceeded",
-                "Cannot exceed quota for ACLSizePerRole: 2048",
-                Fault::TrustTooLong,
-                false,
-                "Role trust policy length",
-            ),
-            (
-                400,
-                "OpenIdIdpCommunicationError",
-                "",
-                Fault::IssuerUnreachable,
-                false,
-                "publish the documents first",
-            ),
-            (
-                403,
-                "AccessDenied",
-                "",
-                Fault::Denied,
-                false,
-                "irsa iam permissions",
-            ),
-            (
-                403,
-                "AccessDenied",
-                "with an explicit deny in a service control policy",
-                Fault::ServiceControlPolicy,
-                false,
-                "administrator",
-            ),
-            (
-                409,
-                "ConcurrentModification",
-                "",
-                Fault::LostRace,
-                true,
-                "run it again",
-            ),
-            (409, "DeleteConflict", "", Fault::InUse, false, "detach"),
-            (
-                400,
-                "MalformedPolicyDocument",
-                "",
-                Fault::BadPolicy,
-                false,
-                "trust-policy",
-            ),
-            (
-                403,
-                "InvalidClientTokenId",
-                "",
-                Fault::Credentials,
-                false,
-                "log in again",
-            ),
-            (400, "Throttling", "", Fault::Busy, true, "in a minute"),
-            (500, "ServiceFailure", "", Fault::Busy, true, "in a minute"),
-            (418, "Odd", "", Fault::Other, false, "API reference"),
-        ] {
+        for &(status, code, message, expected, retry, help) in ANSWERS {
             let answer = Answer {
                 service: "AWS",
                 status,

@@ -208,84 +208,96 @@ impl Iam {
     fn role_call(&mut self, call: &Call) -> Result<String, (u16, &'static str)> {
         let name = call.text("RoleName").to_owned();
         if call.action() == "CreateRole" {
-            if self.roles.contains_key(&name) {
-                return Err((409, "EntityAlreadyExists"));
-            }
-            let role = Role {
-                trust: call.text("AssumeRolePolicyDocument").to_owned(),
-                tags: call.tags(),
-                ..Role::default()
-            };
-            let shown = shown(&name, &role);
-            self.roles.insert(name, role);
-            return Ok(shown);
+            return self.create_role(name, call);
         }
         let Some(role) = self.roles.get_mut(&name) else {
             return Err((404, "NoSuchEntity"));
         };
-        let policy = call.text("PolicyName").to_owned();
-        match call.action() {
-            "GetRole" => return Ok(shown(&name, role)),
-            "ListAttachedRolePolicies" => {
-                let one = |arn: &String| {
-                    format!(
-                        "<member><PolicyArn>{arn}</PolicyArn><PolicyName>p</PolicyName></member>"
-                    )
-                };
-                let all = joined(&role.attached, one);
-                return Ok(format!(
-                    "<AttachedPolicies>{all}</AttachedPolicies><IsTruncated>false</IsTruncated>"
-                ));
-            }
-            "ListRolePolicies" => {
-                let names: Vec<String> = role.inline.keys().cloned().collect();
-                return Ok(format!(
-                    "<PolicyNames>{}</PolicyNames><IsTruncated>false</IsTruncated>",
-                    members(&names)
-                ));
-            }
-            "ListInstanceProfilesForRole" => {
-                let one = |name: &String| {
-                    format!(
-                        "<member><InstanceProfileName>{name}</InstanceProfileName><InstanceProfileId>I</InstanceProfileId>\
-                         <Path>/</Path><Arn>a</Arn><CreateDate>2020-01-01T00:00:00Z</CreateDate><Roles/></member>"
-                    )
-                };
-                let all = joined(&role.profiles, one);
-                return Ok(format!(
-                    "<InstanceProfiles>{all}</InstanceProfiles><IsTruncated>false</IsTruncated>"
-                ));
-            }
-            "GetRolePolicy" => {
-                let Some(text) = role.inline.get(&policy) else {
-                    return Err((404, "NoSuchEntity"));
-                };
-                let text = encoded(text);
-                return Ok(format!(
-                    "<RoleName>{name}</RoleName><PolicyName>{policy}</PolicyName><PolicyDocument>{text}</PolicyDocument>"
-                ));
-            }
-            "AttachRolePolicy" => role.attached.push(call.text("PolicyArn").to_owned()),
-            "DetachRolePolicy" => role.attached.retain(|arn| arn != call.text("PolicyArn")),
-            "PutRolePolicy" => {
-                role.inline
-                    .insert(policy, call.text("PolicyDocument").to_owned());
-            }
-            "DeleteRolePolicy" => {
-                role.inline.remove(&policy);
-            }
-            "UpdateAssumeRolePolicy" => call.text("PolicyDocument").clone_into(&mut role.trust),
-            "DeleteRole" => {
-                if !role.attached.is_empty() || !role.inline.is_empty() || !role.profiles.is_empty()
-                {
-                    return Err((409, "DeleteConflict"));
-                }
-                self.roles.remove(&name);
-            }
-            _ => return Err((400, "InvalidAction")),
+        if call.reads() {
+            return look(&name, role, call);
         }
+        if call.action() != "DeleteRole" {
+            return change(role, call).map(|()| String::new());
+        }
+        if !role.attached.is_empty() || !role.inline.is_empty() || !role.profiles.is_empty() {
+            return Err((409, "DeleteConflict"));
+        }
+        self.roles.remove(&name);
         Ok(String::new())
     }
+
+    fn create_role(&mut self, name: String, call: &Call) -> Result<String, (u16, &'static str)> {
+        if self.roles.contains_key(&name) {
+            return Err((409, "EntityAlreadyExists"));
+        }
+        let role = Role {
+            trust: call.text("AssumeRolePolicyDocument").to_owned(),
+            tags: call.tags(),
+            ..Role::default()
+        };
+        let shown = shown(&name, &role);
+        self.roles.insert(name, role);
+        Ok(shown)
+    }
+}
+
+/// What a call shows of a role.
+fn look(name: &str, role: &Role, call: &Call) -> Result<String, (u16, &'static str)> {
+    let (list, all) = match call.action() {
+        "GetRole" => return Ok(shown(name, role)),
+        "GetRolePolicy" => {
+            let policy = call.text("PolicyName");
+            let Some(text) = role.inline.get(policy) else {
+                return Err((404, "NoSuchEntity"));
+            };
+            let text = encoded(text);
+            return Ok(format!(
+                "<RoleName>{name}</RoleName><PolicyName>{policy}</PolicyName><PolicyDocument>{text}</PolicyDocument>"
+            ));
+        }
+        "ListAttachedRolePolicies" => {
+            let one = |arn: &String| {
+                format!("<member><PolicyArn>{arn}</PolicyArn><PolicyName>p</PolicyName></member>")
+            };
+            ("AttachedPolicies", joined(&role.attached, one))
+        }
+        "ListRolePolicies" => {
+            let names: Vec<String> = role.inline.keys().cloned().collect();
+            ("PolicyNames", members(&names))
+        }
+        "ListInstanceProfilesForRole" => {
+            let one = |name: &String| {
+                format!(
+                    "<member><InstanceProfileName>{name}</InstanceProfileName><InstanceProfileId>I</InstanceProfileId>\
+                     <Path>/</Path><Arn>a</Arn><CreateDate>2020-01-01T00:00:00Z</CreateDate><Roles/></member>"
+                )
+            };
+            ("InstanceProfiles", joined(&role.profiles, one))
+        }
+        _ => return Err((400, "InvalidAction")),
+    };
+    Ok(format!(
+        "<{list}>{all}</{list}><IsTruncated>false</IsTruncated>"
+    ))
+}
+
+/// What a call changes of a role that stays.
+fn change(role: &mut Role, call: &Call) -> Result<(), (u16, &'static str)> {
+    let policy = call.text("PolicyName");
+    match call.action() {
+        "AttachRolePolicy" => role.attached.push(call.text("PolicyArn").to_owned()),
+        "DetachRolePolicy" => role.attached.retain(|arn| arn != call.text("PolicyArn")),
+        "PutRolePolicy" => {
+            let document = call.text("PolicyDocument").to_owned();
+            role.inline.insert(policy.to_owned(), document);
+        }
+        "DeleteRolePolicy" => {
+            role.inline.remove(policy);
+        }
+        "UpdateAssumeRolePolicy" => call.text("PolicyDocument").clone_into(&mut role.trust),
+        _ => return Err((400, "InvalidAction")),
+    }
+    Ok(())
 }
 
 fn shown(name: &str, role: &Role) -> String {

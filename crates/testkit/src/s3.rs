@@ -257,33 +257,7 @@ impl State {
                 .insert(setting.to_owned(), request.body.to_vec());
             return Answer::new(200, "");
         }
-        match (setting, found.settings.get(setting)) {
-            (_, Some(body)) => Answer::new(200, body.clone()),
-            ("versioning", None) => Answer::new(200, "<VersioningConfiguration/>"),
-            ("versions", _) => {
-                let key = |key: &String| {
-                    format!("<Version><Key>{key}</Key><VersionId>null</VersionId></Version>")
-                };
-                let keys = found.objects.keys().map(key).collect::<Vec<_>>().concat();
-                Answer::new(
-                    200,
-                    format!("<ListVersionsResult>{keys}</ListVersionsResult>"),
-                )
-            }
-            ("list-type" | "max-keys", _) => {
-                let key = |key: &String| {
-                    format!(
-                        "<Contents><Key>{key}</Key><LastModified>2020-01-01T00:00:00Z</LastModified></Contents>"
-                    )
-                };
-                let keys = found.objects.keys().map(key).collect::<Vec<_>>().concat();
-                Answer::new(200, format!("<ListBucketResult>{keys}</ListBucketResult>"))
-            }
-            ("policy", None) => error(404, "NoSuchBucketPolicy", ""),
-            ("tagging", None) => error(404, "NoSuchTagSet", ""),
-            ("publicAccessBlock", None) => error(404, "NoSuchPublicAccessBlockConfiguration", ""),
-            _ => error(404, "OwnershipControlsNotFoundError", ""),
-        }
+        found.look(setting)
     }
 
     fn store(
@@ -345,6 +319,37 @@ impl Bucket {
     fn is_set(&self, setting: &str, text: &str) -> bool {
         let body = self.settings.get(setting);
         body.is_some_and(|body| String::from_utf8_lossy(body).contains(text))
+    }
+
+    /// A setting as it is shown, or a list of the objects.
+    fn look(&self, setting: &str) -> Answer {
+        match (setting, self.settings.get(setting)) {
+            (_, Some(body)) => Answer::new(200, body.clone()),
+            ("versioning", None) => Answer::new(200, "<VersioningConfiguration/>"),
+            ("versions", _) => {
+                let key = |key: &String| {
+                    format!("<Version><Key>{key}</Key><VersionId>null</VersionId></Version>")
+                };
+                let keys = self.objects.keys().map(key).collect::<Vec<_>>().concat();
+                Answer::new(
+                    200,
+                    format!("<ListVersionsResult>{keys}</ListVersionsResult>"),
+                )
+            }
+            ("list-type" | "max-keys", _) => {
+                let key = |key: &String| {
+                    format!(
+                        "<Contents><Key>{key}</Key><LastModified>2020-01-01T00:00:00Z</LastModified></Contents>"
+                    )
+                };
+                let keys = self.objects.keys().map(key).collect::<Vec<_>>().concat();
+                Answer::new(200, format!("<ListBucketResult>{keys}</ListBucketResult>"))
+            }
+            ("policy", None) => error(404, "NoSuchBucketPolicy", ""),
+            ("tagging", None) => error(404, "NoSuchTagSet", ""),
+            ("publicAccessBlock", None) => error(404, "NoSuchPublicAccessBlockConfiguration", ""),
+            _ => error(404, "OwnershipControlsNotFoundError", ""),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 """EKS, IAM and STS over HTTP on loopback. Every request is judged by the published models before it is answered."""
 
 import base64
-import http.server
 import json
 import os
 import signal
@@ -12,6 +11,8 @@ import urllib.parse
 import uuid
 
 import models
+
+from harness import loopback
 
 ACCOUNT = "111122223333"
 REGION = "eu-central-1"
@@ -68,34 +69,19 @@ class Refused(Exception):
         self.code, self.text, self.status = code, text or f"{code} of the peer", status
 
 
-class Peer:
+class Peer(loopback.Loopback):
     """A context manager: `url`, `world`."""
 
     def __init__(self, agents):
         self.world = World(agents)
-        handler = type("Handler", (_Handler,), {"world": self.world})
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(type("Handler", (_Handler,), {"world": self.world}))
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(loopback.Handler):
     world = None
 
-    def log_message(self, *_):
-        pass
-
     def _any(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.body()
         url = urllib.parse.urlsplit(self.path)
         try:
             service, operation, parameters = models.operation_of(self.command, url.path, body)
@@ -108,13 +94,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if answer is None:
             self.close_connection = True
             return
-        status, headers, body = answer
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.answer(*answer)
 
     do_GET = do_POST = do_DELETE = do_PUT = _any
 

@@ -254,7 +254,7 @@ def certificates(checks, scene):
     ]:
         with scene.healthy() as host:
             certificate, key = scene.authority.issue("odd", "/CN=odd", **keywords)
-            host.server.socket.context.load_cert_chain(certificate, key)
+            host.send_certificate(certificate, key)
             one(checks, scene, what, NO_KEY, name, 1)
     with scene.healthy():
         leaf = leaf_thumbprint(scene)
@@ -271,8 +271,7 @@ def gone(checks, scene):
     """The host goes, and the provider stays."""
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(scene.healthy())
-        host.server.shutdown()
-        host.server.socket.close()
+        host.stop()
         one(checks, scene, "a host that is down", UNREACHABLE, "discovery", 4)
 
 

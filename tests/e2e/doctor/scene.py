@@ -72,7 +72,7 @@ class Scene:
         wait_until("MiniStack to answer", self.answers, 60, server)
         self.sts = self.stack.enter_context(Sts(self.iam, self.authority.certificate))
         self.environment = {
-            "AWS_ENDPOINT_URL": endpoint, "AWS_ENDPOINT_URL_STS": self.sts.endpoint, "AWS_ACCESS_KEY_ID": "test",
+            "AWS_ENDPOINT_URL": endpoint, "AWS_ENDPOINT_URL_STS": self.sts.url, "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_MAX_ATTEMPTS": "1",
             "IRSA_CA_FILE": str(self.authority.certificate), "IRSA_LOG": "warn",

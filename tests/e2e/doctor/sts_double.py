@@ -9,16 +9,16 @@ test has one of a public CA; kid, algorithm and signature; exp; the role and its
 import contextlib
 import hashlib
 import http.client
-import http.server
 import json
 import socket
 import ssl
-import threading
 import time
 import urllib.parse
 import xml.sax.saxutils
 
 import jwt
+
+from harness import loopback
 
 ACCOUNT = "000000000000"
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
@@ -51,44 +51,23 @@ def unreachable():
     )
 
 
-class Sts:
-    """A context manager; `endpoint` is its URL, `iam` a botocore client, `ca` what certificates must be signed by."""
+class Sts(loopback.Loopback):
+    """A context manager; `url` is its endpoint, `iam` a botocore client, `ca` what certificates must be signed by."""
 
     def __init__(self, iam, ca):
         self.iam, self.ca = iam, ca
         double = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(loopback.Handler):
             def do_POST(self):
-                length = int(self.headers.get("Content-Length", 0))
-                form = dict(urllib.parse.parse_qsl(self.rfile.read(length).decode()))
+                form = dict(urllib.parse.parse_qsl(self.body().decode()))
                 try:
                     status, text = 200, double.answer(form)
                 except Refused as refused:
                     status, text = refused.status, error(refused)
-                body = text.encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "text/xml")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(status, {"Content-Type": "text/xml"}, text.encode())
 
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Handler)
 
     def answer(self, form):
         if form.get("Action") == "GetCallerIdentity":

@@ -25,7 +25,7 @@ class Authority:
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         )
 
-    def issue(self, name, subject, addresses=("127.0.0.1",), names=("localhost",)):
+    def issue(self, name, subject, addresses=("127.0.0.1",), names=("localhost",), days=2):
         """(certificate file, key file) signed by this authority, for servers and clients alike."""
         key, request, certificate = (self.folder / f"{name}.{end}" for end in ("key", "csr", "crt"))
         openssl(
@@ -41,7 +41,7 @@ class Authority:
             f"subjectAltName={alternatives}\n"
         )
         openssl(
-            *("x509", "-req", "-days", 2, "-in", request, "-out", certificate, "-extfile", extensions),
+            *("x509", "-req", "-days", days, "-in", request, "-out", certificate, "-extfile", extensions),
             *("-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial"),
         )
         key.chmod(0o600)

@@ -1,8 +1,8 @@
 //! `irsa apiserver rollout`.
 
 mod canary;
+mod controller_manager;
 mod keys;
-mod manager;
 mod manifest;
 mod node;
 mod settle;

@@ -67,19 +67,7 @@ impl<'a> Site<'a> {
         aws: &AwsArgs,
         fetch: &FetchArgs,
     ) -> Result<Self, Failure> {
-        let Some(section) = &context.config.cluster else {
-            return Err(Failure::usage(
-                "there is no cluster to work on",
-                "describe it under cluster: in a configuration file and name that with --config FILE; docs/aws.md has an example",
-            ));
-        };
-        let keys = &section.keys;
-        if keys.adopt.is_empty() && keys.generate.is_none() {
-            return Err(Failure::usage(
-                format!("cluster \"{}\" has no keys", section.name),
-                "name the cluster's public key files under keys.adopt, or a directory for a new key under keys.generate",
-            ));
-        }
+        let section = section(context)?;
         let mut aws = aws.clone();
         aws.region = aws.region.or_else(|| section.publish.region.clone());
         let config = aws.load(fetch.ca_file.as_deref()).await?;
@@ -258,6 +246,24 @@ impl Bucket {
             .map(|path| location.object_arn(partition, path))
             .collect()
     }
+}
+
+/// The cluster of the configuration.
+pub(super) fn section(context: &Context) -> Result<&ClusterSection, Failure> {
+    let Some(section) = &context.config.cluster else {
+        return Err(Failure::usage(
+            "there is no cluster to work on",
+            "describe it under cluster: in a configuration file and name that with --config FILE; docs/aws.md has an example",
+        ));
+    };
+    let keys = &section.keys;
+    if keys.adopt.is_empty() && keys.generate.is_none() {
+        return Err(Failure::usage(
+            format!("cluster \"{}\" has no keys", section.name),
+            "name the cluster's public key files under keys.adopt, or a directory for a new key under keys.generate",
+        ));
+    }
+    Ok(section)
 }
 
 async fn store(section: &ClusterSection, config: &SdkConfig) -> Result<Store, Failure> {

@@ -8,6 +8,7 @@ use irsa_issuer::keygen::KeyKind;
 use irsa_webhook::install::{self, Verb};
 use irsa_webhook::manifest;
 use kube::Client;
+use serde_json::Value;
 
 use crate::args::{DocumentArgs, IssuerArgs};
 use crate::commands::apiserver::patch::{self, PhaseArg, Planned};
@@ -151,8 +152,22 @@ pub(super) async fn objects(
     section: &ClusterSection,
     kubernetes: &KubernetesArgs,
 ) -> Result<Objects, Failure> {
-    let Some(step) = &section.webhook else {
+    let Some(objects) = webhook(section)? else {
         return Ok(Objects::default());
+    };
+    let client = kubernetes.client().await?;
+    let mut changes = install::plan(&client, &objects).await?;
+    changes.retain(|change| change.verb != Verb::Keep);
+    Ok(Objects {
+        client: Some(QuietClient(client)),
+        changes,
+    })
+}
+
+/// The webhook's objects as they shall be, if one is wanted.
+pub(super) fn webhook(section: &ClusterSection) -> Result<Option<Vec<Value>>, Failure> {
+    let Some(step) = &section.webhook else {
+        return Ok(None);
     };
     let deployment = DeploymentArgs {
         image: step.image.clone(),
@@ -163,13 +178,6 @@ pub(super) async fn objects(
         replicas: step.replicas.unwrap_or(2),
         flags: step.flags.clone(),
     };
-    let objects =
-        manifest::objects(&deployment.options()?).map_err(|error| Failure::refused(&error))?;
-    let client = kubernetes.client().await?;
-    let mut changes = install::plan(&client, &objects).await?;
-    changes.retain(|change| change.verb != Verb::Keep);
-    Ok(Objects {
-        client: Some(QuietClient(client)),
-        changes,
-    })
+    let objects = manifest::objects(&deployment.options()?);
+    objects.map(Some).map_err(|error| Failure::refused(&error))
 }

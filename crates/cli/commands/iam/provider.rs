@@ -14,7 +14,7 @@ use irsa_iam::{format, provider as iam};
 use serde::Serialize;
 
 pub(crate) use self::thumbprint::needed_thumbprint;
-use super::{PlanArgs, PlanFormat, account_id, is_ours, provider_arn, tag, tags};
+use super::{PlanArgs, PlanFormat, account_id, is_ours, provider_arn, tag, tags, told};
 use crate::args::{FetchArgs, IssuerArgs};
 use crate::aws::AwsArgs;
 use crate::context::Context;
@@ -120,15 +120,7 @@ struct Applied {
 
 impl Render for Applied {
     fn text(&self) -> String {
-        if self.changes.is_empty() {
-            return format!("nothing to do: {} is as it should be", self.arn);
-        }
-        let end = if self.applied {
-            "done"
-        } else {
-            "nothing was done"
-        };
-        format!("{}\n{end}: {}", self.changes.join("\n"), self.arn)
+        told(&self.arn, &self.changes, self.applied)
     }
 }
 

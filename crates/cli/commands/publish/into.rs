@@ -32,20 +32,13 @@ pub(super) async fn s3(
     fetch: &FetchArgs,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let Plan {
-        document,
-        keys,
-        root,
-        withdraw,
-        mode,
-    } = plan;
-    let one = !keys.is_empty();
+    let (document, root, mode) = (plan.document, plan.root, plan.mode);
+    let one = !plan.keys.is_empty();
     let cdn = args.access == Some(Access::CloudFront);
     if args.certificate_arn.is_some() && !cdn {
-        let help = "add --access cloudfront, or leave --certificate-arn out";
         return Err(Failure::usage(
             "a certificate is for a CloudFront distribution",
-            help,
+            "add --access cloudfront, or leave --certificate-arn out",
         ));
     }
     let specs = if one {
@@ -58,13 +51,7 @@ pub(super) async fn s3(
         for spec in &specs {
             issuers.add(reach, spec, &reach.place(&root, &spec.issuer)?);
         }
-        if one && document.issuer.issuer.is_some() {
-            let (issuer, jwks_uri) = document.require(context)?;
-            let spec = IssuerSpec {
-                issuer,
-                jwks_uri,
-                keys: Vec::new(),
-            };
+        if one && let Some(spec) = named(document, context)? {
             issuers.add(reach, &spec, &root);
         }
         let store = s3::store(reach, &root, args).await?;
@@ -73,17 +60,9 @@ pub(super) async fn s3(
         None
     };
     let issuers = if one {
-        let Some(spec) = one_in_s3(document, keys, &root, reach, front.as_ref(), context)? else {
-            let mut run = Run::new(&[], Vec::new(), true);
-            run.bucket = front.map(|front| front.changes).unwrap_or_default();
-            run.bucket
-                .push("then the documents, at the domain of the distribution".to_owned());
-            context.print(&run)?;
-            return Ok(if mode == Mode::Compare {
-                Exit::Differences
-            } else {
-                Exit::Done
-            });
+        let Some(spec) = one_in_s3(document, plan.keys, &root, reach, front.as_ref(), context)?
+        else {
+            return distribution_first(front, mode, context);
         };
         vec![(render(&spec)?, root.clone())]
     } else {
@@ -97,12 +76,43 @@ pub(super) async fn s3(
     let work = Work {
         root,
         issuers: &issuers,
-        withdraw,
+        withdraw: plan.withdraw,
         mode,
         front: front.as_ref(),
     };
     let (run, error) = s3::run(reach, &work, args, fetch).await?;
     finish(run, error, mode, one, context)
+}
+
+/// The issuer that the command line names, without its keys.
+fn named(document: &DocumentArgs, context: &Context) -> Result<Option<IssuerSpec>, Failure> {
+    if document.issuer.issuer.is_none() {
+        return Ok(None);
+    }
+    let (issuer, jwks_uri) = document.require(context)?;
+    Ok(Some(IssuerSpec {
+        issuer,
+        jwks_uri,
+        keys: Vec::new(),
+    }))
+}
+
+/// What is shown while the issuer has no name yet, because its distribution has no domain.
+fn distribution_first(
+    front: Option<Front>,
+    mode: Mode,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let mut run = Run::new(&[], Vec::new(), true);
+    run.bucket = front.map(|front| front.changes).unwrap_or_default();
+    run.bucket
+        .push("then the documents, at the domain of the distribution".to_owned());
+    context.print(&run)?;
+    Ok(if mode == Mode::Compare {
+        Exit::Differences
+    } else {
+        Exit::Done
+    })
 }
 
 /// The issuer of a command line: as it was given, or derived from its place; none while that is a distribution which is
@@ -115,20 +125,18 @@ fn one_in_s3(
     front: Option<&Front>,
     context: &Context,
 ) -> Result<Option<IssuerSpec>, Failure> {
-    let (issuer, jwks_uri) = if document.issuer.issuer.is_some() {
-        document.require(context)?
-    } else {
-        let jwks_uri = settings::parse_jwks_uri(document.jwks_uri.as_deref())?;
-        let derived = match front {
-            Some(front) => front.issuer(root)?,
-            None => Some(reach.issuer(root)?),
-        };
-        let Some(issuer) = derived else {
-            return Ok(None);
-        };
-        tracing::info!(%issuer, "issuer URL derived from where the documents stand: it can never be changed");
-        (issuer, jwks_uri)
+    if let Some(spec) = named(document, context)? {
+        return Ok(Some(IssuerSpec { keys, ..spec }));
+    }
+    let jwks_uri = settings::parse_jwks_uri(document.jwks_uri.as_deref())?;
+    let derived = match front {
+        Some(front) => front.issuer(root)?,
+        None => Some(reach.issuer(root)?),
     };
+    let Some(issuer) = derived else {
+        return Ok(None);
+    };
+    tracing::info!(%issuer, "issuer URL derived from where the documents stand: it can never be changed");
     Ok(Some(IssuerSpec {
         issuer,
         jwks_uri,

@@ -124,14 +124,7 @@ async fn rehearse(
     let ring_folder = folder.join("ring");
     let store = StateDirectory::lock(&ring_folder)?;
     let mut stage = Stage::new(issuer, folder, apiservers, site).await?;
-    let course = Course {
-        issuer: issuer.clone(),
-        policy: policy()?,
-        holder: "rehearsal".to_owned(),
-        lease: LONGEST,
-        dry_run: false,
-        at: None,
-    };
+    let course = course(issuer)?;
     report::note(&format!(
         "{apiservers} API servers, a relying party that keeps a JWKS for {} s, tokens that live for {} s: some ten seconds",
         CACHE.as_secs(),
@@ -203,14 +196,22 @@ fn ended(came: Came, stage: &Stage, start: Instant) -> Result<Option<KeyRing>, F
     Ok(ring)
 }
 
-fn policy() -> Result<RotationPolicy, Failure> {
+fn course(issuer: &IssuerUrl) -> Result<Course, Failure> {
     let assumptions = Assumptions {
         caches: CACHE,
         public_token: TOKEN_TTL,
         cluster_token: TOKEN_TTL,
         skew: SKEW,
     };
-    RotationPolicy::new(assumptions, Timers::default()).map_err(|error| Failure::refused(&error))
+    let policy = RotationPolicy::new(assumptions, Timers::default());
+    Ok(Course {
+        issuer: issuer.clone(),
+        policy: policy.map_err(|error| Failure::refused(&error))?,
+        holder: "rehearsal".to_owned(),
+        lease: LONGEST,
+        dry_run: false,
+        at: None,
+    })
 }
 
 fn describe(rehearsed: &Rehearsed, apiservers: u8) -> String {

@@ -240,7 +240,11 @@ fn documents(place: &str, text: &str) -> Result<Vec<Value>, Failure> {
     let read: Vec<Value> = if text.trim_start().starts_with('{') {
         vec![serde_json::from_str(text).map_err(|error| refused(error.to_string()))?]
     } else {
-        serde_saphyr::from_multiple(text)
+        // Aliases of aliases stand for more than fits into memory.
+        let options = serde_saphyr::options! {
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000 },
+        };
+        serde_saphyr::from_multiple_with_options(text, options)
             .map_err(|error| refused(error.without_snippet().to_string()))?
     };
     let mut documents = Vec::new();
@@ -259,4 +263,23 @@ fn text_at<'v>(value: &'v Value, pointer: &str) -> &'v str {
         .pointer(pointer)
         .and_then(Value::as_str)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    /// Nine to the power of twelve pods in a few lines.
+    #[test]
+    fn aliases_of_aliases_are_refused_before_they_are_followed() {
+        let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for at in 1..12 {
+            let inner = vec![format!("*a{}", at - 1); 9].join(",");
+            writeln!(text, "a{at}: &a{at} [{inner}]").unwrap();
+        }
+        let error = documents("pods.yaml", &text).unwrap_err();
+        assert!(error.message().contains("alias"), "{}", error.message());
+    }
 }

@@ -163,57 +163,17 @@ impl Server {
     async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        let path = parts.uri.path().to_owned();
-        let query = parts.uri.query().unwrap_or_default().to_owned();
-        let method = parts.method.as_str().to_owned();
-        let (name, is_write) = if path.starts_with("/api") {
-            kubernetes::name(&method, &path, &query, &body)
-        } else {
-            aws::name(&method, &path, &body)
-        };
-        let mut lost = None;
-        let mut kill_after = false;
-        let answer = {
-            let mut world = self.world();
-            world.calls.push(name.clone());
-            let fault = world
-                .faults
-                .iter_mut()
-                .find(|(call, _)| **call == name)
-                .and_then(|(_, faults)| faults.pop_front());
-            if let Some(Fault::Refuse(status, code, text)) = fault {
-                Some(aws::refusal(&name, status, code, text))
-            } else {
-                if let Some(Fault::Meanwhile(act)) = fault {
-                    act(&mut world);
-                } else {
-                    lost = fault;
-                }
-                let fate = if is_write { world.fate() } else { Fate::Go };
-                if matches!(fate, Fate::KillBefore) {
-                    world.killed.notify_one();
-                    None
-                } else {
-                    kill_after = matches!(fate, Fate::KillAfter);
-                    let answer = if path.starts_with("/api") {
-                        kubernetes::answer(&mut world, &method, &path, &query, &body)
-                    } else {
-                        aws::answer(&mut world, &method, &path, &body)
-                    };
-                    if kill_after {
-                        world.killed.notify_one();
-                    }
-                    Some(answer)
-                }
-            }
-        };
-        if answer.is_none() || kill_after {
-            return pending().await;
-        }
-        let (status, header, body) = match (answer, lost) {
-            (Some(answer), None) => answer,
-            (_, Some(Fault::LoseAnswer)) => return Err(io::Error::other("the connection breaks")),
-            _ => (200, None, String::new()),
+        let outcome = act(
+            &mut self.world(),
+            parts.method.as_str(),
+            parts.uri.path(),
+            parts.uri.query().unwrap_or_default(),
+            &body,
+        );
+        let (status, header, body) = match outcome {
+            Outcome::Answered(answer) => answer,
+            Outcome::Lost => return Err(io::Error::other("the connection breaks")),
+            Outcome::Killed => return pending().await,
         };
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -221,5 +181,55 @@ impl Server {
             response.headers_mut().insert(key, value.parse().unwrap());
         }
         Ok(response)
+    }
+}
+
+/// What the client sees of a request.
+enum Outcome {
+    Answered(Answer),
+    /// It was done, and nobody is told.
+    Lost,
+    /// The client ends here.
+    Killed,
+}
+
+/// Does what was asked for, with what is arranged to go wrong.
+fn act(world: &mut World, method: &str, path: &str, query: &str, body: &Bytes) -> Outcome {
+    let to_kubernetes = path.starts_with("/api");
+    let (name, is_write) = if to_kubernetes {
+        kubernetes::name(method, path, query, body)
+    } else {
+        aws::name(method, path, body)
+    };
+    world.calls.push(name.clone());
+    let fault = world
+        .faults
+        .iter_mut()
+        .find(|(call, _)| **call == name)
+        .and_then(|(_, faults)| faults.pop_front());
+    if let Some(Fault::Refuse(status, code, text)) = fault {
+        return Outcome::Answered(aws::refusal(&name, status, code, text));
+    }
+    if let Some(Fault::Meanwhile(act)) = fault {
+        act(world);
+    }
+    let fate = if is_write { world.fate() } else { Fate::Go };
+    if matches!(fate, Fate::KillBefore) {
+        world.killed.notify_one();
+        return Outcome::Killed;
+    }
+    let answer = if to_kubernetes {
+        kubernetes::answer(world, method, path, query, body)
+    } else {
+        aws::answer(world, method, path, body)
+    };
+    if matches!(fate, Fate::KillAfter) {
+        world.killed.notify_one();
+        return Outcome::Killed;
+    }
+    match fault {
+        Some(Fault::LoseAnswer) => Outcome::Lost,
+        Some(Fault::Garble) => Outcome::Answered((200, None, String::new())),
+        _ => Outcome::Answered(answer),
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn check(diagnosis: &mut Diagnosis<'_>) {
             diagnosis.push(
                 Check::failure("bucket", &subject, message)
                     .why("whoever owns it chooses the keys of this issuer: perhaps the name was free for a while")
-                    .help("if it is not an account of yours: irsa iam provider delete at once; else --bucket-owner ACCOUNT"),
+                    .help("if another account of yours has it, say so with --bucket-owner ACCOUNT; if none has: irsa iam provider delete at once"),
             );
             return;
         }

@@ -166,6 +166,29 @@ impl Rotation {
         }
         Some(())
     }
+
+    /// An hour passes: runs may start again, what nobody may write any more is lost, the public URL ages.
+    fn tick(&self, state: &mut State) -> Option<()> {
+        let active = state.runs.iter().filter(|run| run.is_some()).count();
+        state.faults.stalls -= u8::try_from(active).ok()?;
+        let stalled = state.runs[0].is_some();
+        state.ran = [false, false, self.fences.node || !stalled];
+        let to = after(state.world.now, TICK);
+        if self.fences.lease {
+            state.under_way.retain(|(_, end)| *end > to);
+        }
+        Self::request(state);
+        state.world.pass(to);
+        // No copy is older than two ticks.
+        let current = state.world.public.keys().eq(state.world.sinks[0].keys());
+        state.lag = if current { 0 } else { state.lag + 1 };
+        if state.lag > 1 {
+            state.world.refresh();
+            state.lag = 0;
+        }
+        state.ticks += 1;
+        Some(())
+    }
 }
 
 /// The key that may turn out to be compromised: the one that signs next, or has just begun to.
@@ -311,26 +334,7 @@ impl Model for Rotation {
                 next.world.store = None;
                 next.faults.amnesia -= 1;
             }
-            Event::Tick => {
-                let active = next.runs.iter().filter(|run| run.is_some()).count();
-                next.faults.stalls -= u8::try_from(active).ok()?;
-                let stalled = next.runs[0].is_some();
-                next.ran = [false, false, self.fences.node || !stalled];
-                let to = after(next.world.now, TICK);
-                if self.fences.lease {
-                    next.under_way.retain(|(_, end)| *end > to);
-                }
-                Self::request(&mut next);
-                next.world.pass(to);
-                // No copy is older than two ticks.
-                let current = next.world.public.keys().eq(next.world.sinks[0].keys());
-                next.lag = if current { 0 } else { next.lag + 1 };
-                if next.lag > 1 {
-                    next.world.refresh();
-                    next.lag = 0;
-                }
-                next.ticks += 1;
-            }
+            Event::Tick => self.tick(&mut next)?,
         }
         Some(next)
     }

@@ -9,8 +9,8 @@ use irsa_core::issuer::IssuerUrl;
 use irsa_core::kid::Kid;
 use irsa_core::private::PrivateKeyPem;
 
-use super::secret::SecretKeys;
 use super::StateError;
+use super::secret::SecretKeys;
 use crate::keyfile::{self, KeyFileError, PairPaths};
 
 /// The file that says whose keys these are.

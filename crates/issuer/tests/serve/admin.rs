@@ -3,7 +3,7 @@
 use irsa_issuer::serve::{Limits, Site};
 use tokio::net::TcpStream;
 
-use super::util::{GET, ISSUER, Reply, Running, ask, certified, down, up};
+use super::running::{GET, ISSUER, Reply, Running, ask, certified, down, up};
 
 async fn page(server: &Running, path: &str) -> Reply {
     let mut io = TcpStream::connect(server.admin).await.unwrap();
@@ -39,7 +39,7 @@ async fn probes_follow_the_site() {
 async fn metrics_tell_what_happened() {
     let directory = certified();
     let server = Running::start(Limits::default(), Some(directory.path())).await;
-    let mut io = super::util::tls(server.addr, directory.path(), super::util::ANY_TLS, &[])
+    let mut io = super::running::tls(server.addr, directory.path(), super::running::ANY_TLS, &[])
         .await
         .unwrap();
     let etag = ask(&mut io, GET).await.header("etag").unwrap().to_owned();

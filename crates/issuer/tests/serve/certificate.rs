@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use irsa_issuer::serve::{Limits, validate_tls};
 
-use super::util::{ANY_TLS, GET, Running, ask, certified, certify, files, tls};
+use super::running::{ANY_TLS, GET, Running, ask, certified, certify, files, tls};
 
 const SUCCESS: &str = "irsa_reloads_total{what=\"certificate\",result=\"success\"}";
 const FAILURE: &str = "irsa_reloads_total{what=\"certificate\",result=\"failure\"}";

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::protocols::{ask_h2, h2};
-use super::util::{GET, Running, ask, closed, reply};
+use super::running::{GET, Running, ask, closed, reply};
 
 #[tokio::test]
 async fn a_half_sent_request_is_answered_and_newcomers_are_refused() {

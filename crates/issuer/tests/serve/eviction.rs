@@ -4,7 +4,7 @@ use irsa_issuer::serve::Limits;
 use tokio::io::AsyncWriteExt as _;
 
 use super::protocols::{ask_h2, h2};
-use super::util::{ANY_TLS, GET, Running, ask, certified, tls};
+use super::running::{ANY_TLS, GET, Running, ask, certified, tls};
 
 const CAP: u16 = 40;
 const SILENT: u16 = 400;

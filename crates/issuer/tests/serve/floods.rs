@@ -4,7 +4,7 @@ use irsa_issuer::serve::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::util::{GET, JWKS, PATIENCE, Running};
+use super::running::{GET, JWKS, PATIENCE, Running};
 
 /// Frame types and flags (RFC 9113, section 6).
 const DATA: u8 = 0;

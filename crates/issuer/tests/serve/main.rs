@@ -13,7 +13,7 @@ mod drain;
 mod eviction;
 mod floods;
 mod protocols;
+mod running;
 mod slow;
 mod swap;
-mod util;
 mod wire;

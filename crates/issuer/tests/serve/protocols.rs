@@ -10,7 +10,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::util::{ANY_TLS, GET, JWKS, Running, ask, certified, tls, up};
+use super::running::{ANY_TLS, GET, JWKS, Running, ask, certified, tls, up};
 
 /// Begins HTTP/2 on a stream that the server expects it on.
 pub(crate) async fn h2<T>(io: T) -> SendRequest<Empty<Bytes>>
@@ -120,7 +120,7 @@ async fn plain_http_on_a_tls_port_ends_without_disturbing_others() {
     tokio::io::AsyncWriteExt::write_all(&mut plain, GET.as_bytes())
         .await
         .unwrap();
-    super::util::closed(&mut plain).await;
+    super::running::closed(&mut plain).await;
     server
         .await_metric("irsa_tls_handshake_failures_total ", 1.0)
         .await;

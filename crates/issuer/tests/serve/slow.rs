@@ -8,7 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep};
 
 use super::protocols::{ask_h2, h2};
-use super::util::{ANY_TLS, GET, GET_WITH_LENGTH, Running, ask, certified, closed, short, tls, up};
+use super::running::{
+    ANY_TLS, GET, GET_WITH_LENGTH, Running, ask, certified, closed, short, tls, up,
+};
 
 /// The preface and an empty SETTINGS frame: a client that has begun HTTP/2 and wants nothing.
 const H2_BEGINS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";

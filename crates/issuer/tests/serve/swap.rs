@@ -2,7 +2,7 @@
 
 use irsa_issuer::serve::{Limits, Site};
 
-use super::util::{GET, ISSUER, Running, ask, down, up};
+use super::running::{GET, ISSUER, Running, ask, down, up};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_is_whole_while_the_site_is_swapped() {

@@ -3,7 +3,9 @@
 use irsa_issuer::serve::Limits;
 use tokio::io::AsyncWriteExt as _;
 
-use super::util::{DISCOVERY, DOWN, GET, GET_WITH_LENGTH, JWKS, Running, ask, closed, reply, up};
+use super::running::{
+    DISCOVERY, DOWN, GET, GET_WITH_LENGTH, JWKS, Running, ask, closed, reply, up,
+};
 
 #[tokio::test]
 async fn a_document_has_exactly_these_headers() {
@@ -154,7 +156,7 @@ async fn a_body_is_never_a_request() {
     }
     let counted = format!(
         "irsa_http_requests_total{{issuer=\"{}\",document=\"jwks\",status=\"200\"}}",
-        super::util::ISSUER
+        super::running::ISSUER
     );
     assert!(
         (server.metric(&counted) - 2.0).abs() < 0.1,

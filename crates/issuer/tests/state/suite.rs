@@ -40,14 +40,33 @@ pub(crate) async fn rings(store: &impl RingStore, lose: impl AsyncFn()) {
         &Expected::Unchanged(first),
     )
     .await;
-    // Of eight at once one wins, and its record stands whole.
+    let tag = race(store, &Expected::Unchanged(second)).await;
+    // A record as large as they get.
+    let large = vec![b'x'; 600_000];
+    let tag = store.save(&large, &Expected::Unchanged(tag)).await.unwrap();
+    assert_eq!(store.load().await.unwrap().unwrap().bytes, large);
+    // It is lost: the run that still knows it is stopped, and another one begins anew.
+    lose().await;
+    assert_eq!(store.load().await.unwrap(), None);
+    conflict(store, b"{\"generation\":5}", &Expected::Unchanged(tag)).await;
+    store
+        .save(b"{\"generation\":0}", &Expected::Absent)
+        .await
+        .unwrap();
+    assert_eq!(
+        store.load().await.unwrap().unwrap().bytes,
+        b"{\"generation\":0}"
+    );
+}
+
+/// Of eight at once one wins, and its record stands whole; the tag of what stands.
+async fn race(store: &impl RingStore, over: &Expected) -> String {
     let racers: Vec<String> = (0..8)
         .map(|by| format!("{{\"generation\":3,\"by\":{by}}}"))
         .collect();
-    let over = Expected::Unchanged(second);
     let saves = racers
         .iter()
-        .map(|bytes| store.save(bytes.as_bytes(), &over));
+        .map(|bytes| store.save(bytes.as_bytes(), over));
     let ended = futures_util::future::join_all(saves).await;
     let winners: Vec<&String> = racers
         .iter()
@@ -62,25 +81,7 @@ pub(crate) async fn rings(store: &impl RingStore, lose: impl AsyncFn()) {
     }
     let found = store.load().await.unwrap().unwrap();
     assert_eq!(found.bytes, winners.first().unwrap().as_bytes());
-    // A record as large as they get.
-    let large = vec![b'x'; 600_000];
-    let tag = store
-        .save(&large, &Expected::Unchanged(found.tag))
-        .await
-        .unwrap();
-    assert_eq!(store.load().await.unwrap().unwrap().bytes, large);
-    // It is lost: the run that still knows it is stopped, and another one begins anew.
-    lose().await;
-    assert_eq!(store.load().await.unwrap(), None);
-    conflict(store, b"{\"generation\":5}", &Expected::Unchanged(tag)).await;
-    store
-        .save(b"{\"generation\":0}", &Expected::Absent)
-        .await
-        .unwrap();
-    assert_eq!(
-        store.load().await.unwrap().unwrap().bytes,
-        b"{\"generation\":0}"
-    );
+    found.tag
 }
 
 async fn conflict(store: &impl RingStore, bytes: &[u8], expected: &Expected) {

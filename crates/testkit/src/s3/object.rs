@@ -25,18 +25,7 @@ impl State {
         match request.method {
             Method::GET | Method::HEAD => match found {
                 None => error(404, "NoSuchKey", ""),
-                Some(object) if request.header("if-none-match") == object.tag => {
-                    Answer::new(304, "")
-                }
-                Some(object) => Answer {
-                    status: 200,
-                    headers: vec![
-                        ("etag", object.tag),
-                        ("content-type", object.content_type),
-                        ("cache-control", object.cache_control),
-                    ],
-                    body: object.bytes,
-                },
+                Some(object) => read(object, request),
             },
             Method::PUT => {
                 let absent = request.header("if-none-match") == "*";
@@ -45,20 +34,7 @@ impl State {
                 if refused && !self.quirks.ignores_conditions {
                     return error(412, "PreconditionFailed", "");
                 }
-                let (kind, cache) = (
-                    request.header("content-type"),
-                    request.header("cache-control"),
-                );
-                let tag = self.store(bucket, key, request.body.to_vec(), kind, cache);
-                if self.quirks.lost_answer.as_deref() == Some(key) {
-                    self.quirks.lost_answer = None;
-                    return Answer::default();
-                }
-                Answer {
-                    status: 200,
-                    headers: vec![("etag", tag)],
-                    body: Vec::new(),
-                }
+                self.write(bucket, key, request)
             }
             Method::DELETE => {
                 let expected = request.header("if-match");
@@ -71,6 +47,23 @@ impl State {
                 Answer::new(204, "")
             }
             _ => error(405, "MethodNotAllowed", ""),
+        }
+    }
+
+    fn write(&mut self, bucket: &str, key: &str, request: &Request) -> Answer {
+        let (kind, cache) = (
+            request.header("content-type"),
+            request.header("cache-control"),
+        );
+        let tag = self.store(bucket, key, request.body.to_vec(), kind, cache);
+        if self.quirks.lost_answer.as_deref() == Some(key) {
+            self.quirks.lost_answer = None;
+            return Answer::default();
+        }
+        Answer {
+            status: 200,
+            headers: vec![("etag", tag)],
+            body: Vec::new(),
         }
     }
 
@@ -120,5 +113,20 @@ impl State {
     /// Puts an object in place, past all conditions.
     pub(crate) fn put(&mut self, bucket: &str, key: &str, bytes: &[u8]) {
         self.store(bucket, key, bytes.to_vec(), "", "");
+    }
+}
+
+fn read(object: Object, request: &Request) -> Answer {
+    if request.header("if-none-match") == object.tag {
+        return Answer::new(304, "");
+    }
+    Answer {
+        status: 200,
+        headers: vec![
+            ("etag", object.tag),
+            ("content-type", object.content_type),
+            ("cache-control", object.cache_control),
+        ],
+        body: object.bytes,
     }
 }

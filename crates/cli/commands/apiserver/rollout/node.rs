@@ -13,8 +13,8 @@ use irsa_core::token::claims::ServiceAccount;
 use irsa_issuer::keyfile;
 
 use super::canary::Canary;
+use super::controller_manager::ControllerManager;
 use super::keys::{Key, Sources, kids};
-use super::manager::Manager;
 use super::manifest::{self, File, Standing};
 use super::wait::{Watched, silent};
 use super::{Args, diff};
@@ -28,7 +28,7 @@ pub(super) struct Node {
     pub(super) peers: Vec<ApiServer>,
     pub(super) api_server: File,
     /// The manifest of kube-controller-manager, and where that answers.
-    pub(super) manager: Option<(File, Manager)>,
+    pub(super) manager: Option<(File, ControllerManager)>,
     /// The key that kube-controller-manager signs with now.
     manager_kid: Option<Kid>,
     pub(super) goal: Goal,
@@ -83,7 +83,7 @@ impl Node {
         let server = cluster.server(&config, &url)?;
         let peers = others(&cluster, &config, &server, peer).await?;
         let manager = manager.map(|standing| {
-            let process = Manager::at(&standing.url(), &config)?;
+            let process = ControllerManager::at(&standing.url(), &config)?;
             Ok::<_, Failure>((File::of(standing, &wanted, phase)?, process))
         });
         Ok(Self {

@@ -17,8 +17,8 @@ use irsa_core::issuer::{IssuerUrl, TrailingSlash};
 
 use super::Args;
 use super::canary::Canary;
+use super::controller_manager::ControllerManager;
 use super::keys::kids;
-use super::manager::Manager;
 use super::manifest::{self, Standing, restore};
 use super::turn::Run;
 use super::wait::{self, Watched};
@@ -148,7 +148,7 @@ impl Pending {
                 }
             }
             Role::ControllerManager => {
-                let manager = Manager::at(&standing.url(), config)?;
+                let manager = ControllerManager::at(&standing.url(), config)?;
                 if let Err(failed) = manager.until_new(before, args.timeout).await {
                     restore()?;
                     let error = manager.after_put_back(before, failed, args.timeout);

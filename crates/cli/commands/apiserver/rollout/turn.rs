@@ -9,7 +9,7 @@ use irsa_apiserver::turn::{Turn, TurnError};
 use irsa_issuer::sign::random_uuid;
 use jiff::Timestamp;
 
-use super::manager::AWAY;
+use super::controller_manager::AWAY;
 use super::wait::LEAST;
 use crate::report::{self, Failure};
 

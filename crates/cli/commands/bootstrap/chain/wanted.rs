@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use irsa_core::bootstrap::{KeyWanted, Wanted};
 use irsa_core::bucket::{self, BucketWanted};
-use irsa_core::explain::Explain;
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::provider::ProviderWanted;
 use irsa_core::role::RoleWanted;
-use irsa_core::trust::{Grant, Subject};
+use irsa_core::trust::Grant;
 
 use super::super::site::{Bucket, Store};
-use super::super::steps;
+use super::super::{local, steps};
 use super::Chain;
-use crate::commands::iam::{self, role::apply::policy_file};
+use crate::commands::iam;
 use crate::commands::publish::s3::Access;
 use crate::config::cluster::RoleSection;
 use crate::report::Failure;
@@ -93,17 +92,8 @@ impl Chain<'_> {
 
     /// The role; `None` while the provider's ARN is not known.
     fn role(&self, section: &RoleSection) -> Result<Option<RoleWanted>, Failure> {
-        let refused = |error: &dyn Explain| Failure::refused(error);
-        let subject = |text: &String| {
-            Subject::parse(text, section.allow_wildcard).map_err(|error| refused(&error))
-        };
-        let subjects = section.service_accounts.iter().map(subject);
-        let subjects = subjects.collect::<Result<Vec<_>, _>>()?;
-        let inline = section
-            .policy_file
-            .as_deref()
-            .map(policy_file)
-            .transpose()?;
+        let subjects = local::subjects(section)?;
+        let inline = local::inline(section)?;
         let Some(provider) = &self.provider else {
             return Ok(None);
         };
@@ -124,6 +114,7 @@ impl Chain<'_> {
                 .map(|time| i32::try_from(time.0.as_secs()).unwrap_or(i32::MAX)),
             tags: self.tags(),
         };
-        wanted.checked().map(Some).map_err(|error| refused(&error))
+        let checked = wanted.checked();
+        checked.map(Some).map_err(|error| Failure::refused(&error))
     }
 }

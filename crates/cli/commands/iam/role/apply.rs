@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::GrantArgs;
 use crate::args::{FetchArgs, duration};
 use crate::aws::AwsArgs;
-use crate::commands::iam::{PlanArgs, PlanFormat, tag, tags};
+use crate::commands::iam::{PlanArgs, PlanFormat, tag, tags, told};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{self, Render};
@@ -73,15 +73,7 @@ pub struct Applied {
 
 impl Render for Applied {
     fn text(&self) -> String {
-        if self.changes.is_empty() {
-            return format!("nothing to do: {} is as it should be", self.role);
-        }
-        let end = if self.applied {
-            "done"
-        } else {
-            "nothing was done"
-        };
-        format!("{}\n{end}: {}", self.changes.join("\n"), self.role)
+        told(&self.role, &self.changes, self.applied)
     }
 }
 

@@ -42,27 +42,12 @@ pub enum Fault {
     /// `DistributionNotDisabled`, `OriginAccessControlInUse`.
     #[error("it is still in use")]
     InUse,
-    /// By the caller's permissions.
-    #[error("access is denied")]
-    Denied,
-    /// By the organisation.
-    #[error("a service control policy of the organisation forbids it")]
-    ServiceControlPolicy,
-    /// Wrong or expired.
-    #[error("AWS refuses the credentials")]
-    Credentials,
-    /// Throttled, or AWS is not well.
-    #[error("AWS asks to come back later")]
-    Busy,
-    /// A compatible service that lacks the call.
-    #[error("the service does not know this call")]
-    NotImplemented,
     /// Not deployed in time.
     #[error("it is not deployed everywhere yet")]
     NotDeployed,
-    /// Any other answer.
-    #[error("AWS refuses")]
-    Other,
+    /// What any service answers: denied, busy, expired credentials.
+    #[error("{0}")]
+    Common(CommonFault),
     /// No answer, or half of one.
     #[error("no whole answer came")]
     Broken,
@@ -124,13 +109,8 @@ fn fault(answer: &Answer) -> Fault {
         code if code.starts_with("TooMany") && code != "TooManyRequests" => Fault::Limit,
         _ if answer.status == 412 => Fault::LostRace,
         _ => match answer.common() {
-            CommonFault::Denied | CommonFault::Forbidden => Fault::Denied,
-            CommonFault::ServiceControlPolicy => Fault::ServiceControlPolicy,
-            CommonFault::Credentials => Fault::Credentials,
-            CommonFault::Busy => Fault::Busy,
-            CommonFault::NotImplemented => Fault::NotImplemented,
             CommonFault::Missing => Fault::Missing,
-            CommonFault::Other => Fault::Other,
+            common => Fault::Common(common),
         },
     }
 }
@@ -147,13 +127,11 @@ impl Explain for CloudFrontError {
             Fault::Limit => "ask for more in Service Quotas, or delete what is not used".into(),
             Fault::LostRace => "nothing of theirs was overwritten; run it again".into(),
             Fault::InUse => "CloudFront deletes only what is disabled everywhere: run it again in some minutes".into(),
-            Fault::Denied => "irsa iam permissions bootstrap prints the policy that is needed".into(),
-            Fault::ServiceControlPolicy => "ask the organisation's administrator for an exception".into(),
-            Fault::Credentials => "log in again, and check the machine's clock: aws sts get-caller-identity".into(),
-            Fault::Busy => "run it again in a minute".into(),
-            Fault::NotImplemented => "this service is not AWS, and lacks the call".into(),
             Fault::NotDeployed => "CloudFront takes some minutes, seldom more than twenty; run it again, and it goes on waiting".into(),
-            Fault::Other => "look the code up in the CloudFront API reference".into(),
+            Fault::Common(CommonFault::Denied | CommonFault::Forbidden) => {
+                "irsa iam permissions bootstrap prints the policy that is needed".into()
+            }
+            Fault::Common(common) => common.help().unwrap_or("look the code up in the CloudFront API reference").into(),
             Fault::Broken => "check that the endpoint is reachable from here; add --ca-file FILE if its CA is private".into(),
             Fault::Request => "check --endpoint-url, and that the AWS SDK finds credentials: aws sts get-caller-identity".into(),
         })
@@ -166,7 +144,7 @@ impl Explain for CloudFrontError {
                 | Fault::Exists
                 | Fault::LostRace
                 | Fault::InUse
-                | Fault::Busy
+                | Fault::Common(CommonFault::Busy)
                 | Fault::NotDeployed
                 | Fault::Broken
         )
@@ -185,12 +163,16 @@ mod tests {
             (409, "CNAMEAlreadyExists", Fault::AliasTaken),
             (400, "InvalidViewerCertificate", Fault::Certificate),
             (400, "TooManyDistributions", Fault::Limit),
-            (429, "TooManyRequestsException", Fault::Busy),
+            (
+                429,
+                "TooManyRequestsException",
+                Fault::Common(CommonFault::Busy),
+            ),
             (412, "PreconditionFailed", Fault::LostRace),
             (409, "DistributionNotDisabled", Fault::InUse),
-            (403, "AccessDenied", Fault::Denied),
-            (503, "ServiceUnavailable", Fault::Busy),
-            (400, "Odd", Fault::Other),
+            (403, "AccessDenied", Fault::Common(CommonFault::Forbidden)),
+            (503, "ServiceUnavailable", Fault::Common(CommonFault::Busy)),
+            (400, "Odd", Fault::Common(CommonFault::Other)),
         ] {
             let answer = Answer {
                 service: "AWS",

@@ -16,7 +16,7 @@ pub(super) const AWAY: Duration = Duration::from_secs(45);
 
 /// Why kube-controller-manager does not have its key.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ManagerError {
+pub(super) enum ControllerManagerError {
     /// It was not seen to run with the new manifest.
     #[error(
         "kube-controller-manager at {address} was not seen to start anew and be healthy in time; its manifest was put back{}",
@@ -36,7 +36,7 @@ pub(super) enum ManagerError {
     Address(String),
 }
 
-impl Explain for ManagerError {
+impl Explain for ControllerManagerError {
     fn help(&self) -> Option<String> {
         Some(match self {
             Self::PutBack { well: true, .. } => {
@@ -54,16 +54,16 @@ impl Explain for ManagerError {
 }
 
 /// Where it answers.
-pub(super) struct Manager {
+pub(super) struct ControllerManager {
     address: String,
     client: kube::Client,
 }
 
-impl Manager {
+impl ControllerManager {
     /// Its serving certificate is its own and unknown to us, so nothing secret is sent: of the kubeconfig's credentials
     /// only a client certificate, whose key stays here.
-    pub(super) fn at(address: &str, of: &kube::Config) -> Result<Self, ManagerError> {
-        let fail = || ManagerError::Address(address.to_owned());
+    pub(super) fn at(address: &str, of: &kube::Config) -> Result<Self, ControllerManagerError> {
+        let fail = || ControllerManagerError::Address(address.to_owned());
         let mut config = kube::Config::new(address.parse().map_err(|_| fail())?);
         config.accept_invalid_certs = true;
         config.connect_timeout = Some(TIMEOUT);
@@ -85,14 +85,14 @@ impl Manager {
 
     /// When its process started, in seconds since 1970. It ends when it loses its lease, as while the API server of its
     /// node restarts, so it is given some time to be there.
-    pub(super) async fn demand_started(&self) -> Result<f64, ManagerError> {
+    pub(super) async fn demand_started(&self) -> Result<f64, ControllerManagerError> {
         let deadline = Instant::now() + AWAY;
         loop {
             if let Some(started) = self.healthy_since().await {
                 return Ok(started);
             }
             if Instant::now() >= deadline {
-                return Err(ManagerError::Silent(self.address.clone()));
+                return Err(ControllerManagerError::Silent(self.address.clone()));
             }
             sleep(INTERVAL).await;
         }
@@ -136,9 +136,9 @@ impl Manager {
         before: f64,
         failed: Option<f64>,
         timeout: Duration,
-    ) -> ManagerError {
+    ) -> ControllerManagerError {
         let look = async || self.healthy_since().await;
-        ManagerError::PutBack {
+        ControllerManagerError::PutBack {
             address: self.address.clone(),
             well: steady(look, before, failed, timeout).await,
         }
