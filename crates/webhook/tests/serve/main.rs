@@ -13,6 +13,7 @@ mod client_ca;
 mod cluster;
 mod running;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -157,6 +158,34 @@ async fn k2_k3_the_watch_releases_whoever_waits() {
     assert!(start.elapsed() < GRACE, "{:?}", start.elapsed());
 }
 
+/// While the API server is silent about an account, what else is known of it counts: its role in the ConfigMap, and that
+/// the watch has brought it without one.
+#[tokio::test]
+async fn a_silent_api_server_hides_nothing_that_is_known() {
+    let (cluster, running, _folder) = started(Duration::from_millis(300)).await;
+    let config = format!(r#"{{"ns/*":{{"RoleARN":"{ROLE}"}}}}"#);
+    let mappings = irsa_webhook::mapping::Mappings::parse(&config).unwrap();
+    running.identities.mappings.store(mappings.into());
+    assert_eq!(running.role("ns/stuck-mapped").await.as_deref(), Some(ROLE));
+    assert_eq!(cluster.reads(), 1);
+    assert_eq!(running.role("ns/bare").await.as_deref(), Some(ROLE));
+    assert_eq!(
+        cluster.reads(),
+        1,
+        "the ConfigMap's role needs no confirmation"
+    );
+    running.identities.mappings.store(Arc::default());
+    cluster.put("ns/stuck-bare", None);
+    let telling = async {
+        eventually("the read", async || cluster.reads() >= 2).await;
+        cluster.tell("ADDED", "ns/stuck-bare");
+    };
+    let (answer, ()) = tokio::join!(running.review("/mutate", "ns/stuck-bare"), telling);
+    assert_eq!(answer, (StatusCode::OK, serde_json::Value::Null, vec![]));
+    let (_, _, warnings) = running.review("/mutate", "ns/stuck-unknown").await;
+    assert!(warnings[0].contains("cannot be read"), "{warnings:?}");
+}
+
 /// F3: the container credentials file as it comes, changes, breaks and goes.
 #[tokio::test]
 async fn f3_the_container_credentials_file_is_followed() {
@@ -164,15 +193,11 @@ async fn f3_the_container_credentials_file_is_followed() {
     let path = folder.path().join("identities.json");
     let metrics = irsa_webhook::metrics::Metrics::default();
     let new = Identities::new(None, String::new(), Duration::ZERO, metrics.clone());
-    let identities = std::sync::Arc::new(new);
+    let identities = Arc::new(new);
     identities.sources.file.expect();
     let every = Duration::from_millis(5);
-    let following = irsa_webhook::watch::associations(
-        path.clone(),
-        every,
-        std::sync::Arc::clone(&identities),
-        metrics,
-    );
+    let following =
+        irsa_webhook::watch::associations(path.clone(), every, Arc::clone(&identities), metrics);
     tokio::spawn(following);
     let has = |names: &'static [&'static str]| {
         let identities = &identities;
