@@ -61,6 +61,8 @@ mod publish_s3;
 mod quickstart;
 /// Rotations: simulated, refused, looked at.
 mod rotate;
+/// `irsa rotate`: timers, and what they make of a ring.
+mod rotate_timers;
 /// The long-running endpoint: reload, last-known-good, drain.
 mod serve;
 /// The status page: what is compared, shown, and kept from the public.

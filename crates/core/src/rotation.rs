@@ -142,6 +142,9 @@ pub(crate) fn decide(scene: &Scene<'_>) -> Step {
 }
 
 #[cfg(test)]
+#[path = "rotation/backup_tests.rs"]
+mod backup_tests;
+#[cfg(test)]
 #[path = "rotation/foreign_tests.rs"]
 mod foreign_tests;
 #[cfg(test)]
