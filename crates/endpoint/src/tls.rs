@@ -21,11 +21,6 @@ impl Served {
     pub fn put(&self, pair: Pair) {
         self.0.store(Some(Arc::new(pair.certified)));
     }
-
-    /// Whether there is a pair to serve.
-    pub fn is_there(&self) -> bool {
-        self.0.load().is_some()
-    }
 }
 
 impl ResolvesServerCert for Served {
