@@ -61,6 +61,8 @@ mod publish_s3;
 mod quickstart;
 /// Rotations: simulated, refused, looked at.
 mod rotate;
+/// `irsa rotate`: timers, and what they make of a ring.
+mod rotate_timers;
 /// The long-running endpoint: reload, last-known-good, drain.
 mod serve;
 /// The status page: what is compared, shown, and kept from the public.
@@ -75,5 +77,7 @@ mod tls;
 mod token;
 /// The pod identity webhook: reviews offline.
 mod webhook;
+/// The pod identity webhook: nothing of a pod, no token and no key comes out.
+mod webhook_canary;
 /// The pod identity webhook: its flags, its configuration file, its manifest.
 mod webhook_serve;

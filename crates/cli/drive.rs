@@ -32,6 +32,11 @@ pub trait World {
     /// Keeps a new key.
     async fn keep(&mut self, key: &PrivateKeyPem) -> Result<(), Failure>;
 
+    /// Refuses a change that cannot be begun, before anything of it is written down.
+    async fn ready(&mut self, _action: &Action) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Makes one change, and returns when it has been made.
     async fn apply(&mut self, action: &Action) -> Result<(), Failure>;
 }
@@ -252,6 +257,11 @@ async fn act<S: RingStore, W: World>(
     action: &Action,
     course: &Course,
 ) -> Result<(), Failure> {
+    if let Err(failure) = world.ready(action).await {
+        // Nothing is under way: nobody need wait.
+        release(store, held, course).await?;
+        return Err(failure);
+    }
     let now = Timestamp::now();
     let until = now.saturating_add(course.lease).unwrap_or(Timestamp::MAX);
     let Some(ring) = &held.ring else {

@@ -6,6 +6,7 @@ mod files;
 mod gates;
 pub mod look;
 mod node;
+mod notes;
 mod outcome;
 mod picture;
 pub mod places;

@@ -31,6 +31,11 @@ pub struct Observation {
     /// How many seconds the clock of an API server is ahead of this run's, by the `iat` of a token that it just made; no
     /// more than is certain.
     pub clocks: BTreeMap<String, i64>,
+    /// The name of the place where private keys rest, which it was given when the first run came there.
+    pub keys_place: Option<String>,
+    /// The longest that an answer with a JWKS, at the issuer URL or another address, may be kept by a cache
+    /// (`Cache-Control`); zero if none said so.
+    pub max_age: Duration,
     /// The nodes with the label `node-role.kubernetes.io/control-plane`, whether they are ready or not.
     pub control_planes: BTreeSet<String>,
     /// The operator's word for it that clients which never read a new token may be cut off.
@@ -169,9 +174,21 @@ pub struct Disk {
     /// The kids whose files a rotation has placed on this node for the API server, used or not.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub copies: BTreeSet<Kid>,
+    /// The kids in the distribution's own key files, by path: what a manifest that is written anew, or a node that joins,
+    /// is given, whatever the manifest names now.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub spare: BTreeMap<String, BTreeSet<Kid>>,
 }
 
 impl Disk {
+    /// Whether a key is in any of these files.
+    pub fn has(&self, kid: &Kid) -> bool {
+        self.signing == *kid
+            || self.controller.as_ref() == Some(kid)
+            || self.trusted.contains(kid)
+            || self.copies.contains(kid)
+    }
+
     /// Key files alone: no controller-manager, and nothing placed.
     pub fn new(trusted: BTreeSet<Kid>, signing: Kid) -> Self {
         Self {
@@ -179,6 +196,7 @@ impl Disk {
             signing,
             controller: None,
             copies: BTreeSet::new(),
+            spare: BTreeMap::new(),
         }
     }
 }
@@ -198,16 +216,16 @@ pub struct Lifetimes {
 }
 
 /// Durations as whole seconds.
-mod seconds {
+pub(crate) mod seconds {
     use std::time::Duration;
 
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_u64(value.as_secs())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         u64::deserialize(from).map(Duration::from_secs)
     }
 }
@@ -237,11 +255,6 @@ pub enum Hold {
         /// Which API server counted them.
         server: String,
     },
-    /// Another cluster of this issuer signs with it.
-    OtherCluster {
-        /// Which one.
-        name: String,
-    },
 }
 
 impl std::fmt::Display for Hold {
@@ -259,7 +272,6 @@ impl std::fmt::Display for Hold {
                     "clients of API server \"{server}\" use tokens that they should have replaced (serviceaccount_stale_tokens_total)"
                 )
             }
-            Self::OtherCluster { name } => write!(f, "cluster \"{name}\" signs with it"),
         }
     }
 }

@@ -79,6 +79,14 @@ pub enum PolicyError {
         /// What it must cover.
         because: &'static str,
     },
+    /// Longer than anything lasts.
+    #[error("the {what} is {}, expected at most {}", spell(*given), spell(LONGEST))]
+    TooLong {
+        /// What was given.
+        what: &'static str,
+        /// How long it is.
+        given: Duration,
+    },
     /// More keys at once than a JWKS may hold.
     #[error("with a period of {} and a public drain of {} more than {} keys would be published at once", spell(*period), spell(*drain), MOST_KEYS)]
     TooManyKeys {
@@ -95,6 +103,9 @@ pub const STALE_LIFE: Duration = Duration::from_secs(365 * DAY);
 /// than a job that runs once a week is silent.
 pub const STALE_QUIET: Duration = Duration::from_secs(8 * DAY);
 
+/// A hundred years: what is longer was mistyped.
+pub const LONGEST: Duration = Duration::from_secs(36_500 * DAY);
+
 /// AWS takes 100 keys of an issuer; ten are left for what others publish there.
 pub const MOST_KEYS: usize = 90;
 
@@ -104,6 +115,7 @@ impl Explain for PolicyError {
             Self::TooShort { .. } => {
                 "leave the timer out to have it computed, or lower what it covers if you know that to be shorter".into()
             }
+            Self::TooLong { .. } => "give a duration like 24h".into(),
             Self::TooManyKeys { .. } => "rotate less often, or issue tokens with a shorter life".into(),
         })
     }
@@ -118,6 +130,23 @@ impl RotationPolicy {
             cluster_token,
             skew,
         } = assumptions;
+        for (what, given) in [
+            ("cache lifetime", Some(caches)),
+            (
+                "life of a token for an external audience",
+                Some(public_token),
+            ),
+            ("life of a token for the API server", Some(cluster_token)),
+            ("clock skew", Some(skew)),
+            ("publish wait", timers.publish_wait),
+            ("public drain", timers.public_drain),
+            ("cluster drain", timers.cluster_drain),
+            ("period", timers.period),
+        ] {
+            if let Some(given) = given.filter(|given| *given > LONGEST) {
+                return Err(PolicyError::TooLong { what, given });
+            }
+        }
         let publish_wait = long_enough(
             "publish wait",
             timers.publish_wait,
@@ -289,6 +318,21 @@ mod tests {
             let error = set(pick, needed.saturating_sub(Duration::from_secs(1))).unwrap_err();
             assert!(error.to_string().contains("expected at least"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_nobody_means_is_refused_by_its_own_name() {
+        let assume = Assumptions {
+            caches: LONGEST + Duration::from_secs(1),
+            ..Assumptions::default()
+        };
+        let error = RotationPolicy::new(assume, Timers::default()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("the cache lifetime is 36500d"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -35,11 +35,11 @@ pub struct Promotion {
 }
 
 impl PublishedProof {
-    /// The proof, if the scene shows it.
-    pub(crate) fn of(scene: &Scene<'_>, kid: &Kid, seen: &Seen) -> Option<Self> {
+    /// The proof, if the scene shows it. With `at_once` the key need not have been there for long.
+    pub(crate) fn of(scene: &Scene<'_>, kid: &Kid, seen: &Seen, at_once: bool) -> Option<Self> {
         let since = seen.published;
         let seen = scene.holds(Guard::Published, since.is_some() && scene.is_published(kid));
-        let aged = since.is_none_or(|since| scene.now >= scene.aged_at(since));
+        let aged = at_once || since.is_none_or(|since| scene.now >= scene.aged_at(since));
         let aged = scene.holds(Guard::Aged, aged);
         let since = since.unwrap_or(scene.now);
         (seen && aged).then(|| Self {
@@ -55,14 +55,14 @@ impl PublishedProof {
 }
 
 impl TrustedProof {
-    /// The proof, if the scene shows it.
-    pub(crate) fn of(scene: &Scene<'_>, kid: &Kid, seen: &Seen) -> Option<Self> {
+    /// The proof, if the scene shows it. With `at_once` the key need not have been there for long.
+    pub(crate) fn of(scene: &Scene<'_>, kid: &Kid, seen: &Seen, at_once: bool) -> Option<Self> {
         let since = seen.trusted;
         let seen = scene.holds(
             Guard::Trusted,
             since.is_some() && scene.is_trusted_everywhere(kid),
         );
-        let aged = since.is_none_or(|since| scene.now >= scene.aged_at(since));
+        let aged = at_once || since.is_none_or(|since| scene.now >= scene.aged_at(since));
         let aged = scene.holds(Guard::Aged, aged);
         let since = since.unwrap_or(scene.now);
         (seen && aged).then(|| Self {

@@ -18,7 +18,9 @@
 //! answer to that intention.
 
 mod event;
+mod left;
 mod parse;
+pub mod timing;
 mod transition;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +29,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::event::{Event, What};
+pub use self::left::LeftBehind;
 pub use self::parse::{FORMAT, RingError};
+use self::timing::Timing;
 pub(crate) use self::transition::after;
 pub use self::transition::{Lease, LeaseHeld};
 use crate::issuer::IssuerUrl;
@@ -46,6 +50,10 @@ pub struct KeyRing {
     lease: Option<Lease>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     requested: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Timing::is_empty", default)]
+    timing: Timing,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    keys_place: Option<String>,
     keys: Vec<RingKey>,
     tombstones: BTreeSet<Kid>,
     servers: BTreeMap<String, ServerRecord>,
@@ -168,6 +176,8 @@ impl KeyRing {
             written: now,
             lease: None,
             requested: None,
+            timing: Timing::default(),
+            keys_place: None,
             keys,
             tombstones: BTreeSet::new(),
             servers: BTreeMap::new(),
@@ -193,6 +203,16 @@ impl KeyRing {
     /// When a rotation was asked for, if one was.
     pub const fn requested(&self) -> Option<Timestamp> {
         self.requested
+    }
+
+    /// The waits that runs were told to keep.
+    pub const fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// The name of the place where the private keys rest, once a run has seen it.
+    pub fn keys_place(&self) -> Option<&str> {
+        self.keys_place.as_deref()
     }
 
     /// Who acts now.
@@ -250,7 +270,12 @@ impl KeyRing {
 
     /// Whether tokens are, or may be, signed with a compromised key: the new key does not wait for caches then.
     pub fn is_emergency(&self) -> bool {
-        self.keys.iter().any(|key| {
+        self.emergencies().next().is_some()
+    }
+
+    /// The keys that make it one.
+    pub(crate) fn emergencies(&self) -> impl Iterator<Item = &Kid> {
+        let urgent = self.keys.iter().filter(|key| {
             let signs = match key.stage {
                 Stage::Next(_) => false,
                 Stage::Signing { .. } => true,
@@ -261,7 +286,8 @@ impl KeyRing {
                 } => quiet_since.is_none() && matches!(public, Track::Held),
             };
             key.compromised.is_some() && signs
-        })
+        });
+        urgent.map(|key| &key.kid)
     }
 }
 

@@ -101,3 +101,32 @@ fn a_key_that_signed_is_never_next_again() {
             .is_none()
     );
 }
+
+#[test]
+fn spent_kids_are_bounded_and_the_newest_stay() {
+    let mut ring = ring();
+    for number in 0..=MOST {
+        let kid = Kid::of_spki(&number.to_le_bytes());
+        ring.tombstones.insert(kid);
+    }
+    let ring = ring.buried(&kid(2), at(20));
+    assert_eq!(ring.tombstones().len(), 1, "all others are forgotten");
+    assert!(ring.tombstones().contains(&kid(2)));
+    assert!(ring.to_bytes().len() < 1 << 20);
+}
+
+const MOST: u32 = 4000;
+
+#[test]
+fn a_ring_without_what_newer_ones_remember_reads() {
+    let text = String::from_utf8(ring().to_bytes()).unwrap();
+    assert!(
+        !text.contains("timing") && !text.contains("keys_place"),
+        "{text}"
+    );
+    let read = KeyRing::parse(text.as_bytes(), &issuer("https://h")).unwrap();
+    assert_eq!(
+        (read.timing(), read.keys_place()),
+        (&Timing::default(), None)
+    );
+}

@@ -46,6 +46,10 @@
 //!
 //! # Caveats
 //!
+//! A server that signs with a retired key, because its manifest was made anew or its node joined with old key material, is
+//! switched as soon as every server trusts the key that signs: its tokens are refused until then, and no wait saves one.
+//! Where that cannot be done here the run stops.
+//!
 //! A compromised key ([`KeyRing::compromised`]) is not waited for: the new key signs before caches may have seen it, and
 //! the old one goes before its tokens expire. Guarantees 2 and 3 do not hold for these two keys; all others do.
 //!
@@ -115,7 +119,7 @@ pub fn waits(
 /// Asks the questions in the order of their weight; the first that has an answer decides.
 pub(crate) fn decide(scene: &Scene<'_>) -> Step {
     use questions as q;
-    let questions: [fn(&Scene<'_>) -> Option<Step>; 12] = [
+    let questions: [fn(&Scene<'_>) -> Option<Step>; 13] = [
         // Never act on a world that is not understood or not seen.
         stranger::stranger,
         q::blind,
@@ -126,6 +130,7 @@ pub(crate) fn decide(scene: &Scene<'_>) -> Step {
         q::publish,
         q::trust,
         q::promote,
+        q::spent,
         q::choose,
         q::withdraw,
         q::distrust,
@@ -136,6 +141,9 @@ pub(crate) fn decide(scene: &Scene<'_>) -> Step {
     answer.unwrap_or_else(|| waits::wait(scene))
 }
 
+#[cfg(test)]
+#[path = "rotation/backup_tests.rs"]
+mod backup_tests;
 #[cfg(test)]
 #[path = "rotation/foreign_tests.rs"]
 mod foreign_tests;

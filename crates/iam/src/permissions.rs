@@ -30,6 +30,10 @@ pub struct Names {
     pub bucket: String,
     /// The prefix in it, like `clusters/prod/`; may be empty.
     pub prefix: String,
+    /// The bucket of a key ring.
+    pub ring_bucket: String,
+    /// The place of the key ring in it, like `rings/prod/`.
+    pub ring_prefix: String,
     /// Host and path of the issuer.
     pub issuer: String,
     /// The role, or a pattern.
@@ -38,6 +42,8 @@ pub struct Names {
 
 const DOCUMENTS: &[&str] = &["arn:{partition}:s3:::{bucket}/{prefix}*"];
 const BUCKET: &[&str] = &["arn:{partition}:s3:::{bucket}"];
+const RING: &[&str] = &["arn:{partition}:s3:::{ring_bucket}/{ring_prefix}*"];
+const RING_BUCKET: &[&str] = &["arn:{partition}:s3:::{ring_bucket}"];
 const PROVIDER: &[&str] = &["arn:{partition}:iam::{account}:oidc-provider/{issuer}"];
 const PROVIDERS: &[&str] = &["arn:{partition}:iam::{account}:oidc-provider/*"];
 const ROLE: &[&str] = &["arn:{partition}:iam::{account}:role/{role}"];
@@ -157,6 +163,25 @@ pub const COMMANDS: &[CommandPolicy] = &[
         command: "serve",
         about: "serve --from s3://BUCKET",
         statements: &[READ_DOCUMENTS, TELL_ABSENT_FROM_FORBIDDEN],
+    },
+    CommandPolicy {
+        command: "rotate",
+        about: "rotate --to s3://BUCKET, with the key ring in a Secret or a directory",
+        statements: &[WRITE_DOCUMENTS, TELL_ABSENT_FROM_FORBIDDEN],
+    },
+    CommandPolicy {
+        command: "rotate-state-s3",
+        about: "the same, with the key ring in a bucket too: --state s3://BUCKET/PREFIX",
+        statements: &[
+            WRITE_DOCUMENTS,
+            TELL_ABSENT_FROM_FORBIDDEN,
+            ("KeyRing", &["s3:GetObject", "s3:PutObject"], RING),
+            (
+                "TellAbsentRingFromForbidden",
+                &["s3:ListBucket"],
+                RING_BUCKET,
+            ),
+        ],
     },
     CommandPolicy {
         command: "iam-provider-apply",
@@ -356,6 +381,8 @@ impl CommandPolicy {
                 .replace("{account}", &names.account)
                 .replace("{bucket}", &names.bucket)
                 .replace("{prefix}", &names.prefix)
+                .replace("{ring_bucket}", &names.ring_bucket)
+                .replace("{ring_prefix}", &names.ring_prefix)
                 .replace("{issuer}", &names.issuer)
                 .replace("{role}", &names.role)
         };

@@ -7,6 +7,7 @@
 //!   relying_party ── the issuer as STS fetches it                  state ── where key ring and private keys rest
 //! ```
 
+pub mod answer;
 pub mod chain_probe;
 pub mod fetch_probe;
 pub mod keyfile;

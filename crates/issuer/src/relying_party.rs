@@ -23,6 +23,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
+use crate::answer::Answer;
+
 /// More than the bundle of every public CA.
 const MAX_CA_FILE: u64 = 4 << 20;
 /// How long AWS STS waits for an issuer's documents.
@@ -47,6 +49,8 @@ pub struct PublishedKeys {
     pub jwks_uri: String,
     /// The keys.
     pub keys: JwkSet,
+    /// What the answer with the keys says of itself.
+    pub answer: Answer,
 }
 
 /// Why an issuer's documents cannot be had.
@@ -172,11 +176,12 @@ impl RelyingParty {
         let discovery = discovery::parse(&bytes, issuer)
             .map_err(|source| FetchError::Discovery { url, source })?;
         let url = discovery.jwks_uri.as_str().to_owned();
-        let bytes = self.get(&url).await?;
+        let (bytes, answer) = self.ask(&url).await?;
         match JwkSet::parse(&bytes) {
             Ok(keys) => Ok(PublishedKeys {
                 jwks_uri: url,
                 keys,
+                answer,
             }),
             Err(source) => Err(FetchError::Jwks { url, source }),
         }
@@ -184,6 +189,11 @@ impl RelyingParty {
 
     /// The bytes at a URL.
     pub async fn get(&mut self, url: &str) -> Result<Bytes, FetchError> {
+        self.ask(url).await.map(|(bytes, _)| bytes)
+    }
+
+    /// The bytes at a URL, and what the answer says of itself.
+    pub async fn ask(&mut self, url: &str) -> Result<(Bytes, Answer), FetchError> {
         let parsed = Url::parse(url).map_err(|error| FetchError::Http {
             url: url.to_owned(),
             source: Box::new(error),
@@ -202,7 +212,7 @@ impl RelyingParty {
             })
     }
 
-    async fn fetch(&self, parsed: &Url, url: &str) -> Result<Bytes, FetchError> {
+    async fn fetch(&self, parsed: &Url, url: &str) -> Result<(Bytes, Answer), FetchError> {
         let fail = |source| FetchError::Connect {
             url: url.to_owned(),
             source,
@@ -230,11 +240,12 @@ impl RelyingParty {
                     .map(str::to_owned),
             });
         }
+        let answer = Answer::of(response.headers());
         match Limited::new(response.into_body(), MAX_DOCUMENT_BYTES)
             .collect()
             .await
         {
-            Ok(body) => Ok(body.to_bytes()),
+            Ok(body) => Ok((body.to_bytes(), answer)),
             Err(error) if error.is::<LengthLimitError>() => Err(FetchError::TooLarge {
                 url: url.to_owned(),
             }),

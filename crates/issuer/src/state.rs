@@ -25,6 +25,7 @@ use self::s3::S3Ring;
 use self::secret::SecretRing;
 use crate::keyfile::KeyFileError;
 use crate::publish::PublishError;
+use crate::sign::RandomError;
 
 /// A place that holds one record, and accepts a new one only over the one that it was made from.
 pub trait RingStore {
@@ -135,6 +136,9 @@ pub enum StateError {
     /// A key file.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The system gives no random numbers, which the name of a place is made of.
+    #[error("the place of private keys cannot be named")]
+    Random(#[source] RandomError),
     /// What was stored does not read back.
     #[error("the private half of key \"{kid}\" does not read back from {place}")]
     Unreadable {
@@ -167,6 +171,7 @@ impl Explain for StateError {
                 }
                 _ => "see the log of the API server".into(),
             },
+            Self::Random(error) => return error.help(),
             Self::Store(error) => return error.help(),
             Self::Key(error) => return error.help(),
             Self::Unreadable { .. } => {
@@ -186,6 +191,7 @@ impl Explain for StateError {
             Self::Io { .. }
             | Self::Exposed { .. }
             | Self::OtherIssuer { .. }
+            | Self::Random(_)
             | Self::Key(_)
             | Self::Unreadable { .. } => false,
         }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import anew
 import peers
 import stolen
 from clients import Clients
@@ -162,6 +163,7 @@ def main():
             if KIND == "directory":
                 refused(site, checks)
                 stolen.check(site, checks)
+                anew.check(site, checks)
             if KIND == "bucket":
                 peers.check(site, checks, SEED)
     checks.report()

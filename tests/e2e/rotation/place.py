@@ -22,6 +22,8 @@ CACHE = 5
 # A token of these clients lives as long as they use it, and a little more.
 TOKEN = 17
 TIMERS = ["--cache", f"{CACHE}s", "--token-ttl", f"{TOKEN}s", "--cluster-token-ttl", f"{TOKEN}s", "--skew", "1s"]
+# What is served may be kept for as long as that, and no longer.
+MAX_AGE = ["--max-age", f"{CACHE}s"]
 # What a write that is under way may need; S3 itself takes a signed request for fifteen minutes.
 LEASE = "8s"
 ROTATION_SECONDS = 900
@@ -59,14 +61,16 @@ class Site:
     def __enter__(self):
         for node in self.cluster.nodes:
             node.kubelet.longest_grace = GRACE_SECONDS
-        sa = self.cluster.nodes[0].pki / "sa.pub"
-        self.irsa(0, "publish", "--to", self.target, "--issuer", self.issuer, "--create-bucket", sa)
+        first = self.cluster.nodes[0]
+        self.made = {flag: first.flag_values(flag) for flag in ("service-account-key-file", "service-account-signing-key-file")}
+        sa = first.pki / "sa.pub"
+        self.irsa(0, "publish", "--to", self.target, "--issuer", self.issuer, "--create-bucket", *MAX_AGE, sa)
         self.irsa(0, "iam", "provider", "apply", "--issuer", self.issuer)
         (port,) = free_ports(1)
         certificate, key = self.store.authority.issue("replica", "/CN=localhost")
         words = [
             *(irsa.path(), "serve", "--from", self.target, "--issuer", self.issuer, "--listen", f"127.0.0.1:{port}"),
-            *("--tls-cert", certificate, "--tls-key", key, "--reload-interval", "500ms"),
+            *("--tls-cert", certificate, "--tls-key", key, "--reload-interval", "500ms", *MAX_AGE),
         ]
         environment = {**self.environment, "PATH": os.environ["PATH"]}
         self._replica = Process("irsa serve", words, self.work / "replica.log", environment)
@@ -98,7 +102,7 @@ class Site:
         return [
             *("rotate", "--issuer", self.issuer, *self.ring, "--to", self.target, "--served", self.served),
             *("--kubeconfig", node.kubeconfig, "--service-account", "default/default", "--lease", LEASE),
-            *("--algorithm", ALGORITHM, *TIMERS, *servers, "--here", node.url, "--manifest", node.manifest),
+            *("--algorithm", ALGORITHM, *TIMERS, *MAX_AGE, *servers, "--here", node.url, "--manifest", node.manifest),
             *("--controller-manager-manifest", node.controller_manifest, "--root", node.root),
             *("--backup", node.root / "var/lib/irsa/backup", "--rollout-timeout", "5m", *more),
         ]
@@ -200,7 +204,7 @@ class Site:
         checks.equal(f"{what}: no key is left behind", [f"{new}.key"], self.private_keys())
         if self.kind == "directory":
             left = sorted(path.name for path in (self.work / "state").iterdir())
-            checks.equal(f"{what}: nothing else is", sorted(["issuer", "ring.json", "lock", f"{new}.key", f"{new}.pub"]), left)
+            checks.equal(f"{what}: nothing else is", sorted(["issuer", "place", "ring.json", "lock", f"{new}.key", f"{new}.pub"]), left)
 
     def private_keys(self):
         """The names of those that rest."""

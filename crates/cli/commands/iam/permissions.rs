@@ -1,7 +1,7 @@
 //! `irsa iam permissions`.
 
 use irsa_core::issuer::TrailingSlash;
-use irsa_core::store_url::Partition;
+use irsa_core::store_url::{Partition, S3Location};
 use irsa_iam::permissions::{self, COMMANDS, Names};
 use serde::Serialize;
 
@@ -24,6 +24,9 @@ pub struct Args {
     /// Where documents are published
     #[arg(long, value_name = "s3://BUCKET[/PREFIX]", value_parser = Target::parse)]
     pub to: Option<Target>,
+    /// Where the key ring of irsa rotate is, if in a bucket
+    #[arg(long, value_name = "s3://BUCKET/PREFIX", value_parser = S3Location::parse)]
+    pub state: Option<S3Location>,
     /// The issuer
     #[arg(long, env = "IRSA_ISSUER", value_name = "URL", hide_env_values = true)]
     pub issuer: Option<String>,
@@ -62,6 +65,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args {
         command,
         to,
+        state,
         issuer,
         role,
         account_id,
@@ -92,6 +96,10 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         }
         None => ("BUCKET".to_owned(), String::new()),
     };
+    let (ring_bucket, ring_prefix) = match &state {
+        Some(location) => (location.bucket().to_string(), location.key("")),
+        None => ("RING-BUCKET".to_owned(), "RING-PREFIX/".to_owned()),
+    };
     let issuer = match &issuer {
         Some(text) => settings::parse_issuer(text, TrailingSlash::Allow)?.iam_name(),
         None => "ISSUER".to_owned(),
@@ -101,6 +109,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         account: account_id.unwrap_or_else(|| "ACCOUNT".to_owned()),
         bucket,
         prefix,
+        ring_bucket,
+        ring_prefix,
         issuer,
         role,
     };

@@ -67,6 +67,10 @@ pub struct Args {
     /// Begin a rotation now, whatever the calendar says
     #[arg(long)]
     pub now: bool,
+    /// Take the timers of this command line also for waits that began under longer ones: only where those were a mistake.
+    /// Whoever kept a JWKS, or has a token, for as long as they said is refused
+    #[arg(long)]
+    pub shorten_waits: bool,
     /// Take a key that somebody else put into the JWKS or an API server into the ring: it drains where it stands, and goes
     #[arg(long, value_name = "KID", allow_hyphen_values = true, value_parser = kid)]
     pub adopt: Option<Kid>,

@@ -64,7 +64,7 @@ impl Breaks {
         let secrets = holds.remove(kid).unwrap_or_default();
         let secrets = secrets.into_iter().filter_map(|hold| match hold {
             Hold::LegacySecret { name } => Some(name),
-            Hold::StaleTokens { .. } | Hold::OtherCluster { .. } => None,
+            Hold::StaleTokens { .. } => None,
         });
         Ok(Self {
             workloads: found.into_values().collect(),

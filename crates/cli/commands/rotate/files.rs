@@ -1,6 +1,7 @@
 //! The key files of this control-plane node, as its manifests name them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use irsa_apiserver::component::Role;
@@ -14,7 +15,7 @@ use irsa_core::keys::PublicKey;
 use irsa_core::kid::Kid;
 use irsa_core::observation::Disk;
 use irsa_core::private::PrivateKeyPem;
-use irsa_issuer::keyfile;
+use irsa_issuer::keyfile::{self, KeyFileError};
 use serde_json::Value;
 
 use super::gates::Known;
@@ -34,7 +35,8 @@ pub(super) fn disk(node: &Node<'_>, seen: &mut Known) -> Result<Disk, Failure> {
     }
     let mut signer = |path: &Path| -> Result<Kid, Failure> {
         // The component's own file: its mode is its owner's business here.
-        let key = PrivateKeyPem::parse(&keyfile::read(path)?)?;
+        let bytes = keyfile::read(path).map_err(|error| missing(path, error))?;
+        let key = PrivateKeyPem::parse(&bytes)?;
         let key = key.public_key();
         seen.insert(key.kid(), key.clone());
         Ok(key.kid())
@@ -46,7 +48,47 @@ pub(super) fn disk(node: &Node<'_>, seen: &mut Known) -> Result<Disk, Failure> {
         signing,
         controller,
         copies: node.copies().names()?,
+        spare: spare(&node.root),
     })
+}
+
+/// A key file that a rotation has placed, and that is gone, rests elsewhere too.
+fn missing(path: &Path, error: KeyFileError) -> Failure {
+    let gone = matches!(&error, KeyFileError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound);
+    let kid = path.file_stem().and_then(|stem| Kid::parse(stem.to_str()?));
+    match kid.filter(|_| gone) {
+        Some(kid) => Failure::failed(
+            format!(
+                "{}, which a manifest names for signing, is missing",
+                path.display()
+            ),
+            format!(
+                "put it back, with mode 0600: {kid}.key is also where private keys rest (--private-keys, or --state)"
+            ),
+        ),
+        None => error.into(),
+    }
+}
+
+/// Where kubeadm keeps the pair that it gives to manifests which it writes anew, and to nodes that join.
+const SPARE: [&str; 2] = ["/etc/kubernetes/pki/sa.key", "/etc/kubernetes/pki/sa.pub"];
+
+/// The keys there. Nothing depends on them now: what cannot be read is left out.
+fn spare(root: &Path) -> BTreeMap<String, BTreeSet<Kid>> {
+    let kids = |path: &Path| -> Option<BTreeSet<Kid>> {
+        let bytes = keyfile::read(path).ok()?;
+        if path.extension().is_some_and(|end| end == "key") {
+            let key = PrivateKeyPem::parse(&bytes).ok()?;
+            return Some([key.public_key().kid()].into());
+        }
+        let keys = KeyFile::parse(&bytes).apiserver_keys().ok()?;
+        Some(keys.into_iter().map(|(_, key)| key.kid()).collect())
+    };
+    let found = SPARE.iter().filter_map(|path| {
+        let here = root.join(path.trim_start_matches('/'));
+        Some(((*path).to_owned(), kids(&here)?))
+    });
+    found.collect()
 }
 
 /// The keys of a file of an API server.

@@ -10,9 +10,9 @@ use irsa_issuer::state::RingStore as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::picture;
 use super::places::{self, BucketArgs, Buckets, StatePlace, Use};
 use super::policy::PolicyArgs;
+use super::{notes, picture};
 use crate::args::IssuerArgs;
 use crate::aws::AwsArgs;
 use crate::context::Context;
@@ -23,6 +23,8 @@ use crate::report::Failure;
 use crate::visible::visible;
 
 /// Show the keys, how far each one is, and when the next gate opens; with -o svg as a picture.
+///
+/// The timers are those of the last run, unless others are given.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
     /// The ring.
@@ -72,6 +74,7 @@ struct Status {
     keys: Vec<KeyRow>,
     gates: Vec<GateRow>,
     servers: Vec<String>,
+    notes: Vec<String>,
     #[serde(skip)]
     text: String,
     #[serde(skip)]
@@ -132,14 +135,20 @@ impl Render for History {
 /// Prints the ring.
 pub fn status(args: StatusArgs, context: &Context) -> Result<Exit, Failure> {
     let StatusArgs { ring, policy } = args;
-    let policy = policy.policy()?;
+    policy.policy()?;
     let ring = load(ring, context)?;
+    let policy = policy.over(ring.timing().now.as_ref())?;
     context.print(&shown(&ring, &policy, Timestamp::now()))?;
     Ok(Exit::Done)
 }
 
 fn shown(ring: &KeyRing, policy: &RotationPolicy, now: Timestamp) -> Status {
     let timeline = Timeline::of(ring, policy);
+    let notes = notes::of(ring, policy);
+    let lines: Vec<String> = notes
+        .iter()
+        .map(|note| format!("\nnote: {}", visible(note)))
+        .collect();
     let keys: Vec<KeyRow> = timeline
         .lanes
         .iter()
@@ -155,12 +164,13 @@ fn shown(ring: &KeyRing, policy: &RotationPolicy, now: Timestamp) -> Status {
         ]
     });
     let text = format!(
-        "{}\n\n{}\n\nsaved {} times, last at {}; {} spent keys",
+        "{}\n\n{}\n\nsaved {} times, last at {}; {} spent keys{}",
         table(["kid", "state", "since", "next", "not before"], rows),
         picture::text(&timeline, now),
         ring.generation(),
         ring.written(),
-        ring.tombstones().len()
+        ring.tombstones().len(),
+        lines.concat()
     );
     let gates = timeline.gates.iter().map(|gate| GateRow {
         at: gate.at,
@@ -175,6 +185,7 @@ fn shown(ring: &KeyRing, policy: &RotationPolicy, now: Timestamp) -> Status {
         servers: ring.servers().keys().cloned().collect(),
         svg: picture::svg(&timeline, ring.issuer(), now),
         keys,
+        notes,
         text,
     }
 }

@@ -1,10 +1,12 @@
 //! What a run says at its end.
 
+use irsa_core::policy::RotationPolicy;
 use irsa_core::rotation::{Action, Block};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::compromise::Breaks;
+use super::notes;
 use crate::drive::Came;
 use crate::output::Render;
 use crate::visible::visible;
@@ -14,6 +16,8 @@ pub(super) struct Outcome {
     done: Vec<String>,
     dry_run: bool,
     waiting: Vec<Waiting>,
+    /// What a person should know, although the run goes on.
+    notes: Vec<String>,
     /// Why a person is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked: Option<String>,
@@ -36,7 +40,14 @@ impl Render for Outcome {
 }
 
 impl Outcome {
-    pub(super) fn new(came: &Came, dry_run: bool, breaks: Option<Breaks>) -> Self {
+    pub(super) fn new(
+        came: &Came,
+        policy: &RotationPolicy,
+        dry_run: bool,
+        breaks: Option<Breaks>,
+    ) -> Self {
+        let notes = came.ring.as_ref().map(|ring| notes::of(ring, policy));
+        let notes = notes.unwrap_or_default();
         let done: Vec<String> = came.actions.iter().map(Action::to_string).collect();
         let waiting: Vec<Waiting> = came
             .waits
@@ -63,6 +74,7 @@ impl Outcome {
         if lines.is_empty() {
             lines.push("nothing was done".to_owned());
         }
+        lines.extend(notes.iter().map(|note| format!("note: {note}")));
         Self {
             blocked: came.block.as_ref().map(Block::to_string),
             text: lines
@@ -73,6 +85,7 @@ impl Outcome {
             done,
             dry_run,
             waiting,
+            notes,
             breaks,
         }
     }

@@ -17,8 +17,8 @@ use super::node::Node;
 use super::outcome::Outcome;
 use super::places::{self, Buckets, KeysPlace, Use};
 use super::servers;
-use super::settled::{lease_outlives, settled};
-use super::sinks::{Place, Sinks};
+use super::settled::{kept_no_longer_than_waited, lease_outlives, settled};
+use super::sinks::{Heard, Place, Sinks};
 use super::world::Outside;
 use crate::args::DocumentArgs;
 use crate::commands::apiserver::servers::ClusterArgs;
@@ -35,9 +35,11 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         let (state, keys) = settled(&args)?;
         let (issuer, _) = args.document.require(context)?;
         let asked = Asked::of(&args);
+        let policy = args.policy.policy()?;
+        kept_no_longer_than_waited(&args, &policy)?;
         let course = Course {
             issuer,
-            policy: args.policy.policy()?,
+            policy,
             holder: holder()?,
             lease: args.lease,
             dry_run,
@@ -77,7 +79,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         }
         let edit = |ring: &KeyRing, observed: &Observation, now| asked.edit(ring, observed, now);
         let came = drive::drive(&store, &mut world, &course, edit).await?;
-        context.print(&Outcome::new(&came, dry_run, breaks))?;
+        context.print(&Outcome::new(&came, &course.policy, dry_run, breaks))?;
         if let Some(block) = came.block {
             return Err(block.into());
         }
@@ -127,6 +129,7 @@ fn unknown(what: String) -> Failure {
 /// What a person asks of the ring.
 struct Asked {
     now: bool,
+    shorten: bool,
     adopt: Option<Kid>,
     forget: Option<String>,
     compromised: Option<Kid>,
@@ -136,6 +139,7 @@ impl Asked {
     fn of(args: &Args) -> Self {
         Self {
             now: args.now,
+            shorten: args.shorten_waits,
             adopt: args.adopt.clone(),
             forget: args.forget_server.clone(),
             compromised: args.compromised.clone(),
@@ -184,6 +188,10 @@ impl Asked {
                 unknown(format!("API server \"{server}\" is not in the key ring"))
             })?);
         }
+        if self.shorten {
+            let ring = edited.as_ref().unwrap_or(ring);
+            edited = Some(ring.shortened(why(), now));
+        }
         if self.now {
             let ring = edited.as_ref().unwrap_or(ring);
             if ring.next().is_some() {
@@ -220,6 +228,7 @@ async fn outside<'a>(
         bucket: _,
         aws: _,
         now: _,
+        shorten_waits: _,
         adopt: _,
         forget_server: _,
         compromised: _,
@@ -246,6 +255,7 @@ async fn outside<'a>(
             places: Place::open(to, buckets).await?,
             served,
             relying_party: RelyingParty::new(fetch.ca_file.as_deref(), fetch.timeout),
+            heard: Heard::default(),
         },
         servers,
         account,

@@ -44,7 +44,8 @@ pub(super) async fn look(
         let token = server.mint(account, &[]).await.ok();
         if let Some(ahead) = token
             .as_deref()
-            .and_then(|token| ahead(token, asked, Timestamp::now()))
+            .and_then(made)
+            .map(|made| ahead(made, asked, Timestamp::now()))
         {
             clocks.insert(server.url().to_owned(), ahead);
         }
@@ -83,19 +84,23 @@ pub(super) async fn look(
     })
 }
 
-/// By how many seconds the clock of whoever made a token is ahead, if it was made between two instants of this clock:
-/// none while its `iat`, which has whole seconds, lies between them.
-fn ahead(token: &str, asked: Timestamp, answered: Timestamp) -> Option<i64> {
-    let made = Token::parse(token).ok()?.time_claim("iat")?;
+/// When a token was made, by the clock of its maker.
+fn made(token: &str) -> Option<i64> {
+    Token::parse(token).ok()?.time_claim("iat")
+}
+
+/// By how many seconds the clock of whoever made something is ahead, if that was between two instants of this clock: none
+/// while the time of it, which has whole seconds, lies between them.
+pub(super) fn ahead(made: i64, asked: Timestamp, answered: Timestamp) -> i64 {
     let (first, last) = (
         asked.as_second().min(answered.as_second()),
         answered.as_second(),
     );
-    Some(if made < first {
+    if made < first {
         made.saturating_sub(first)
     } else {
         made.saturating_sub(last).max(0)
-    })
+    }
 }
 
 async fn ask(
@@ -150,7 +155,7 @@ mod tests {
             )
         };
         let at = |millisecond| Timestamp::from_millisecond(millisecond).unwrap();
-        for (made, expected) in [
+        for (time, expected) in [
             (100, 0),
             (101, 0),
             (103, 0),
@@ -160,11 +165,11 @@ mod tests {
             (-7676, -7776),
         ] {
             assert_eq!(
-                ahead(&token(made), at(100_900), at(103_100)),
+                made(&token(time)).map(|made| ahead(made, at(100_900), at(103_100))),
                 Some(expected),
-                "{made}"
+                "{time}"
             );
         }
-        assert_eq!(ahead("no token", at(0), at(1)), None);
+        assert_eq!(made("no token"), None);
     }
 }

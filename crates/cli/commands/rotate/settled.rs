@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use irsa_core::policy::spell;
+use irsa_core::policy::{RotationPolicy, spell};
 
 use super::args::Args;
 use super::places::{Buckets, KeysPlace, StatePlace};
@@ -47,6 +47,30 @@ pub(super) fn settled(args: &Args) -> Result<(StatePlace, KeysPlace), Failure> {
         ));
     }
     Ok((state, keys))
+}
+
+/// Refuses documents that caches may keep for longer than a key waits before it signs.
+pub(super) fn kept_no_longer_than_waited(
+    args: &Args,
+    policy: &RotationPolicy,
+) -> Result<(), Failure> {
+    let kept = args.bucket.max_age;
+    let waited = policy.publish_wait().saturating_sub(policy.skew());
+    let written = args.to.iter().any(|to| matches!(to, Target::S3(_)));
+    if !written || kept <= waited {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        format!(
+            "the documents may be kept for {} (--max-age), and a key signs when caches have had {} to see it",
+            spell(kept),
+            spell(waited)
+        ),
+        format!(
+            "give --cache {}s or more, or a shorter --max-age",
+            kept.as_secs()
+        ),
+    ))
 }
 
 /// S3 takes a signed request for fifteen minutes, and the clocks of the two differ.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use irsa_core::policy::{Assumptions, RotationPolicy, Timers, spell};
+use irsa_core::policy::{Assumptions, LONGEST, RotationPolicy, Timers, spell};
 use irsa_core::rotation::simulation::{self, Happening, Plan, Report};
 use serde::Serialize;
 
@@ -131,9 +131,11 @@ fn believed(chosen: &PolicyArgs) -> Result<RotationPolicy, Failure> {
         .flatten()
         .fold(truth.skew, Duration::min),
     };
+    // What irsa rotate would refuse about the period is refused here too.
+    RotationPolicy::new(assumptions, chosen.timers()).map_err(|error| Failure::refused(&error))?;
     // One rotation is looked at: the next one begins when it is over.
     let timers = Timers {
-        period: Some(Duration::from_hours(24 * 365 * 100)),
+        period: Some(LONGEST),
         ..chosen.timers()
     };
     RotationPolicy::new(assumptions, timers).map_err(|error| Failure::refused(&error))

@@ -1,6 +1,7 @@
 //! The documents of the issuer: in each place that they are written to, and as others show them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use irsa_core::documents::IssuerDocuments;
 use irsa_core::issuer::{IssuerUrl, JwksUri};
@@ -8,13 +9,16 @@ use irsa_core::jwks::JwkSet;
 use irsa_core::keys::PublicKey;
 use irsa_core::observation::{Published, Sink};
 use irsa_core::publication;
+use irsa_issuer::answer::Answer;
 use irsa_issuer::publish::dir::Directory;
 use irsa_issuer::publish::s3::S3Store;
 use irsa_issuer::publish::{self, Publisher};
 use irsa_issuer::relying_party::{FetchError, RelyingParty};
+use jiff::Timestamp;
 
 use super::gates::Known;
 use super::places::Buckets;
+use super::servers;
 use crate::commands::publish::target::Target;
 use crate::report::Failure;
 
@@ -27,6 +31,23 @@ pub(super) struct Sinks {
     /// Where else the JWKS must be the same.
     pub(super) served: Vec<String>,
     pub(super) relying_party: RelyingParty,
+    /// What the answers of the last look said of themselves.
+    pub(super) heard: Heard,
+}
+
+/// What answers with a JWKS say of themselves.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Heard {
+    /// The longest that a cache may keep one of them.
+    pub(super) max_age: Duration,
+    /// By how many seconds the clock of whoever serves the issuer URL is ahead of this host's, if that is certain.
+    pub(super) ahead: Option<i64>,
+}
+
+impl Heard {
+    fn hear(&mut self, answer: Answer) {
+        self.max_age = self.max_age.max(answer.max_age);
+    }
 }
 
 /// A place that documents are written to.
@@ -106,8 +127,14 @@ impl Sinks {
 
     /// What anyone gets at the issuer URL.
     pub(super) async fn public(&mut self, known: &mut Known) -> Result<Published, Failure> {
+        self.heard = Heard::default();
+        let asked = Timestamp::now();
         match self.relying_party.keys(&self.issuer).await {
             Ok(found) => {
+                self.heard.hear(found.answer);
+                let date = found.answer.date;
+                self.heard.ahead =
+                    date.map(|date| servers::ahead(date.as_second(), asked, Timestamp::now()));
                 remember(known, &found.keys);
                 Ok(Published::of(&found.keys))
             }
@@ -123,11 +150,14 @@ impl Sinks {
     pub(super) async fn served(&mut self, known: &mut Known) -> Result<Vec<Sink>, Failure> {
         let mut sinks = Vec::new();
         for url in &self.served {
-            let set = match self.relying_party.get(url).await {
-                Ok(bytes) => JwkSet::parse(&bytes).map_err(|source| FetchError::Jwks {
-                    url: url.clone(),
-                    source,
-                })?,
+            let set = match self.relying_party.ask(url).await {
+                Ok((bytes, answer)) => {
+                    self.heard.hear(answer);
+                    JwkSet::parse(&bytes).map_err(|source| FetchError::Jwks {
+                        url: url.clone(),
+                        source,
+                    })?
+                }
                 Err(FetchError::Status { status, .. }) if status.as_u16() == 404 => {
                     JwkSet::default()
                 }

@@ -39,7 +39,10 @@ impl<'a> Outside<'a> {
         self.known.get(kid).cloned().ok_or_else(|| {
             Failure::failed(
                 format!("the public half of key {kid} is nowhere"),
-                format!("put it back, or declare the key lost: irsa rotate --compromised {kid}"),
+                format!(
+                    "if the key ring is from a backup, move it away: the next run makes another from what it sees. If the key is \
+                     lost: irsa rotate --compromised {kid}"
+                ),
             )
         })
     }
@@ -60,14 +63,21 @@ impl World for Outside<'_> {
         let sinks = self.sinks.written(known).await?;
         let public = self.sinks.public(known).await?;
         let served = self.sinks.served(known).await?;
+        let max_age = self.sinks.heard.max_age;
         let node = self.node.as_ref();
         let looked = servers::look(&self.servers, &self.account, node, known).await?;
+        let mut clocks = looked.clocks;
+        if let Some(ahead) = self.sinks.heard.ahead {
+            clocks.insert(self.sinks.issuer.to_string(), ahead);
+        }
         Ok(Observation {
             public,
             sinks,
             served,
+            max_age,
             servers: looked.servers,
-            clocks: looked.clocks,
+            clocks,
+            keys_place: self.keys.place_id().await?,
             at_rest: self.keys.kids().await?,
             remains: self.keys.names().await?,
             holds: self.cluster.holds(known).await?,
@@ -83,6 +93,19 @@ impl World for Outside<'_> {
 
     async fn keep(&mut self, key: &PrivateKeyPem) -> Result<(), Failure> {
         Ok(self.keys.store(key).await?)
+    }
+
+    async fn ready(&mut self, action: &Action) -> Result<(), Failure> {
+        match action {
+            Action::Publish { kid, .. } | Action::Trust { kid, .. } => {
+                self.public_key(kid).await.map(drop)
+            }
+            Action::Create { .. }
+            | Action::Withdraw { .. }
+            | Action::Promote(_)
+            | Action::Distrust { .. }
+            | Action::Erase { .. } => Ok(()),
+        }
     }
 
     async fn apply(&mut self, action: &Action) -> Result<(), Failure> {

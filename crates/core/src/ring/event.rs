@@ -35,6 +35,8 @@ pub enum What {
     Begun,
     /// A rotation was asked for.
     Requested,
+    /// The waits of earlier runs were said to have been a mistake.
+    Shortened,
     /// A key was created.
     Created,
     /// A key of others was taken into the ring.
@@ -73,6 +75,7 @@ impl What {
         match self {
             Self::Begun => "begun",
             Self::Requested => "requested",
+            Self::Shortened => "shortened",
             Self::Created => "created",
             Self::Adopted => "adopted",
             Self::Published => "published",

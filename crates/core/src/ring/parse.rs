@@ -49,8 +49,7 @@ impl Explain for RingError {
         Some(match self {
             Self::Format { .. } => "use the irsa that wrote it, or a newer one".into(),
             Self::OtherIssuer { .. } => "give the --state of this issuer: each issuer has its own".into(),
-            _ => "put back a copy; or move it away: the next run makes another from what it sees, with every wait from its \
-                  beginning"
+            _ => "move it away: the next run makes another from what it sees, with every wait from its beginning"
                 .into(),
         })
     }

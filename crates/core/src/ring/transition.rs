@@ -5,12 +5,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::timing::Timing;
 use super::{Event, KeyRing, RingKey, Seen, Stage, Track, What};
 use crate::kid::Kid;
 use crate::observation::{Lifetimes, Observation};
 
 /// The newest events that are kept: a Secret must hold them all.
 const MOST_EVENTS: usize = 1000;
+
+/// The spent kids that are kept, beyond those of the history: a hundred rotations a year for forty years.
+const MOST_TOMBSTONES: usize = 4000;
 
 /// Who acts, and until when nobody else does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -120,6 +124,15 @@ impl KeyRing {
         let mut ring = self.successor(now);
         ring.requested = Some(now);
         ring.record(now, What::Requested, None, why);
+        ring
+    }
+
+    /// The waits of earlier runs were a mistake: those of the next one hold also for what began before.
+    #[must_use]
+    pub fn shortened(&self, why: String, now: Timestamp) -> Self {
+        let mut ring = self.successor(now);
+        ring.timing = Timing::default();
+        ring.record(now, What::Shortened, None, why);
         ring
     }
 
@@ -239,7 +252,22 @@ impl KeyRing {
         let mut ring = self.successor(now);
         ring.keys.retain(|key| key.kid != *kid);
         ring.tombstones.insert(kid.clone());
-        let why = "it is neither published nor trusted, and its private half is destroyed";
+        if ring.tombstones.len() > MOST_TOMBSTONES {
+            // Those that the history has forgotten are older than any write that may still arrive.
+            let remembered = |kid: &Kid| {
+                let mut events = self.history.iter();
+                events.any(|event| event.kid.as_ref() == Some(kid))
+            };
+            ring.tombstones
+                .retain(|each| each == kid || remembered(each));
+        }
+        let ours = [What::Created, What::Erased];
+        let rested = ours.iter().any(|what| self.is_recorded(*what, kid));
+        let why = if rested {
+            "it is neither published nor trusted, and its private half is destroyed where keys rest"
+        } else {
+            "it is neither published nor trusted; its private half, which never rested here, is where it was"
+        };
         ring.record(now, What::Buried, Some(kid), why.into());
         ring
     }
@@ -255,11 +283,15 @@ impl KeyRing {
         &self,
         keys: Vec<RingKey>,
         servers: std::collections::BTreeMap<String, super::ServerRecord>,
+        timing: Timing,
+        keys_place: Option<String>,
         now: Timestamp,
     ) -> Self {
         let mut ring = self.successor(now);
         ring.keys = keys;
         ring.servers = servers;
+        ring.timing = timing;
+        ring.keys_place = keys_place;
         ring
     }
 

@@ -32,6 +32,36 @@ pub enum Block {
         /// Which API server.
         server: String,
     },
+    /// An API server signs with a key that is retired: others refuse its tokens.
+    #[error("API server \"{server}\" signs with the retired key \"{kid}\": its tokens are refused")]
+    SpentSigner {
+        /// Which API server.
+        server: String,
+        /// The retired key.
+        kid: Kid,
+        /// The key that it shall sign with.
+        current: Kid,
+        /// The other API servers that do not trust that key yet.
+        lacking: Vec<String>,
+    },
+    /// This run's place of private keys is not that of the runs before.
+    #[error(
+        "the place of private keys has the name \"{found}\", expected \"{expected}\", which earlier runs have used"
+    )]
+    OtherKeyPlace {
+        /// The name that the ring knows.
+        expected: String,
+        /// The name that was found.
+        found: String,
+    },
+    /// The key that shall sign is nowhere.
+    #[error(
+        "the key ring says that \"{kid}\" signs, and no JWKS, no API server and no place of private keys has it"
+    )]
+    RingOutdated {
+        /// Which key.
+        kid: Kid,
+    },
     /// An API server that took part has disappeared.
     #[error("API server \"{server}\" was seen before and is no longer in the list of API servers")]
     ServerLeft {
@@ -60,13 +90,13 @@ pub enum Block {
         /// The time of the last save.
         written: Timestamp,
     },
-    /// The clocks of this host and of an API server differ by more than is assumed.
+    /// The clocks of this host and of another one differ by more than is assumed.
     #[error(
-        "the clock of API server \"{server}\" is {} s {} this host's, expected at most {skew} s of difference",
+        "the clock of \"{server}\" is {} s {} this host's, expected at most {skew} s of difference",
         .ahead.unsigned_abs(), if *.ahead < 0 { "behind" } else { "ahead of" }
     )]
     ClocksApart {
-        /// Which one.
+        /// Which one: an API server, or the issuer URL.
         server: String,
         /// By how many seconds it is ahead.
         ahead: i64,
@@ -105,6 +135,23 @@ impl Explain for Block {
                     "find out who put it there; then irsa rotate --adopt {kid} takes it over: it drains and goes"
                 )
             }
+            Self::SpentSigner {
+                server,
+                current,
+                lacking,
+                ..
+            } if lacking.is_empty() => format!(
+                "run irsa rotate on the node of {server}: it switches it to {current} at once"
+            ),
+            Self::SpentSigner {
+                server,
+                current,
+                lacking,
+                ..
+            } => format!(
+                "run irsa rotate on the nodes of {}, which do not trust {current} either, and then on the node of {server}",
+                lacking.join(", ")
+            ),
             Self::ServerLeft { server } => {
                 format!(
                     "if it is gone for good, and nothing can start it again: irsa rotate --forget-server {server}"
@@ -119,10 +166,25 @@ impl Explain for Block {
             }
             Self::NoServers => "name the API servers with --server".into(),
             Self::ClockWentBack { .. } => {
-                "set the clock of this host, or of the one that wrote the key ring".into()
+                "set the clock of this host. If it is right, the one that wrote the key ring was ahead: move the key ring away, and \
+                 the next run makes another from what it sees"
+                    .into()
+            }
+            Self::OtherKeyPlace { .. } => {
+                "give each node the same --private-keys, and one that all of them reach. If the keys were moved, move the file \
+                 \"place\" (of a Secret: the annotation irsa/place) with them"
+                    .into()
+            }
+            Self::RingOutdated { .. } => {
+                "the key ring is older than the world, as one from a backup: move it away, and the next run makes another from \
+                 what it sees"
+                    .into()
             }
             Self::PrivateLost { kid, .. } => {
-                format!("put it back, or declare it lost: irsa rotate --compromised {kid}")
+                format!(
+                    "put {kid} back where private keys rest; API servers that sign with it have a copy in their key directory. Or \
+                     have it replaced, with all waits: irsa rotate --now"
+                )
             }
             Self::TooManyKeys { .. } => "irsa rotate status shows what keeps the old keys".into(),
         })

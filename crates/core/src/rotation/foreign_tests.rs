@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::tests::{at, drained, ring, seen, settle, step, world};
 use super::*;
-use crate::observation::{Lifetimes, StaleTokens};
+use crate::observation::{Disk, Lifetimes, StaleTokens};
 use crate::ring::{Stage, Track, What};
 use crate::rotation::simulation::world::kid;
 
@@ -191,4 +191,131 @@ fn the_word_that_stale_tokens_do_not_count_holds_for_what_was_saved_before() {
         .filter(|record| record.stale.is_some());
     let names: BTreeSet<_> = remembered.map(|record| record.generation).collect();
     assert!(!names.is_empty(), "it stays on record");
+}
+
+/// Key 2 signs everywhere, and key 1 is spent.
+fn rotated() -> (simulation::world::World, KeyRing) {
+    let (mut world, ring) = drained();
+    let ring = ring.leaving(&kid(1), What::Retired, "x".into(), at(5));
+    let ring = ring.leaving(&kid(1), What::Disowned, "x".into(), at(5));
+    for sink in &mut world.sinks {
+        sink.remove(&kid(1));
+    }
+    world.public.remove(&kid(1));
+    for server in &mut world.servers {
+        server.disk.trusted.remove(&kid(1));
+        server.loaded = server.disk.clone();
+    }
+    world.at_rest.remove(&kid(1));
+    // A rotation is not due.
+    let ring = settle(ring, &seen(&world), at(30)).0;
+    assert!(ring.tombstones().contains(&kid(1)));
+    (world, ring)
+}
+
+/// As kubeadm writes a manifest: the files of the first key, whatever a rotation has put there.
+fn anew(world: &mut simulation::world::World, server: usize) {
+    let disk = Disk::new(BTreeSet::from([kid(1)]), kid(1));
+    world.servers[server].disk = disk.clone();
+    world.servers[server].loaded = disk;
+}
+
+#[test]
+fn a_server_that_signs_with_a_retired_key_is_switched_at_once() {
+    let (mut world, ring) = rotated();
+    anew(&mut world, 0);
+    let now = at(31);
+    let (ring, asked) = settle(ring, &seen(&world), now);
+    assert!(
+        matches!(&asked, Step::Act(Action::Trust { kid: of, server }) if *of == kid(2) && server == "api-1"),
+        "{asked:?}"
+    );
+    world.servers[0].disk.trusted.insert(kid(2));
+    world.servers[0].loaded = world.servers[0].disk.clone();
+    let (ring, asked) = settle(ring, &seen(&world), now);
+    assert!(
+        matches!(&asked, Step::Act(Action::Promote(promotion)) if promotion.server() == "api-1"),
+        "its tokens are refused until then: {asked:?}"
+    );
+    // Elsewhere it is a fault, and no wait that ends by itself.
+    let elsewhere = step(
+        &ring,
+        &world.observe(simulation::world::Nodes::of([1])),
+        now,
+    );
+    let Step::Blocked(block) = &elsewhere else {
+        panic!("{elsewhere:?}")
+    };
+    assert_eq!(
+        block.to_string(),
+        format!(
+            "API server \"api-1\" signs with the retired key \"{}\": its tokens are refused",
+            kid(1)
+        )
+    );
+    world.servers[0].disk.signing = kid(2);
+    world.servers[0].loaded = world.servers[0].disk.clone();
+    let asked = step(&ring, &seen(&world), now);
+    assert!(
+        matches!(&asked, Step::Act(Action::Distrust { kid: of, server }) if *of == kid(1) && server == "api-1"),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_key_that_has_left_the_jwks_alone_is_retired_too() {
+    let (mut world, ring) = drained();
+    let ring = ring.leaving(&kid(1), What::Retired, "x".into(), at(5));
+    for sink in &mut world.sinks {
+        sink.remove(&kid(1));
+    }
+    world.public.remove(&kid(1));
+    let ring = settle(ring, &seen(&world), at(5)).0;
+    anew(&mut world, 0);
+    world.servers[0].disk.trusted.insert(kid(2));
+    world.servers[0].loaded = world.servers[0].disk.clone();
+    let asked = step(&ring, &seen(&world), at(6));
+    assert!(
+        matches!(&asked, Step::Act(Action::Promote(_))),
+        "AWS refuses its tokens: {asked:?}"
+    );
+}
+
+#[test]
+fn servers_that_lost_their_trust_are_told_by_name() {
+    let (mut world, ring) = rotated();
+    anew(&mut world, 0);
+    anew(&mut world, 1);
+    world.servers[0].disk.trusted.insert(kid(2));
+    world.servers[0].loaded = world.servers[0].disk.clone();
+    let ring = settle(ring, &seen(&world), at(31)).0;
+    let asked = step(
+        &ring,
+        &world.observe(simulation::world::Nodes::of([0])),
+        at(31),
+    );
+    let Step::Blocked(block @ Block::SpentSigner { lacking, .. }) = &asked else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(lacking, &["api-2"]);
+    let help = crate::explain::Explain::help(block).unwrap();
+    assert!(help.contains("on the nodes of api-2"), "{help}");
+}
+
+#[test]
+fn a_run_on_a_node_does_not_wait_for_itself() {
+    let (world, ring) = drained();
+    let mut observed = seen(&world);
+    // It lags, and its key must age anew.
+    observed.servers[0].disk.as_mut().unwrap().signing = kid(1);
+    let mut gap = observed.clone();
+    gap.public.kids.remove(&kid(2));
+    let ring = settle(ring, &gap, at(4)).0;
+    let (ring, asked) = settle(ring, &observed, at(4));
+    assert!(matches!(asked, Step::Wait(_)), "{asked:?}");
+    let told = waits(&ring, &RotationPolicy::default(), &observed, at(4));
+    let node = |wait: &Wait| matches!(&wait.reason, Reason::Node { .. });
+    assert!(!told.iter().any(node), "{told:?}");
+    let aging = |wait: &Wait| matches!(&wait.reason, Reason::Aging(_));
+    assert!(told.iter().any(aging), "{told:?}");
 }

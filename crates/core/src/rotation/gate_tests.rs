@@ -179,6 +179,8 @@ fn every_served_address_must_agree() {
 #[test]
 fn clients_that_never_read_a_new_token_keep_the_key_for_a_year() {
     let (world, ring) = drained();
+    // It has been so from the beginning.
+    let ring = ring.shortened("x".into(), at(3));
     let mut observed = seen(&world);
     let counted = |started, count| Some(StaleTokens { started, count });
     // It has left the JWKS long ago.
@@ -225,5 +227,67 @@ fn a_lost_ring_takes_over_what_lies_on_the_nodes() {
     assert!(!matches!(
         (public, cluster),
         (Track::Held, _) | (_, Track::Held)
+    ));
+}
+
+#[test]
+fn a_shorter_timer_does_not_end_a_wait_that_runs() {
+    let long = short();
+    let shorter = Assumptions {
+        caches: Duration::from_mins(5),
+        public_token: Duration::from_mins(5),
+        cluster_token: Duration::from_mins(5),
+        ..Assumptions::default()
+    };
+    let shorter = RotationPolicy::new(shorter, Timers::default()).unwrap();
+    // A key on its way to sign.
+    let (world, ring) = with_next();
+    let ring = settle_with(&long, ring, &seen(&world), at(1)).0;
+    let hours = |hours| {
+        at(1)
+            .checked_add(jiff::SignedDuration::from_hours(hours))
+            .unwrap()
+    };
+    let (ring, asked) = settle_with(&shorter, ring, &seen(&world), hours(2));
+    assert!(matches!(asked, Step::Wait(_)), "{asked:?}");
+    assert!(ring.timing().earlier.len() >= 3, "{:?}", ring.timing());
+    let (ring, asked) = settle_with(&shorter, ring, &seen(&world), hours(23));
+    assert!(matches!(asked, Step::Wait(_)), "{asked:?}");
+    let (_, asked) = settle_with(&shorter, ring.clone(), &seen(&world), hours(25));
+    assert!(matches!(asked, Step::Act(Action::Promote(_))), "{asked:?}");
+    // Who knows that the longer ones were a mistake says so.
+    let told = ring.shortened("x".into(), hours(23));
+    let (_, asked) = settle_with(&shorter, told, &seen(&world), hours(23));
+    assert!(matches!(asked, Step::Act(Action::Promote(_))), "{asked:?}");
+
+    // A key that drains, on both sides.
+    let (world, ring) = drained();
+    let ring = ring.shortened("x".into(), at(3));
+    let ring = settle_with(&long, ring, &seen(&world), at(3)).0;
+    let early = at(3)
+        .checked_add(jiff::SignedDuration::from_hours(2))
+        .unwrap();
+    let (ring, asked) = settle_with(&shorter, ring, &seen(&world), early);
+    assert!(matches!(asked, Step::Wait(_)), "{asked:?}");
+    let (_, asked) = settle_with(&shorter, ring, &seen(&world), at(5));
+    assert!(
+        matches!(asked, Step::Act(Action::Withdraw { .. })),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_copy_that_may_be_kept_for_longer_is_waited_for() {
+    let (world, ring) = with_next();
+    let mut observed = seen(&world);
+    observed.max_age = Duration::from_hours(72);
+    let (ring, asked) = settle(ring, &observed, at(3));
+    assert!(matches!(asked, Step::Wait(_)), "{asked:?}");
+    // Also when it has been lowered since: the old one must run out.
+    let (ring, asked) = settle(ring, &seen(&world), at(3));
+    assert!(matches!(asked, Step::Wait(_)), "{asked:?}");
+    assert!(matches!(
+        step(&ring, &seen(&world), at(5)),
+        Step::Act(Action::Promote(_))
     ));
 }

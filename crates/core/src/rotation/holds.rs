@@ -21,7 +21,6 @@ pub(super) fn holds(scene: &Scene<'_>, key: &RingKey, side: Side) -> Vec<Hold> {
         return Vec::new();
     }
     let applies = |hold: &&Hold| match hold {
-        Hold::OtherCluster { .. } => true,
         Hold::LegacySecret { .. } | Hold::StaleTokens { .. } => side == Side::Cluster,
     };
     let found = scene.observed.holds.get(&key.kid).into_iter().flatten();

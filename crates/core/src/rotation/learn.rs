@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::scene::Scene;
 use crate::observation::StaleTokens;
+use crate::ring::timing::Waits;
 use crate::ring::{KeyRing, RingKey, Seen, ServerRecord, Stage, StaleRecord, Track};
 
 /// The ring with what was seen in it; `None` if it knew everything. Learning twice is learning once.
@@ -17,8 +18,20 @@ pub(super) fn learn(scene: &Scene<'_>) -> Option<KeyRing> {
         .iter()
         .map(|key| look_at(scene, key))
         .collect();
-    let news = servers != *scene.ring.servers() || keys != scene.ring.keys();
-    news.then(|| scene.ring.with_facts(keys, servers, scene.now))
+    let waits = Waits::of(scene.policy, scene.observed);
+    let timing = scene.ring.timing().learned(waits, scene.now);
+    let news = servers != *scene.ring.servers()
+        || keys != scene.ring.keys()
+        || timing != *scene.ring.timing();
+    let known = scene.ring.keys_place();
+    let seen = scene.observed.keys_place.as_deref();
+    let keys_place = known.or(seen).map(str::to_owned);
+    let news = news || keys_place.as_deref() != known;
+    news.then(|| {
+        scene
+            .ring
+            .with_facts(keys, servers, timing, keys_place, scene.now)
+    })
 }
 
 /// The reports of nodes: a new one where a run sits on the node and the last report differs, or is older than a

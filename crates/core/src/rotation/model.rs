@@ -1,11 +1,15 @@
 //! Every order of events in a small world, searched by stateright: the same machine, ring, runs and world as in
 //! [`super::simulation`], with every crash, pause, restart and late write at every point.
 
+mod faults;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use stateright::{Model, Property};
 
+use self::faults::{CALM, Faults};
+use super::Block;
 use super::guard::Guards;
 use super::simulation::effect::Effect;
 use super::simulation::run::{Fences, Rules, Run, Turned};
@@ -25,36 +29,8 @@ const RUNS: usize = 3;
 const RULES: &str = "no rule is broken";
 const NO_PERSON: &str = "no person is needed";
 const NO_SPENT: &str = "no spent key comes back";
+const NO_LASTING: &str = "no server signs with a retired key for longer than it takes to see it";
 const FRESH: &str = "one fresh key is all that is left";
-
-/// What may go wrong, and how often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Faults {
-    /// A run dies.
-    crashes: u8,
-    /// A run dies, and what it was writing to a sink arrives later.
-    late: u8,
-    /// A run stands still while time passes.
-    stalls: u8,
-    /// A server restarts although nobody asked it to.
-    restarts: u8,
-    /// The public URL shows an old copy.
-    lags: bool,
-    /// The next key is declared compromised.
-    compromises: u8,
-    /// The ring is lost.
-    amnesia: u8,
-}
-
-const CALM: Faults = Faults {
-    crashes: 0,
-    late: 0,
-    stalls: 0,
-    restarts: 0,
-    lags: false,
-    compromises: 0,
-    amnesia: 0,
-};
 
 struct Rotation {
     servers: usize,
@@ -77,8 +53,19 @@ struct State {
     ticks: u8,
     /// For how many ticks the public URL has shown an old copy.
     lag: u8,
+    /// For how many ticks, in which no run lost a race, a server has signed with a retired key.
+    astray: u8,
+    /// A run has lost a race since the last tick.
+    lost: bool,
     /// A run said that it was done, or needs a person.
     verdict: Option<&'static str>,
+}
+
+impl State {
+    fn meddle(&mut self, left: fn(&mut Faults) -> &mut u8, with: impl FnOnce(&mut World)) {
+        *left(&mut self.faults) -= 1;
+        with(&mut self.world);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +79,8 @@ enum Event {
     Refresh,
     Compromise,
     Forget,
+    Anew(usize),
+    Join,
     Tick,
 }
 
@@ -124,14 +113,17 @@ impl Rotation {
 
     fn nodes(&self, run: usize) -> Nodes {
         if run == 1 {
-            Nodes::of(1..self.servers)
+            // Also that of a node that joins.
+            Nodes::of(1..=self.servers)
         } else {
             Nodes::of([0])
         }
     }
 
     fn goal(state: &State) -> bool {
-        state.world.is_fresh(1)
+        let quiet = state.faults.anew == 0 && state.faults.joins == 0;
+        quiet
+            && state.world.is_fresh(1)
             && state.runs.iter().all(Option::is_none)
             && state.under_way.is_empty()
     }
@@ -158,7 +150,13 @@ impl Rotation {
         let mut run = state.runs[at].take()?;
         match run.turn(&mut state.world, &self.rules()) {
             Turned::On | Turned::Decided(..) => state.runs[at] = Some(run),
-            Turned::Lost | Turned::Rest => state.ran[at] = true,
+            Turned::Lost => {
+                state.ran[at] = true;
+                // Nothing else depends on it: fewer states are to be searched.
+                state.lost = state.world.signs_with_retired();
+            }
+            // The run on that node goes on.
+            Turned::Rest | Turned::Blocked(Block::SpentSigner { .. }) => state.ran[at] = true,
             Turned::Blocked(_) => {
                 state.ran[at] = true;
                 state.verdict = Some("blocked");
@@ -186,6 +184,9 @@ impl Rotation {
             state.world.refresh();
             state.lag = 0;
         }
+        let astray = state.world.signs_with_retired();
+        let counts = u8::from(!std::mem::take(&mut state.lost));
+        state.astray = if astray { state.astray + counts } else { 0 };
         state.ticks += 1;
         Some(())
     }
@@ -236,6 +237,8 @@ impl Model for Rotation {
             faults: self.faults,
             ticks: 0,
             lag: 0,
+            astray: 0,
+            lost: false,
             verdict: None,
         }]
     }
@@ -264,6 +267,12 @@ impl Model for Rotation {
             if state.faults.restarts > 0 && server.disk != server.loaded {
                 actions.push(Event::Restart(at));
             }
+        }
+        if state.faults.anew > 0 {
+            actions.extend((0..self.servers).map(Event::Anew));
+        }
+        if state.faults.joins > 0 {
+            actions.push(Event::Join);
         }
         if state.world.lags && !state.world.public.keys().eq(state.world.sinks[0].keys()) {
             actions.push(Event::Refresh);
@@ -334,6 +343,8 @@ impl Model for Rotation {
                 next.world.store = None;
                 next.faults.amnesia -= 1;
             }
+            Event::Anew(at) => next.meddle(|faults| &mut faults.anew, |world| world.write_anew(at)),
+            Event::Join => next.meddle(|faults| &mut faults.joins, World::join),
             Event::Tick => self.tick(&mut next)?,
         }
         Some(next)
@@ -346,6 +357,8 @@ impl Model for Rotation {
             Property::always(NO_SPENT, |_, state: &State| {
                 state.world.leftover().is_none()
             }),
+            // One tick may end before its node's run has seen it; in the next one that run mends it.
+            Property::always(NO_LASTING, |_, state: &State| state.astray < 2),
             Property::eventually("one fresh key is all that is left", |_, state: &State| {
                 Self::goal(state)
             }),

@@ -5,7 +5,9 @@ use stateright::{Checker as _, HasDiscoveries, Model as _, Path, UniformChooser}
 
 use super::super::guard::{Guard, Guards};
 use super::super::simulation::run::Fences;
-use super::{CALM, Event, FRESH, Faults, MOST_TICKS, NO_PERSON, NO_SPENT, RULES, Rotation, State};
+use super::{
+    CALM, Event, FRESH, Faults, MOST_TICKS, NO_LASTING, NO_PERSON, NO_SPENT, RULES, Rotation, State,
+};
 
 /// Searches every state for one of these failures; the events that lead to it, and how many states were looked at.
 fn search(
@@ -31,7 +33,7 @@ fn search(
 fn holds_with(servers: usize, faults: Faults) {
     let (found, states) = search(
         Rotation::new(servers, faults),
-        &[RULES, NO_PERSON, NO_SPENT, FRESH],
+        &[RULES, NO_PERSON, NO_SPENT, NO_LASTING, FRESH],
     );
     assert!(found.is_none(), "{faults:?}: {found:?}");
     assert!(states > 1000, "only {states} states were searched");
@@ -61,6 +63,17 @@ fn a_run_stands_still_at_any_point() {
 #[test]
 fn a_write_arrives_after_its_run_has_died() {
     holds_with(2, Faults { late: 1, ..CALM });
+}
+
+#[test]
+fn a_manifest_is_written_anew_at_any_point() {
+    holds_with(2, Faults { anew: 1, ..CALM });
+}
+
+#[test]
+#[ignore = "half a minute: tests/e2e/rotation runs it"]
+fn a_node_joins_with_old_key_material_at_any_point() {
+    holds_with(2, Faults { joins: 1, ..CALM });
 }
 
 /// A dead run at any point: every state, 230,125 of them, which takes a minute or three.

@@ -54,7 +54,7 @@ pub(super) fn publish(scene: &Scene<'_>) -> Option<Step> {
         .ring
         .keys()
         .iter()
-        .filter(|key| key.is_public() && !is_burnt(key));
+        .filter(|key| key.is_public() && !scene.is_burnt(key));
     wanted
         .flat_map(|key| scene.sinks_without(&key.kid).map(move |sink| (key, sink)))
         .next()
@@ -80,7 +80,7 @@ pub(super) fn untrusted<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Ring
         .ring
         .keys()
         .iter()
-        .filter(|key| key.is_trusted() && !is_burnt(key));
+        .filter(|key| key.is_trusted() && !scene.is_burnt(key));
     let (scene, servers) = (*scene, &scene.observed.servers);
     wanted.flat_map(move |key| {
         let lacking = servers
@@ -88,11 +88,6 @@ pub(super) fn untrusted<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Ring
             .filter(move |server| !scene.trusts(server, &key.kid));
         lacking.map(move |server| (key, server))
     })
-}
-
-/// A compromised key that shall sign no more is put back nowhere.
-fn is_burnt(key: &RingKey) -> bool {
-    key.compromised.is_some() && matches!(key.stage, Stage::Draining { .. })
 }
 
 /// Is there an API server here, or the controller-manager beside it, that does not yet sign with the chosen key?
@@ -105,31 +100,61 @@ pub(super) fn promote(scene: &Scene<'_>) -> Option<Step> {
     let mut servers = scene.observed.servers.iter();
     let server = servers.find(|server| server.disk.is_some() && scene.lags(server, &key.kid))?;
     if !scene.observed.at_rest.contains(&key.kid) {
+        // Who has asked for another key has been told, and gets one.
+        let replaced = scene.ring.next().is_some() || scene.ring.requested().is_some();
+        if replaced || scene.is_burnt(key) {
+            return None;
+        }
         return Some(Step::Blocked(Block::PrivateLost {
             kid: key.kid.clone(),
             server: server.name.clone(),
         }));
     }
-    let (published, trusted) = proofs(scene, key)?;
+    // Where the tokens of a server are refused everywhere, waiting for caches saves none of them.
+    let lost = scene.spent_signer(server).is_some();
+    let (published, trusted) = proofs(scene, key, lost)?;
     Promotion::new(&server.name, published, trusted)
         .map(|promotion| Step::Act(Action::Promote(promotion)))
 }
 
-fn proofs(scene: &Scene<'_>, key: &RingKey) -> Option<(PublishedProof, TrustedProof)> {
+fn proofs(
+    scene: &Scene<'_>,
+    key: &RingKey,
+    at_once: bool,
+) -> Option<(PublishedProof, TrustedProof)> {
     let seen = match &key.stage {
         Stage::Next(seen) | Stage::Signing { seen, .. } => seen,
         Stage::Draining { .. } => return None,
     };
     Some((
-        PublishedProof::of(scene, &key.kid, seen)?,
-        TrustedProof::of(scene, &key.kid, seen)?,
+        PublishedProof::of(scene, &key.kid, seen, at_once)?,
+        TrustedProof::of(scene, &key.kid, seen, at_once)?,
     ))
+}
+
+/// Is there an API server whose tokens are refused, and that no run here can switch?
+pub(super) fn spent(scene: &Scene<'_>) -> Option<Step> {
+    let key = scene.ring.signing()?;
+    let mut servers = scene.observed.servers.iter();
+    let (server, kid) =
+        servers.find_map(|server| Some((server, scene.spent_signer(server)?.clone())))?;
+    let lacking = scene
+        .observed
+        .servers
+        .iter()
+        .filter(|other| other.name != server.name && !scene.trusts(other, &key.kid));
+    Some(Step::Blocked(Block::SpentSigner {
+        server: server.name.clone(),
+        kid,
+        current: key.kid.clone(),
+        lacking: lacking.map(|other| other.name.clone()).collect(),
+    }))
 }
 
 /// May the next key become the one that signs?
 pub(super) fn choose(scene: &Scene<'_>) -> Option<Step> {
     let next = scene.ring.next()?;
-    let (published, trusted) = proofs(scene, next)?;
+    let (published, trusted) = proofs(scene, next, false)?;
     if refusals(scene).next().is_some() {
         return None;
     }
@@ -280,7 +305,10 @@ pub(super) fn create(scene: &Scene<'_>) -> Option<Step> {
         .iter()
         .all(|server| scene.signs(server, &signing.kid));
     let compromised = signing.compromised.is_some();
-    if scene.ring.next().is_some() || scene.now < scene.due_at() || !(settled || compromised) {
+    // One that cannot be placed any more is replaced by the next, with all waits, when that was asked for.
+    let lost = !scene.observed.at_rest.contains(&signing.kid);
+    let free = settled || compromised || lost;
+    if scene.ring.next().is_some() || scene.now < scene.due_at() || !free {
         return None;
     }
     let count = scene.ring.keys().len();

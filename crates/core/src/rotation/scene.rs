@@ -1,7 +1,6 @@
 //! What a decision is made from, and the questions that are asked of it.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -9,6 +8,7 @@ use super::guard::{Guard, Guards};
 use crate::kid::Kid;
 use crate::observation::{Disk, Loaded, Observation, Server};
 use crate::policy::RotationPolicy;
+use crate::ring::timing::Timer;
 use crate::ring::{KeyRing, RingKey, Stage, Track, after};
 
 /// The ring, the policy, the world and the time.
@@ -40,6 +40,27 @@ impl<'a> Scene<'a> {
         self.observed.public.kids.contains(kid)
             || served.any(|place| place.published.kids.contains(kid))
             || self.sinks_with(kid).next().is_some()
+    }
+
+    /// Whether anything of this key is anywhere: seen now, or reported by a node.
+    pub(crate) fn is_anywhere(&self, kid: &Kid) -> bool {
+        let reported = || {
+            let mut records = self.ring.servers().values();
+            records.any(|record| record.disk.as_ref().is_some_and(|disk| disk.has(kid)))
+        };
+        self.observed.is_anywhere(kid) || reported()
+    }
+
+    /// Whether tokens are, or may be, accepted that a stranger signs with a compromised key. One of which nothing is left
+    /// anywhere is lost, and no token of it is accepted.
+    pub(crate) fn is_emergency(&self) -> bool {
+        self.ring.emergencies().any(|kid| self.is_anywhere(kid))
+    }
+
+    /// Whether a key is put back nowhere: a compromised one that shall sign no more, or of which nothing is left.
+    pub(crate) fn is_burnt(&self, key: &RingKey) -> bool {
+        key.compromised.is_some()
+            && (matches!(key.stage, Stage::Draining { .. }) || !self.is_anywhere(&key.kid))
     }
 
     /// The sinks that lack a key.
@@ -132,6 +153,26 @@ impl<'a> Scene<'a> {
         !self.signs(server, kid) || apart && self.observed.at_rest.contains(kid)
     }
 
+    /// The key that a server signs with, now or after a restart, although its tokens are refused: it has left the JWKS or
+    /// the API servers, or is on its way out. No decision of a run leads there: a manifest that was made anew does, or a
+    /// node that joined with old key material.
+    pub(crate) fn spent_signer(&self, server: &'a Server) -> Option<&'a Kid> {
+        let loaded = match &server.loaded {
+            Loaded::Serving { signing, .. } => Some(signing),
+            Loaded::Unreachable { .. } => None,
+        };
+        let disk = self.disk(server).map(|disk| &disk.signing);
+        loaded
+            .into_iter()
+            .chain(disk)
+            .find(|kid| self.is_retired(kid))
+    }
+
+    fn is_retired(&self, kid: &Kid) -> bool {
+        let leaves = |key: &RingKey| !(key.is_public() && key.is_trusted());
+        self.ring.tombstones().contains(kid) || self.ring.key(kid).is_some_and(leaves)
+    }
+
     /// The servers that may still sign with a draining key.
     pub(crate) fn signers(&self, key: &RingKey) -> Vec<&'a str> {
         let Stage::Draining { intent, .. } = key.stage else {
@@ -147,12 +188,11 @@ impl<'a> Scene<'a> {
     /// When a key that has been somewhere since `since` may sign. Nobody waits while tokens of a compromised key are
     /// accepted everywhere.
     pub(crate) fn aged_at(&self, since: Timestamp) -> Timestamp {
-        let wait = if self.ring.is_emergency() {
-            Duration::ZERO
-        } else {
-            self.policy.publish_wait()
-        };
-        after(since, wait)
+        if self.is_emergency() {
+            return since;
+        }
+        let wait = self.policy.publish_wait();
+        self.ring.timing().end(Timer::PublishWait, since, wait)
     }
 
     /// When a draining key may leave the JWKS, and when the API servers; `None` while a server signs with it.
@@ -173,9 +213,12 @@ impl<'a> Scene<'a> {
         if key.compromised.is_some() {
             return Some((quiet, quiet));
         }
+        let public = self.policy.public_drain(longest.public);
+        let cluster = self.policy.cluster_drain(longest.cluster);
+        let timing = self.ring.timing();
         Some((
-            after(quiet, self.policy.public_drain(longest.public)),
-            after(quiet, self.policy.cluster_drain(longest.cluster)),
+            timing.end(Timer::PublicDrain, quiet, public),
+            timing.end(Timer::ClusterDrain, quiet, cluster),
         ))
     }
 

@@ -36,10 +36,39 @@ pub(super) fn stranger(scene: &Scene<'_>) -> Option<Step> {
             .iter()
             .find_map(|server| stranger_on(scene, server))
     };
-    let block = unknown_published
+    let block = elsewhere(scene)
+        .or_else(|| outdated(scene))
+        .or(unknown_published)
         .or_else(unknown_on_server)
         .or_else(|| unsound(scene));
     block.map(Step::Blocked)
+}
+
+/// Is this another place of private keys than the one that earlier runs have used? What is not found here would be given
+/// up, and another node would do the same with what is made here.
+fn elsewhere(scene: &Scene<'_>) -> Option<Block> {
+    let expected = scene.ring.keys_place()?;
+    let found = scene.observed.keys_place.as_deref();
+    (found != Some(expected)).then(|| Block::OtherKeyPlace {
+        expected: expected.to_owned(),
+        found: found.unwrap_or("none").to_owned(),
+    })
+}
+
+/// Is the key that shall sign nowhere at all, although everything is seen? A ring that was put back from a backup names
+/// one that has been destroyed since.
+fn outdated(scene: &Scene<'_>) -> Option<Block> {
+    let signing = scene.ring.signing()?;
+    let seen = scene
+        .observed
+        .servers
+        .iter()
+        .all(|server| matches!(server.loaded, Loaded::Serving { .. }));
+    (seen && signing.compromised.is_none() && !scene.is_anywhere(&signing.kid)).then(|| {
+        Block::RingOutdated {
+            kid: signing.kid.clone(),
+        }
+    })
 }
 
 /// Are there other servers than there should be, or other clocks?

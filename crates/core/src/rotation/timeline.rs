@@ -4,12 +4,12 @@
 //! only a run can see: an instant here is *not before*.
 
 use std::fmt;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::kid::Kid;
 use crate::policy::RotationPolicy;
+use crate::ring::timing::Timer;
 use crate::ring::{KeyRing, RingKey, Stage, Track, after};
 
 /// All keys of a ring over time.
@@ -169,10 +169,13 @@ impl Timeline {
                 ..
             } => {
                 let burnt = key.compromised.is_some();
-                let wait = |drain| if burnt { Duration::ZERO } else { drain };
-                let end = |drain| quiet_since.map(|quiet| after(quiet, wait(drain)));
-                let public_end = end(policy.public_drain(longest.public));
-                let cluster_end = end(policy.cluster_drain(longest.cluster));
+                let end = |timer, drain| {
+                    let quiet = (*quiet_since)?;
+                    let end = ring.timing().end(timer, quiet, drain);
+                    Some(if burnt { quiet } else { end })
+                };
+                let public_end = end(Timer::PublicDrain, policy.public_drain(longest.public));
+                let cluster_end = end(Timer::ClusterDrain, policy.cluster_drain(longest.cluster));
                 let from = quiet_since.unwrap_or(key.created);
                 self.drain(kid, from, (*public, public_end), (*cluster, cluster_end))
             }
@@ -214,16 +217,18 @@ fn signs_at(key: &RingKey, ring: &KeyRing, policy: &RotationPolicy) -> Option<Ti
     let Stage::Next(seen) = &key.stage else {
         return None;
     };
-    let wait = if ring.is_emergency() {
-        Duration::ZERO
-    } else {
-        policy.publish_wait()
-    };
-    seen.everywhere().map(|since| after(since, wait))
+    let since = seen.everywhere()?;
+    if ring.is_emergency() {
+        return Some(since);
+    }
+    let wait = policy.publish_wait();
+    Some(ring.timing().end(Timer::PublishWait, since, wait))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::rotation::simulation::world::kid;
     use crate::rotation::tests::{at, drained, seen, settle, with_next};

@@ -43,6 +43,8 @@ pub(super) fn waits(scene: &Scene<'_>) -> Vec<Wait> {
                 waits.extend(
                     others
                         .into_iter()
+                        // A run that is there waits for what is said above.
+                        .filter(|server| server.disk.is_none())
                         .map(|server| node(&key.kid, server, What::Promoted)),
                 );
             }

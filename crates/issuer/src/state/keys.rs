@@ -12,9 +12,13 @@ use irsa_core::private::PrivateKeyPem;
 use super::StateError;
 use super::secret::SecretKeys;
 use crate::keyfile::{self, KeyFileError, PairPaths};
+use crate::sign::random_uuid;
 
 /// The file that says whose keys these are.
 const OWNER: &str = "issuer";
+
+/// The file that names the place: a random text, so that two places are told apart however they are reached.
+const PLACE: &str = "place";
 
 /// A place where private keys rest, of any kind.
 #[derive(Debug, Clone)]
@@ -45,8 +49,16 @@ impl AnyKeys {
     /// Whose keys rest there: the issuer that has bound the place.
     pub async fn owner(&self) -> Result<Option<String>, StateError> {
         match self {
-            Self::Directory(keys) => keys.owner(),
+            Self::Directory(keys) => keys.line(OWNER),
             Self::Secret(keys) => keys.owner().await,
+        }
+    }
+
+    /// The name that the place was given when it was bound.
+    pub async fn place_id(&self) -> Result<Option<String>, StateError> {
+        match self {
+            Self::Directory(keys) => keys.line(PLACE),
+            Self::Secret(keys) => keys.place_id().await,
         }
     }
 
@@ -54,9 +66,10 @@ impl AnyKeys {
     /// be alone there.
     pub async fn bind(&self, issuer: &IssuerUrl) -> Result<(), StateError> {
         self.demand(issuer).await?;
+        let name = random_uuid().map_err(StateError::Random)?;
         match self {
-            Self::Directory(keys) => keys.bind(issuer)?,
-            Self::Secret(keys) => keys.bind(issuer).await?,
+            Self::Directory(keys) => keys.bind(issuer, &name)?,
+            Self::Secret(keys) => keys.bind(issuer, &name).await?,
         }
         // Another run may have been faster.
         self.demand(issuer).await
@@ -188,8 +201,9 @@ impl KeysAtRest {
         Ok(files.into_iter().filter_map(name).collect())
     }
 
-    fn owner(&self) -> Result<Option<String>, StateError> {
-        let path = self.0.join(OWNER);
+    /// What one of the files says that tell about the place.
+    fn line(&self, file: &str) -> Result<Option<String>, StateError> {
+        let path = self.0.join(file);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text.trim_end().to_owned())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -202,12 +216,17 @@ impl KeysAtRest {
     }
 
     /// The first one to do so has the place: a name that exists is not taken away.
-    fn bind(&self, issuer: &IssuerUrl) -> Result<(), StateError> {
-        if self.owner()?.is_some() {
+    fn bind(&self, issuer: &IssuerUrl, name: &str) -> Result<(), StateError> {
+        self.write_once(OWNER, issuer.as_str())?;
+        self.write_once(PLACE, name)
+    }
+
+    fn write_once(&self, file: &str, line: &str) -> Result<(), StateError> {
+        if self.line(file)?.is_some() {
             return Ok(());
         }
         let fail = |source| StateError::Io {
-            path: self.0.join(OWNER),
+            path: self.0.join(file),
             action: "written",
             source,
         };
@@ -216,8 +235,8 @@ impl KeysAtRest {
             .mode(0o700)
             .create(&self.0)
             .map_err(fail)?;
-        let line = format!("{issuer}\n");
-        match irsa_files::create(&self.0.join(OWNER), line.as_bytes(), 0o600) {
+        let line = format!("{line}\n");
+        match irsa_files::create(&self.0.join(file), line.as_bytes(), 0o600) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(fail(error)),
             Ok(()) | Err(_) => Ok(()),
         }
@@ -320,6 +339,27 @@ mod tests {
         assert!(block(Box::pin(keys.demand(&second))).is_err());
         block(Box::pin(keys.demand(&first))).unwrap();
         let left: Vec<_> = fs::read_dir(home.path().join("keys")).unwrap().collect();
-        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(left.len(), 2, "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn a_place_keeps_its_name_and_no_other_has_it() {
+        use irsa_core::issuer::TrailingSlash;
+        let home = tempfile::tempdir().unwrap();
+        let place = |name| AnyKeys::Directory(KeysAtRest::new(home.path().join(name)));
+        let issuer = IssuerUrl::parse("https://h/a", TrailingSlash::Refuse).unwrap();
+        let (one, other) = (place("one"), place("other"));
+        assert_eq!(one.place_id().await.unwrap(), None);
+        one.bind(&issuer).await.unwrap();
+        other.bind(&issuer).await.unwrap();
+        let name = one.place_id().await.unwrap();
+        assert!(name.is_some());
+        assert_ne!(other.place_id().await.unwrap(), name);
+        one.bind(&issuer).await.unwrap();
+        assert_eq!(one.place_id().await.unwrap(), name);
+        // One that was bound before places had names is given one.
+        fs::remove_file(home.path().join("one/place")).unwrap();
+        one.bind(&issuer).await.unwrap();
+        assert!(one.place_id().await.unwrap().is_some());
     }
 }

@@ -3,7 +3,7 @@
 //! The ring is written over the `resourceVersion` that it was made from. The keys are entries of their own, so that none
 //! is ever written together with another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -24,6 +24,8 @@ use super::{RingStore, StateError};
 const RING: &str = "ring.json";
 /// The annotation that says whose keys these are.
 const OWNER: &str = "irsa/issuer";
+/// The annotation that names the place.
+const PLACE: &str = "irsa/place";
 /// The end of the entries of private keys.
 const KEY: &str = ".key";
 
@@ -203,32 +205,39 @@ impl SecretKeys {
 
     /// Whose keys these are.
     pub(super) async fn owner(&self) -> Result<Option<String>, StateError> {
+        self.annotation(OWNER).await
+    }
+
+    /// The name that the place was given.
+    pub(super) async fn place_id(&self) -> Result<Option<String>, StateError> {
+        self.annotation(PLACE).await
+    }
+
+    async fn annotation(&self, name: &str) -> Result<Option<String>, StateError> {
         let Some(secret) = self.0.read().await? else {
             return Ok(None);
         };
-        let owner = secret
+        let found = secret
             .metadata
             .annotations
             .as_ref()
-            .and_then(|annotations| annotations.get(OWNER).cloned());
+            .and_then(|annotations| annotations.get(name).cloned());
         wipe_secret(secret);
-        Ok(owner)
+        Ok(found)
     }
 
-    /// Says whose they are, unless somebody has.
-    pub(super) async fn bind(&self, issuer: &IssuerUrl) -> Result<(), StateError> {
+    /// Says whose they are, and names the place, unless somebody has.
+    pub(super) async fn bind(&self, issuer: &IssuerUrl, name: &str) -> Result<(), StateError> {
         let Self(named) = self;
-        let annotations = json!({OWNER: issuer.as_str()});
+        let mut annotations = BTreeMap::from([(OWNER, issuer.as_str()), (PLACE, name)]);
         let bound = match named.read().await? {
             Some(found) => {
                 let version = found.metadata.resource_version.clone();
-                let known = found
-                    .metadata
-                    .annotations
-                    .as_ref()
-                    .is_some_and(|annotations| annotations.contains_key(OWNER));
+                for known in found.metadata.annotations.iter().flatten() {
+                    annotations.remove(known.0.as_str());
+                }
                 wipe_secret(found);
-                if known {
+                if annotations.is_empty() {
                     return Ok(());
                 }
                 let metadata = json!({"annotations": annotations, "resourceVersion": version});
@@ -238,7 +247,7 @@ impl SecretKeys {
                     .patch(&named.name, &PatchParams::default(), &patch)
                     .await
             }
-            None => named.create_with(&json!({}), &annotations).await,
+            None => named.create_with(&json!({}), &json!(annotations)).await,
         };
         match bound {
             Ok(secret) => {

@@ -20,7 +20,7 @@ use irsa_issuer::source::replica::Replica;
 use irsa_issuer::state::keys::KeysAtRest;
 
 use super::super::gates::Known;
-use super::super::sinks::{Place, Sinks};
+use super::super::sinks::{Heard, Place, Sinks};
 use super::traffic::Traffic;
 use super::{CACHE, TOKEN_TTL};
 use crate::drive::World;
@@ -88,6 +88,7 @@ impl Stage {
                 places: vec![(format!("dir:{}", public.display()), place)],
                 served: Vec::new(),
                 relying_party: RelyingParty::new(None, TIMEOUT),
+                heard: Heard::default(),
             },
             keys: KeysAtRest::new(folder.join("ring")),
             endpoint: Replica::new(vec![(issuer.clone(), directory)], CACHE)?,

@@ -69,7 +69,7 @@ pub(crate) struct Run {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Turn {
     /// It has read the ring, and looks.
-    Look(Option<KeyRing>),
+    Look(Option<Box<KeyRing>>),
     /// It is about to save a ring over `over`, then to do these things.
     Save {
         over: Option<u64>,
@@ -105,7 +105,7 @@ impl Run {
             holder: holder.to_owned(),
             nodes,
             fast,
-            turn: Turn::Look(world.store.clone()),
+            turn: Turn::Look(world.store.clone().map(Box::new)),
         }
     }
 
@@ -132,7 +132,7 @@ impl Run {
     /// Does one thing, and looks what is next.
     pub(crate) fn turn(&mut self, world: &mut World, rules: &Rules) -> Turned {
         let (ring, deeds) = match self.turn.clone() {
-            Turn::Look(ring) => return self.look(ring, world, rules),
+            Turn::Look(ring) => return self.look(ring.map(|ring| *ring), world, rules),
             Turn::Save { over, ring, deeds } => {
                 let found = world.store.as_ref().map(KeyRing::generation);
                 if rules.fences.save && found != over {

@@ -1,5 +1,6 @@
 //! A cluster, its documents and its relying parties as numbers: what the machine sees and changes, and what must hold.
 
+mod anew;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +45,8 @@ pub(crate) struct World {
     pub(crate) lost: BTreeSet<Kid>,
     /// A key that something other than a clock keeps.
     pub(crate) held: Option<Kid>,
+    /// The servers that somebody else gave the first key's files, until a run has mended them.
+    pub(crate) anew: BTreeSet<usize>,
     /// How many keys were made.
     pub(crate) made: u8,
     /// How often a sink was written.
@@ -96,6 +99,7 @@ impl World {
             emergency: false,
             lost: BTreeSet::new(),
             held: None,
+            anew: BTreeSet::new(),
             made: 1,
             writes: 0,
         };
@@ -202,6 +206,7 @@ impl World {
             }
             Effect::Restart { server } => self.restart(*server),
         }
+        self.mend();
         self.issue();
         true
     }
@@ -272,11 +277,14 @@ impl World {
             after(now, self.truth.public_token),
             after(now, self.truth.cluster_token),
         );
-        for server in &self.servers {
-            let entry = self
-                .alive
-                .entry(server.loaded.signing.clone())
-                .or_insert(ends);
+        let made = self.servers.iter().enumerate();
+        let made = made.map(|(at, server)| (at, &server.loaded.signing));
+        let made: BTreeSet<Kid> = made
+            .filter(|(at, signing)| !self.is_astray(*at, signing))
+            .map(|(_, signing)| signing.clone())
+            .collect();
+        for kid in made {
+            let entry = self.alive.entry(kid).or_insert(ends);
             *entry = (entry.0.max(ends.0), entry.1.max(ends.1));
         }
     }
