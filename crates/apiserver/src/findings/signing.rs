@@ -199,3 +199,7 @@ fn verified_kids(inspected: &Inspected<'_>) -> Option<BTreeSet<Kid>> {
     }
     Some(kids)
 }
+
+#[cfg(test)]
+#[path = "signing_tests.rs"]
+mod tests;
