@@ -290,3 +290,7 @@ async fn act<S: RingStore, W: World>(
         None => world.apply(action).await,
     }
 }
+
+#[cfg(test)]
+#[path = "drive_tests.rs"]
+mod tests;

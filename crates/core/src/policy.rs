@@ -130,23 +130,7 @@ impl RotationPolicy {
             cluster_token,
             skew,
         } = assumptions;
-        for (what, given) in [
-            ("cache lifetime", Some(caches)),
-            (
-                "life of a token for an external audience",
-                Some(public_token),
-            ),
-            ("life of a token for the API server", Some(cluster_token)),
-            ("clock skew", Some(skew)),
-            ("publish wait", timers.publish_wait),
-            ("public drain", timers.public_drain),
-            ("cluster drain", timers.cluster_drain),
-            ("period", timers.period),
-        ] {
-            if let Some(given) = given.filter(|given| *given > LONGEST) {
-                return Err(PolicyError::TooLong { what, given });
-            }
-        }
+        not_too_long(&assumptions, &timers)?;
         let publish_wait = long_enough(
             "publish wait",
             timers.publish_wait,
@@ -235,6 +219,31 @@ impl Default for RotationPolicy {
             cluster_drain: outlive(assumptions.cluster_token, assumptions.skew),
         }
     }
+}
+
+/// Refuses what was mistyped, by the name of what was given.
+fn not_too_long(assumptions: &Assumptions, timers: &Timers) -> Result<(), PolicyError> {
+    for (what, given) in [
+        ("cache lifetime", Some(assumptions.caches)),
+        (
+            "life of a token for an external audience",
+            Some(assumptions.public_token),
+        ),
+        (
+            "life of a token for the API server",
+            Some(assumptions.cluster_token),
+        ),
+        ("clock skew", Some(assumptions.skew)),
+        ("publish wait", timers.publish_wait),
+        ("public drain", timers.public_drain),
+        ("cluster drain", timers.cluster_drain),
+        ("period", timers.period),
+    ] {
+        if let Some(given) = given.filter(|given| *given > LONGEST) {
+            return Err(PolicyError::TooLong { what, given });
+        }
+    }
+    Ok(())
 }
 
 /// A wait as given, or as short as is safe.

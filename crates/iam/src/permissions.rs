@@ -176,11 +176,7 @@ pub const COMMANDS: &[CommandPolicy] = &[
             WRITE_DOCUMENTS,
             TELL_ABSENT_FROM_FORBIDDEN,
             ("KeyRing", &["s3:GetObject", "s3:PutObject"], RING),
-            (
-                "TellAbsentRingFromForbidden",
-                &["s3:ListBucket"],
-                RING_BUCKET,
-            ),
+            ("TellAbsentRing", &["s3:ListBucket"], RING_BUCKET),
         ],
     },
     CommandPolicy {
