@@ -5,8 +5,8 @@
 
 The API server is a stand-in that lists the accounts in pages and then is silent; the reviews are those that a real one
 sent (tests/golden/webhook). wrk keeps the rate by waiting between the requests of each connection. Every round also asks
-/healthz at the same rate, over the same TLS: the difference is the review, the rest is the machine. There is no peer to
-compare with: amazon-eks-pod-identity-webhook is not to be had as a Go module.
+/healthz at the same rate, with the same body, over the same TLS: the difference is the review, the rest is the machine. There
+is no peer to compare with: amazon-eks-pod-identity-webhook is not to be had as a Go module.
 
 The soak goes on with such rounds, and compares latency, processor time and memory of its last third with its first; five
 minutes are enough to see. The last lines say of each bar whether it holds; with --check the exit code is 1 when one does not.

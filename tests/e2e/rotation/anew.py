@@ -17,8 +17,8 @@ def check(site, checks):
     checks.equal("a server that signs with a retired key is a fault for the other nodes", 1, elsewhere.code)
     checks.contains("it is named", elsewhere.errors(), f'API server "{first.url}" signs with the retired key')
     ended = site.run(first, "-o", "json")
-    checks.equal("a run on its own node ends well", 0, ended.code)
-    said = json.loads(ended.text())
+    checks.true("a run on its own node ends well", ended.code == 0, ended)
+    said = json.loads(ended.text() or '{"done": [], "notes": []}')
     done = [line.split()[0] for line in said["done"]]
     checks.equal("and has mended it at once", ["trust", "sign", "distrust"], done)
     checks.contains("who may put it back is told", " ".join(said["notes"]), "/etc/kubernetes/pki/sa.key", "kubeadm upgrade")

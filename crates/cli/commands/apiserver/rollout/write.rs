@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use irsa_apiserver::file::Backups;
+use irsa_apiserver::plan::Phase;
 use irsa_apiserver::rollout::{self, Goal};
 
 use super::manifest::restore;
@@ -67,6 +68,15 @@ impl Node {
                 continue;
             };
             if let Err(hold) = rollout::accepts(peer.url(), &review) {
+                if self.goal.phase == Phase::Accept {
+                    // What it signs is what it signed before: this is what `irsa rotate` mends next, or a fault of its own.
+                    report::warning(&format!(
+                        "{} refuses what {} signs, as it did before",
+                        peer.url(),
+                        self.server.url()
+                    ));
+                    continue;
+                }
                 return Err(WaitError::Refused {
                     server: self.server.url().to_owned(),
                     manifest: self.api_server.standing.path.clone(),
