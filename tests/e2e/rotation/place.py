@@ -204,7 +204,9 @@ class Site:
         checks.equal(f"{what}: no key is left behind", [f"{new}.key"], self.private_keys())
         if self.kind == "directory":
             left = sorted(path.name for path in (self.work / "state").iterdir())
-            checks.equal(f"{what}: nothing else is", sorted(["issuer", "place", "ring.json", "lock", f"{new}.key", f"{new}.pub"]), left)
+            checks.equal(
+                f"{what}: nothing else is", sorted(["issuer", "place", "ring.json", "lock", f"{new}.key", f"{new}.pub"]), left
+            )
 
     def private_keys(self):
         """The names of those that rest."""
