@@ -229,3 +229,144 @@ fn the_audience_of_sts_is_never_given_to_the_api_server() {
     patch(&home, &["--phase", "retire"]).code(2);
     patch(&home, &["--remove-issuer", OURS]).code(2);
 }
+
+/// The flags of a signing key of its own, as a hostile or tired hand would type them.
+fn sign_with<'a>(home: &'a Home, more: &[&str]) -> crate::util::Irsa<'a> {
+    let key = home.path("other/new.key").display().to_string();
+    let fixed = ["--phase", "sign", "--signing-key-file", &key];
+    patch(home, &[&fixed, more].concat())
+}
+
+#[test]
+fn a_key_that_no_api_server_verifies_does_not_sign() {
+    let home = node();
+    patch(&home, &[]).ok();
+    let accepted = home.read(API_SERVER);
+    // Nothing can be seen of either file: none is on this host.
+    let error = sign_with(&home, &[]).code(1).stderr;
+    assert!(
+        error.contains("no --key-file names the file that has its public half"),
+        "{error}"
+    );
+    assert!(error.contains("--allow-unverified-key"), "{error}");
+    assert_eq!(home.read(API_SERVER), accepted);
+    sign_with(&home, &["--allow-unverified-key", "--dry-run"]).ok();
+    sign_with(
+        &home,
+        &["--key-file", "/etc/kubernetes/pki/sa.pub", "--dry-run"],
+    )
+    .ok();
+    // kube-controller-manager alone is no way around.
+    let key = home.path("other/new.key").display().to_string();
+    let words = [
+        "apiserver",
+        "patch",
+        "--issuer",
+        OURS,
+        "--phase",
+        "sign",
+        "--signing-key-file",
+        &key,
+        MANAGER,
+    ];
+    let error = home.irsa(&words).code(1).stderr;
+    assert!(error.contains("no --key-file names"), "{error}");
+}
+
+#[test]
+fn the_files_of_this_host_show_what_is_verified() {
+    let home = Home::new();
+    for name in ["old", "new"] {
+        home.key(name, "ES256");
+    }
+    let at = |name: &str| home.path(name).display().to_string();
+    let config = format!(
+        "kube-apiserver-arg: [service-account-key-file={}]\n",
+        at("old.pub")
+    );
+    let (file, key, public) = (
+        home.write("rancher/k3s/config.yaml", config),
+        at("new.key"),
+        at("new.pub"),
+    );
+    let patch = |phase: &str, more: &[&str]| {
+        let fixed = [
+            "apiserver",
+            "patch",
+            "--issuer",
+            OURS,
+            "--backup",
+            "b",
+            "--phase",
+            phase,
+        ];
+        home.irsa(&[&fixed, more, &[&file]].concat())
+    };
+    patch("accept", &[]).ok();
+    for phase in ["sign", "new"] {
+        // Not even when a file is named, and it is another one.
+        let wrong = ["--signing-key-file", &key, "--key-file", &at("old.pub")];
+        let error = patch(phase, &wrong).code(1).stderr;
+        assert!(
+            error.contains("is in none of the key files that are accepted"),
+            "{error}"
+        );
+    }
+    patch("accept", &["--key-file", &public]).ok();
+    patch("sign", &["--signing-key-file", &key]).ok();
+    // What signs is not to be retired either.
+    let retire = ["--remove-key-file", &public];
+    let error = patch("retire", &retire).code(1).stderr;
+    assert!(
+        error.contains("is in none of the key files that are accepted"),
+        "{error}"
+    );
+    patch("retire", &["--remove-key-file", &at("old.pub")]).ok();
+}
+
+#[test]
+fn a_key_that_is_not_where_the_flags_say_is_found() {
+    let home = node();
+    std::fs::remove_file(home.path("node/etc/kubernetes/pki/sa.pub")).unwrap();
+    let found = check(&home, &[]).code(3).stdout;
+    assert!(
+        found.contains("\"/etc/kubernetes/pki/sa.pub\" does not exist on this host"),
+        "{found}"
+    );
+
+    let home = node();
+    let stock = home.read(API_SERVER);
+    let none = stock.replace(
+        "    - --service-account-key-file=/etc/kubernetes/pki/sa.pub\n",
+        "",
+    );
+    assert_ne!(none, stock);
+    home.write(API_SERVER, none);
+    let found = check(&home, &[]).code(3).stdout;
+    assert!(
+        found.contains("--service-account-key-file is not set"),
+        "{found}"
+    );
+
+    home.write(API_SERVER, stock);
+    let manager = home.read(MANAGER).replace(
+        "/etc/kubernetes/pki/sa.key",
+        "/etc/kubernetes/pki/other/sa.key",
+    );
+    home.write(MANAGER, manager);
+    let found = check(&home, &[]).ok().stdout;
+    assert!(
+        found.contains(
+            "\"/etc/kubernetes/pki/other/sa.key\" is not on this host: its keys were not looked at"
+        ),
+        "{found}"
+    );
+    assert!(
+        found.contains("kube-controller-manager signs with \"/etc/kubernetes/pki/other/sa.key\""),
+        "{found}"
+    );
+    assert!(
+        found.ends_with("no problem found, but for what the notes say\n"),
+        "{found}"
+    );
+}

@@ -283,10 +283,8 @@ fn kops() {
             bench.run(&line.replace("--phase accept", "--phase sign"));
         }
         let calls = bench.calls();
-        let verbs: Vec<_> = calls
-            .iter()
-            .map(|call| call.split(' ').nth(1).unwrap())
-            .collect();
+        let kops = calls.iter().filter_map(|call| call.strip_prefix("kops "));
+        let verbs: Vec<_> = kops.map(|call| call.split(' ').next().unwrap()).collect();
         assert_eq!(
             verbs,
             ["get", "replace", "update", "rolling-update"].repeat(2),

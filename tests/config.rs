@@ -39,6 +39,33 @@ fn flags_win_over_environment_over_file_over_defaults() {
 }
 
 #[test]
+fn what_only_some_commands_read_is_shown_too() {
+    let home = Home::new();
+    home.write(
+        "irsa.yaml",
+        "apiserver:\n  issuer: https://h\n  key_files: [/etc/a.pub, /etc/b.pub]\n",
+    );
+    let ran = home
+        .irsa(&["config", "show", "--config", "irsa.yaml"])
+        .env("IRSA_FROM", "dir:public")
+        .ok();
+    let row = |name: &str| {
+        let line = ran.stdout.lines().find(|line| line.starts_with(name));
+        line.map(|line| {
+            line.split_whitespace()
+                .skip(1)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+    };
+    let held = |name: &str| row(name).unwrap_or_default();
+    assert_eq!(held("apiserver.issuer"), "https://h file");
+    assert_eq!(held("apiserver.key_files"), "/etc/a.pub,/etc/b.pub file");
+    assert_eq!(held("serve --from"), "--from dir:public environment");
+    assert_eq!(row("apiserver.jwks_uri"), None);
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
     let home = Home::new();
     home.write("irsa.yaml", "serve:\n  listenn: [\"127.0.0.1:0\"]\n");

@@ -107,3 +107,18 @@ fn broken_pipes_are_no_error() {
     );
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn a_key_that_is_given_twice_is_published_once_with_a_word() {
+    let home = Home::new();
+    home.key("a", "ES256");
+    home.write("again.pub", home.read("a.pub"));
+    let once = home.irsa(&["jwks", "a.pub"]).ok();
+    assert_eq!(once.stderr, "");
+    let ran = home.irsa(&["jwks", "a.pub", "again.pub"]).ok();
+    assert_eq!(ran.stdout, once.stdout);
+    assert_eq!(
+        ran.stderr,
+        "warning: again.pub:1: the same key again: published once, where kube-apiserver serves it twice\n"
+    );
+}

@@ -13,6 +13,8 @@ mod util;
 
 /// kube-apiserver's flags: both passes and back, what is wrong, what is wanted.
 mod apiserver;
+/// Configurations of k3s and RKE2 that say nothing yet, or are not there; files that cannot be read or written.
+mod apiserver_k3s;
 /// Manifests that are not as kubeadm writes them.
 mod apiserver_manifests;
 /// The README's command lines, run for each distribution.
@@ -75,5 +77,7 @@ mod tls;
 mod token;
 /// The pod identity webhook: reviews offline.
 mod webhook;
+/// The pod identity webhook: nothing of a pod, no token and no key comes out.
+mod webhook_canary;
 /// The pod identity webhook: its flags, its configuration file, its manifest.
 mod webhook_serve;

@@ -16,7 +16,7 @@ fn a_first_run_writes_a_second_changes_nothing() {
 
     let wet = publish(&home, &["a.pub"]).ok().stdout;
     assert_eq!(
-        wet.replace("written and read back", ""),
+        wet.replace("written, and the files read again", ""),
         dry.replace("nothing was written", "")
     );
     assert_eq!(
@@ -88,6 +88,25 @@ fn check_tells_by_exit_code() {
     publish(&home, &["--check", "a.pub"]).ok();
     publish(&home, &["--check", "a.pub", "b.pub"]).code(3);
     publish(&home, &["--check", "b.pub"]).code(3);
+    let ran = publish(&home, &["--check", "-o", "json", "b.pub"]).code(3);
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let error = value["error"].as_str().unwrap();
+    assert!(error.contains("would drop"), "{error}");
+}
+
+#[test]
+fn a_document_that_is_a_link_is_not_replaced() {
+    let home = Home::new();
+    home.key("a", "ES256");
+    home.key("b", "ES256");
+    publish(&home, &["a.pub"]).ok();
+    let real = home.path("real.json");
+    std::fs::rename(home.path("public/keys.json"), &real).unwrap();
+    std::os::unix::fs::symlink(&real, home.path("public/keys.json")).unwrap();
+    publish(&home, &["--check", "a.pub"]).ok();
+    let ran = publish(&home, &["a.pub", "b.pub"]).code(1);
+    assert!(ran.stderr.contains("is a symbolic link"), "{}", ran.stderr);
+    assert!(home.path("public/keys.json").is_symlink());
 }
 
 #[test]

@@ -172,3 +172,81 @@ fn keys_over_plain_http_are_refused_for_an_https_issuer() {
     ];
     assert!(home.irsa(&args).code(2).stderr.contains("is not https"));
 }
+
+#[test]
+fn a_refusal_is_json_for_programs() {
+    let home = minted("ES256");
+    let args = [
+        "token",
+        "verify",
+        "--issuer",
+        ISSUER,
+        "--jwks",
+        "keys.json",
+        "-o",
+        "json",
+    ];
+    let ran = home
+        .irsa(&[&args[..], &["--audience", "vault", "token"]].concat())
+        .code(1);
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(value["accepted"], false);
+    let reason = value["reason"].as_str().unwrap();
+    assert!(reason.contains("expected \"vault\""), "{reason}");
+    assert!(ran.stderr.contains(reason), "{}", ran.stderr);
+}
+
+#[test]
+fn a_token_or_key_given_for_a_file_name_is_not_repeated() {
+    let home = minted("ES256");
+    let token = home.read("token");
+    let key = home.read("sa.key");
+    let explain = ["token", "explain", token.trim()];
+    let mint = ["token", "mint", "--key", &key, "--issuer", ISSUER];
+    for arguments in [&explain[..], &mint[..]] {
+        let ran = home.irsa(arguments).code(2);
+        let shown = ran.stdout + &ran.stderr;
+        assert!(shown.contains("not the name of a file"), "{shown}");
+        assert!(!shown.contains(token.trim()), "{shown}");
+        let inside = key.lines().nth(1).unwrap();
+        assert!(!shown.contains(inside), "{shown}");
+    }
+}
+
+#[test]
+fn a_public_key_is_not_taken_for_an_exposed_private_one() {
+    let home = minted("ES256");
+    let args = [
+        "token",
+        "mint",
+        "--key",
+        "sa.pub",
+        "--issuer",
+        ISSUER,
+        "--subject",
+        "demo/app",
+    ];
+    let ran = home.irsa(&args).code(1);
+    assert!(ran.stderr.contains("is no signing key"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("rotate"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_expiry_that_is_told_is_that_of_the_token() {
+    let home = minted("ES256");
+    let args = [
+        "token",
+        "mint",
+        "--key",
+        "sa.key",
+        "--issuer",
+        ISSUER,
+        "--subject",
+        "demo/app",
+        "-o",
+        "json",
+    ];
+    let value: serde_json::Value = serde_json::from_str(&home.irsa(&args).ok().stdout).unwrap();
+    let expires = value["expires"].as_str().unwrap();
+    assert!(!expires.contains('.'), "{expires}");
+}

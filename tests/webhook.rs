@@ -90,6 +90,37 @@ fn workloads_are_pods_to_come() {
     "#);
 }
 
+/// The container credentials file decides before the annotation does, by flag and by the configuration file.
+#[test]
+fn a_pod_with_an_agent_is_explained() {
+    let home = Home::new();
+    home.write("pod.yaml", POD);
+    let file = r#"{"identities":[{"namespace":"demo","serviceAccount":"reader"}]}"#;
+    home.write("etc/identities.json", file);
+    let flag = "--watch-container-credentials-config=etc/identities.json";
+    let ran = review(&home, &["pod.yaml", flag]).ok();
+    insta::assert_snapshot!(ran.stdout, @r#"
+    Pod app
+      service account demo/reader
+      credentials from the agent at http://169.254.170.23/v1/credentials (from the container credentials file)
+      token for "pods.eks.amazonaws.com", 79200 s (from the webhook's default), at /var/run/secrets/pods.eks.amazonaws.com/serviceaccount
+      container "main" gets AWS_CONTAINER_CREDENTIALS_FULL_URI, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, the token
+      container "side" gets AWS_CONTAINER_CREDENTIALS_FULL_URI, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, the token
+    "#);
+    let section = "webhook: {watch_container_credentials_config: identities.json}";
+    home.write("etc/irsa.yaml", section);
+    let same = review(&home, &["pod.yaml", "--config", "etc/irsa.yaml"]).ok();
+    assert_eq!(same.stdout, ran.stdout);
+    home.write("etc/identities.json", "{\"identities\":1}");
+    let refused = review(&home, &["pod.yaml", flag]).code(2).stderr;
+    assert!(refused.contains("etc/identities.json"), "{refused}");
+    let refused = review(
+        &home,
+        &["pod.yaml", "--watch-container-credentials-config=none"],
+    );
+    assert!(refused.code(2).stderr.contains("none"));
+}
+
 #[test]
 fn a_review_is_answered_as_the_api_server_would_get_it() {
     let home = Home::new();
@@ -138,12 +169,34 @@ fn what_cannot_be_read_is_refused_with_the_next_step() {
         "number.yaml",
         "kind: ServiceAccount\nmetadata: {name: a, annotations: {x: 1}}",
     );
-    home.write("odd.yaml", "kind: Pod\nspec: {containers: 1}");
+    home.write(
+        "odd.yaml",
+        "kind: Pod\nmetadata: {name: o}\nspec: {containers: 1}",
+    );
+    home.write(
+        "deep.yaml",
+        "kind: Pod\nmetadata: {name: d, annotations: {x: 'a\"b,[{'}}\nspec:\n  containers:\n  - {name: c, args: [a, b]}\n  - {name: d, env: x}\n",
+    );
+    home.write(
+        "label.yaml",
+        "kind: Pod\nmetadata: {name: l, labels: {app-1: 5}}\n",
+    );
     for (args, text) in [
         (&["missing.yaml"][..], "missing.yaml"),
         (&["bad.yaml"], "neither JSON nor YAML"),
         (&["service.yaml"], "neither an AdmissionReview nor"),
-        (&["odd.yaml"], "is not a pod"),
+        (
+            &["odd.yaml"],
+            "Pod o is not a pod: /spec/containers: expected a sequence",
+        ),
+        (
+            &["deep.yaml"],
+            "Pod d is not a pod: /spec/containers/1/env: expected a sequence",
+        ),
+        (
+            &["label.yaml"],
+            "Pod l is not a pod: /metadata/labels: expected a string",
+        ),
         (&["pod.yaml", "--compose-role-arn"], "--account-id"),
         (
             &["pod.yaml", "--compose-role-arn", "--account-id", "1"],

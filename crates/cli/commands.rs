@@ -140,7 +140,7 @@ fn draws(command: &Command) -> bool {
 fn warn_of_deviations(keys: &LoadedKeys) {
     for deviation in &keys.deviations {
         report::warning(&format!(
-            "{}:{}: published, but skipped by kube-apiserver as --service-account-key-file: {}",
+            "{}:{}: {}",
             deviation.path.display(),
             deviation.line,
             deviation.reason

@@ -63,6 +63,36 @@ pub struct ApiserverSection {
     pub api_audiences: Vec<String>,
 }
 
+impl ApiserverSection {
+    /// Name and value of what was set, for `irsa config show`.
+    pub fn rows(&self) -> Vec<(String, String)> {
+        let Self {
+            issuer,
+            jwks_uri,
+            key_files,
+            signing_key_file,
+            api_audiences,
+        } = self;
+        let texts = [
+            ("issuer", issuer),
+            ("jwks_uri", jwks_uri),
+            ("signing_key_file", signing_key_file),
+        ];
+        let lists = [("key_files", key_files), ("api_audiences", api_audiences)];
+        let texts = texts
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.clone()?)));
+        let lists = lists
+            .into_iter()
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(name, values)| (name, values.join(",")));
+        texts
+            .chain(lists)
+            .map(|(name, value)| (format!("apiserver.{name}"), value))
+            .collect()
+    }
+}
+
 /// One issuer.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,10 +1,14 @@
 //! Access to the cluster: the kubeconfig that kubectl would use, or the pod's own service account.
 
+use std::error::Error;
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use http::HeaderValue;
 use irsa_core::explain::Explain;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::client::AuthError;
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use zeroize::Zeroizing;
 
 /// Kubernetes.
 #[derive(Debug, Clone, Default, Args)]
@@ -29,22 +33,65 @@ pub enum KubernetesError {
         /// Which context.
         context: Option<String>,
         /// Why.
-        source: KubeconfigError,
+        source: Said,
     },
     /// Neither a kubeconfig nor a pod.
     #[error("no cluster is configured: there is neither a kubeconfig nor a pod's service account")]
-    None(#[source] kube::config::InferConfigError),
+    None(#[source] Said),
     /// The client cannot be made from the configuration.
     #[error("the Kubernetes client cannot be set up")]
-    Client(#[source] Box<kube::Error>),
+    Client(#[source] Said),
+    /// The token cannot be sent.
+    #[error(
+        "the token of the kubeconfig has a line break, or another character that no HTTP header may have"
+    )]
+    Token,
+}
+
+/// What a library says of a kubeconfig or a credential plugin, without the lines that it quotes: those hold tokens and keys.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(String);
+
+impl Said {
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut cause = Some(error);
+        while let Some(one) = cause {
+            // Its arguments and what it printed may be secrets; what it told the user is none.
+            if let Some(AuthError::AuthExecRun { out, .. }) = one.downcast_ref() {
+                let said = String::from_utf8_lossy(&out.stderr);
+                let said = said.trim();
+                return Self(format!(
+                    "the credential plugin ended with {}: {said}",
+                    out.status
+                ));
+            }
+            cause = one.source();
+        }
+        // The lines of the file follow on lines of their own.
+        let text = error.to_string();
+        Self(text.lines().next().unwrap_or_default().to_owned())
+    }
+}
+
+impl KubernetesError {
+    /// The client cannot be made, for this reason.
+    pub fn client(error: &kube::Error) -> Self {
+        Self::Client(Said::of(error))
+    }
 }
 
 impl Explain for KubernetesError {
     fn help(&self) -> Option<String> {
-        Some(
-            "give --kubeconfig FILE and --context NAME; kubectl config get-contexts lists them"
-                .into(),
-        )
+        Some(match self {
+            Self::Token => {
+                "write the token on one line, without quotation marks that hold a line break".into()
+            }
+            _ => {
+                "give --kubeconfig FILE and --context NAME; kubectl config get-contexts lists them"
+                    .into()
+            }
+        })
     }
 }
 
@@ -55,16 +102,16 @@ impl KubernetesArgs {
             kubeconfig,
             context,
         } = self;
-        let fail = |source| KubernetesError::Kubeconfig {
+        let fail = |error| KubernetesError::Kubeconfig {
             path: kubeconfig.clone(),
             context: context.clone(),
-            source,
+            source: Said::of(&error),
         };
         let options = KubeConfigOptions {
             context: context.clone(),
             ..KubeConfigOptions::default()
         };
-        match kubeconfig {
+        let config = match kubeconfig {
             Some(path) => {
                 let file = Kubeconfig::read_from(path).map_err(fail)?;
                 kube::Config::from_custom_kubeconfig(file, &options)
@@ -74,14 +121,34 @@ impl KubernetesArgs {
             None if context.is_some() => {
                 kube::Config::from_kubeconfig(&options).await.map_err(fail)
             }
-            None => kube::Config::infer().await.map_err(KubernetesError::None),
+            None => kube::Config::infer()
+                .await
+                .map_err(|error| KubernetesError::None(Said::of(&error))),
+        }?;
+        // The client would panic on it.
+        if token(&config).is_some_and(|token| HeaderValue::from_str(&token).is_err()) {
+            return Err(KubernetesError::Token);
         }
+        Ok(config)
     }
 
     /// A client of the cluster.
     pub async fn client(&self) -> Result<kube::Client, KubernetesError> {
         let config = self.config().await?;
-        kube::Client::try_from(config).map_err(|error| KubernetesError::Client(Box::new(error)))
+        kube::Client::try_from(config).map_err(|error| KubernetesError::client(&error))
+    }
+}
+
+/// The token that stands in the kubeconfig itself.
+fn token(config: &kube::Config) -> Option<Zeroizing<String>> {
+    // Only serialisation shows it.
+    let only = AuthInfo {
+        token: Some(config.auth_info.token.clone()?),
+        ..AuthInfo::default()
+    };
+    match serde_json::to_value(only).ok()?.get_mut("token")?.take() {
+        serde_json::Value::String(token) => Some(Zeroizing::new(token)),
+        _ => None,
     }
 }
 

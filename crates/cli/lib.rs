@@ -20,6 +20,7 @@ pub mod exit;
 pub mod kubernetes;
 pub mod logging;
 pub mod output;
+pub mod pasted;
 pub mod report;
 pub mod settings;
 pub mod visible;
@@ -52,6 +53,10 @@ pub struct Cli {
 
 /// Runs one command line and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Err(Failure::Failed(failed)) = pasted::refuse(&arguments) {
+        return report::failure(&failed).into();
+    }
     let parsed = Cli::command()
         .try_get_matches_from(commands::webhook::serve::as_upstream(arguments))
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));

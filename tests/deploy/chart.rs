@@ -40,14 +40,6 @@ fn the_webhook_s_template_is_the_manifest() {
         assert!(template.contains(from), "the manifest has no {from}");
         template = template.replace(from, to);
     }
-    // With one replica a budget of one would keep its node from ever being drained.
-    let budget = template.find("---\napiVersion: policy/v1\n").unwrap();
-    let (before, budget) = template.split_at(budget);
-    let (budget, after) = budget[4..].split_once("---\n").unwrap();
-    let template = format!(
-        "{}\n{{{{- if gt (int .Values.webhook.replicas) 1 }}}}\n---\n{budget}{{{{- end }}}}\n---\n{after}",
-        before.trim_end()
-    );
     let head = "{{- /* Made from `irsa webhook manifest` by tests/deploy/chart.rs: change that, not this. */}}\n";
     let template =
         format!("{{{{- if .Values.webhook.enabled }}}}\n{head}{template}\n{{{{- end }}}}\n");

@@ -40,6 +40,13 @@ pub struct Component {
     pub mounts: Mounts,
 }
 
+impl Component {
+    /// Whether nothing but the file sets its flags, as in a manifest of a static pod.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.mounts, Mounts::Pod { .. })
+    }
+}
+
 /// A document of a file, or a document in a text inside one (kind's patches).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -80,6 +87,9 @@ pub enum ComponentError {
     /// It has neither program.
     #[error("it has neither a kube-apiserver nor a kube-controller-manager")]
     None,
+    /// A node that runs neither.
+    #[error("its machine.type is \"{0}\": no kube-apiserver runs there")]
+    NoControlPlane(String),
     /// It has one twice.
     #[error("{0} is in it more than once")]
     Twice(Role),

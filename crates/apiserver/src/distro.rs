@@ -18,6 +18,7 @@ use irsa_core::explain::Explain;
 use serde_json::Value;
 
 use crate::component::{Component, ComponentError, Role};
+use crate::plan::Phase;
 
 /// A way in which clusters are set up, each with a file format of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +52,10 @@ struct Knowledge {
     components: fn(&[Value]) -> Result<Vec<Component>, ComponentError>,
     /// How a changed file gets to the cluster.
     next: &'static str,
+    /// What comes before that when key files are named that were not; empty when nothing does.
+    keys: &'static str,
+    /// How the file makes a cluster that does not exist yet; empty when that is the same.
+    new: &'static str,
     /// What to do where the file cannot hold two values of a flag.
     only_one: &'static str,
 }
@@ -83,6 +88,14 @@ pub enum DetectError {
     /// Nothing known.
     #[error("it is of no distribution that is known here")]
     Unknown,
+    /// Something around a file that is known.
+    #[error("it is a {kind}, and what irsa changes is inside")]
+    Wrapped {
+        /// Its kind.
+        kind: &'static str,
+        /// How to take out what is inside.
+        advice: &'static str,
+    },
     /// Two, and no reason to prefer one.
     #[error("it could be {} ({}) or {} ({})", .0.distro, .0.evidence, .1.distro, .1.evidence)]
     Ambiguous(Detected, Detected),
@@ -101,6 +114,7 @@ impl Explain for DetectError {
                     .collect::<Vec<_>>()
                     .join(", ")
             ),
+            Self::Wrapped { advice, .. } => (*advice).to_owned(),
             Self::Ambiguous(first, second) => {
                 format!(
                     "say --distro {} or --distro {}",
@@ -122,9 +136,19 @@ impl Distro {
         (self.knowledge().components)(documents)
     }
 
-    /// How a changed file gets to the cluster.
-    pub fn next(self) -> &'static str {
-        self.knowledge().next
+    /// How a file that was changed for a phase gets to the cluster; `keys` says whether it names key files that it did
+    /// not name before.
+    pub fn next(self, phase: Phase, keys: bool) -> String {
+        let known = self.knowledge();
+        let next = if phase == Phase::New && !known.new.is_empty() {
+            known.new
+        } else {
+            known.next
+        };
+        if keys && !known.keys.is_empty() {
+            return format!("{}; then {next}", known.keys);
+        }
+        next.to_owned()
     }
 
     /// What to do where the file cannot hold two values of a flag.
@@ -137,6 +161,22 @@ impl Distro {
         documents
             .iter()
             .find_map(|document| (self.knowledge().recognise)(document, path))
+    }
+
+    /// What shows it, or that nothing speaks against it, when somebody says that a file is of this distribution: a
+    /// configuration of k3s or RKE2 may have no key that only they know, or none at all.
+    pub fn claim(self, documents: &[Value], path: &FilePath) -> Option<String> {
+        self.recognise(documents, path).or_else(|| {
+            let [Value::Object(keys)] = documents else {
+                return None;
+            };
+            let unmarked = [Self::K3s, Self::Rke2].contains(&self)
+                && !keys.contains_key("apiVersion")
+                && !keys.contains_key("kind");
+            let mut others = Self::all().filter(|other| *other != self);
+            let free = unmarked && others.all(|other| other.recognise(documents, path).is_none());
+            free.then(|| "as --distro says".to_owned())
+        })
     }
 
     fn knowledge(self) -> &'static Knowledge {
@@ -153,7 +193,7 @@ pub fn detect(documents: &[Value], path: &FilePath) -> Result<Detected, DetectEr
         Some(Detected { distro, evidence })
     });
     match (found.next(), found.next()) {
-        (None, _) => Err(DetectError::Unknown),
+        (None, _) => Err(wrapped(documents).unwrap_or(DetectError::Unknown)),
         (Some(one), None) => Ok(one),
         (Some(first), Some(second)) => Err(DetectError::Ambiguous(first, second)),
     }
@@ -175,6 +215,21 @@ impl FromStr for Distro {
             format!("auto, or one of {}", names.join(", "))
         })
     }
+}
+
+/// What clusters hand out around a file of theirs.
+pub fn wrapped(documents: &[Value]) -> Option<DetectError> {
+    documents.iter().find_map(|document| {
+        let (kind, advice) = match type_of(document)? {
+            ("v1", "ConfigMap") if document.pointer("/data/ClusterConfiguration").is_some() => (
+                "ConfigMap",
+                "take it out: kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}' > cluster.yaml",
+            ),
+            ("v1", "List") => ("List", "name one object when you get it: kubectl get KIND NAME -o yaml > FILE"),
+            _ => return None,
+        };
+        Some(DetectError::Wrapped { kind, advice })
+    })
 }
 
 /// `apiVersion` and `kind` of a document.

@@ -28,6 +28,8 @@ pub enum Operation {
     Set(Value),
     /// A new item goes before this one, or to the end.
     Insert(Value),
+    /// The item moves in front of the one with this index, which is before it.
+    Move(usize),
     /// The item or key goes.
     Remove,
 }
@@ -171,7 +173,15 @@ fn apply_one(document: &mut Value, edit: &Edit) -> Option<()> {
             }
             items.remove(*index);
         }
-        (Step::Key(_), Operation::Insert(_)) => return None,
+        (Step::Index(index), Operation::Move(to)) => {
+            let items = parent.as_array_mut()?;
+            if *index >= items.len() || to > index {
+                return None;
+            }
+            let item = items.remove(*index);
+            items.insert(*to, item);
+        }
+        (Step::Key(_), Operation::Insert(_) | Operation::Move(_)) => return None,
     }
     Some(())
 }
@@ -197,9 +207,10 @@ mod tests {
             edit(list.index(2), Operation::Set(json!("y"))),
             edit(list.index(0), Operation::Remove),
             edit(Path::keys(["c"]), Operation::Set(json!({"d": 1}))),
+            edit(list.index(1), Operation::Move(0)),
         ];
         let after = apply(&[json!({"a": {"b": ["1", "2"]}})], &edits).unwrap();
-        assert_eq!(after, [json!({"a": {"b": ["x", "y"]}, "c": {"d": 1}})]);
+        assert_eq!(after, [json!({"a": {"b": ["y", "x"]}, "c": {"d": 1}})]);
     }
 
     #[test]
@@ -208,6 +219,8 @@ mod tests {
             (Path::keys(["a", "b"]), Operation::Set(json!(1))),
             (Path::keys(["l"]).index(2), Operation::Insert(json!(1))),
             (Path::keys(["l"]).index(1), Operation::Remove),
+            (Path::keys(["l"]).index(0), Operation::Move(1)),
+            (Path::keys(["l"]).index(1), Operation::Move(0)),
             (Path::keys(["l"]), Operation::Insert(json!(1))),
             (Path::root(), Operation::Set(json!(1))),
         ] {

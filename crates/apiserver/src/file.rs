@@ -1,15 +1,17 @@
 //! The acting half on a file: read whole, replaced whole, and a record by which the change is undone exactly.
 
+mod absent;
 mod backup;
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use irsa_core::explain::Explain;
 use irsa_files::NewFile;
 
+pub use self::absent::{read_if_there, write};
 pub use self::backup::{Backups, Saved, Unproved, Written};
 use crate::yaml::MAX_BYTES;
 
@@ -88,7 +90,13 @@ pub fn read(path: &Path) -> Result<String, FileError> {
         action: "read",
         source,
     };
-    let file = File::open(path).map_err(fail)?;
+    // Opening a pipe would wait for somebody to write into it.
+    let at_once = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(at_once)
+        .open(path);
+    let file = file.map_err(fail)?;
     if !file.metadata().map_err(fail)?.is_file() {
         return Err(fail(io::Error::other("it is not a regular file")));
     }

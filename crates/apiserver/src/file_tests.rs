@@ -13,7 +13,7 @@ fn changes_are_undone_one_by_one_and_exactly() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let backups = Backups::new(home.path().join("backup"));
     for (before, after) in [("one\r\n", "two"), ("two", "three")] {
-        backups.save(&file, before, after, "test").unwrap();
+        backups.save(&file, Some(before), after, "test").unwrap();
         replace(&file, before, after).unwrap();
     }
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
@@ -31,7 +31,7 @@ fn changes_are_undone_one_by_one_and_exactly() {
         "half",
     )
     .unwrap();
-    backups.save(&file, "one\r\n", "two", "test").unwrap();
+    backups.save(&file, Some("one\r\n"), "two", "test").unwrap();
     backups.last(&file, "two").unwrap().forget().unwrap();
     assert!(matches!(
         backups.last(&file, "one\r\n"),
@@ -45,7 +45,9 @@ fn what_somebody_else_changed_is_not_undone() {
     let file = home.path().join("a.yaml");
     fs::write(&file, "before").unwrap();
     let backups = Backups::new(home.path().join("backup"));
-    backups.save(&file, "before", "after", "test").unwrap();
+    backups
+        .save(&file, Some("before"), "after", "test")
+        .unwrap();
     assert!(matches!(
         backups.last(&file, "other"),
         Err(FileError::Diverged { .. })
@@ -105,14 +107,16 @@ fn a_change_on_top_of_one_that_was_not_proved_waits_for_the_same_proof() {
     let file = home.path().join("a.yaml");
     fs::write(&file, "stock").unwrap();
     let backups = Backups::new(home.path().join("backup"));
-    backups.save(&file, "stock", "before", "accept").unwrap();
+    backups
+        .save(&file, Some("stock"), "before", "accept")
+        .unwrap();
     replace(&file, "stock", "before").unwrap();
     let killed = ["before", "killed"];
     backups.save_unproved(&file, killed, "sign", 12.25).unwrap();
     replace(&file, "before", "killed").unwrap();
     // By hand, once and once more.
     for (before, after) in [("killed", "patched"), ("patched", "again")] {
-        backups.save(&file, before, after, "accept").unwrap();
+        backups.save(&file, Some(before), after, "accept").unwrap();
         replace(&file, before, after).unwrap();
     }
     let found = backups.unproved(&file, "again").unwrap().unwrap();
@@ -131,7 +135,9 @@ fn a_change_on_top_of_one_that_was_not_proved_waits_for_the_same_proof() {
     for current in ["before", "theirs"] {
         backups.save_unproved(&file, killed, "sign", 13.5).unwrap();
         fs::write(&file, current).unwrap();
-        backups.save(&file, current, "patched", "accept").unwrap();
+        backups
+            .save(&file, Some(current), "patched", "accept")
+            .unwrap();
         assert_eq!(backups.unproved(&file, "patched").unwrap(), None);
     }
 }

@@ -1,6 +1,7 @@
 //! What is wrong with the token flags of a file, each fault with the strings that differ and the way to mend it.
 
 mod seen;
+mod signing;
 mod wanted;
 
 use std::collections::BTreeSet;
@@ -10,10 +11,11 @@ use irsa_core::kid::Kid;
 use serde::Serialize;
 
 pub use self::seen::Seen;
+pub use self::signing::{Unverified, between, demand_verified};
 use crate::component::Role;
 use crate::flags::{Arity, Flag, TokenFlags};
 use crate::mounts::is_below;
-use crate::plan::{STS_AUDIENCE, Wanted, is_comma_joined};
+use crate::plan::{STS_AUDIENCE, Wanted, bad_issuer, is_comma_joined};
 use crate::shape::Occurrence;
 
 /// How bad it is.
@@ -63,10 +65,40 @@ pub struct Inspected<'a> {
     pub occurrences: &'a [Occurrence],
     /// The flags in force.
     pub flags: &'a TokenFlags,
+    /// Whether nothing but the file sets flags: what is not in it is not set.
+    pub whole: bool,
     /// Each verification key file.
     pub key_files: &'a [(String, Seen<KeyFile>)],
     /// The key that signs: kube-apiserver's, or kube-controller-manager's for legacy Secrets.
     pub signing: Option<&'a (String, Seen<Kid>)>,
+}
+
+/// What was not looked at because it cannot be seen from here, a note for each file that the flags name.
+pub fn not_looked_at(inspected: &Inspected<'_>) -> Vec<Finding> {
+    let mut found = Findings {
+        inspected,
+        list: Vec::new(),
+    };
+    let signing = inspected.signing.into_iter();
+    let signing = signing.map(|(path, seen)| (path, seen.state()));
+    let verification = inspected.key_files.iter();
+    let verification = verification.map(|(path, seen)| (path, seen.state()));
+    for (path, seen) in verification.chain(signing) {
+        let why = match seen {
+            Seen::NotHere => "is not on this host",
+            Seen::Denied => "cannot be read by this user",
+            _ => continue,
+        };
+        // A path that the distribution chose is nobody's to look at.
+        if inspected.occurrences.iter().any(|one| one.value == *path) {
+            found.note(
+                Some((found.flag_of(path), path)),
+                format!("\"{path}\" {why}: its keys were not looked at"),
+                "run it on the node as root, or name the node's files with --root DIR",
+            );
+        }
+    }
+    found.list
 }
 
 /// The faults of one component; with `wanted`, also what differs from it.
@@ -81,44 +113,13 @@ pub fn of_component(inspected: &Inspected<'_>, wanted: Option<&Wanted>) -> Vec<F
         found.issuers();
         found.audiences();
         found.documents();
+        found.keys_are_set();
         found.signing_key_is_verified();
         if let Some(wanted) = wanted {
             found.wanted(wanted);
         }
     }
     found.list
-}
-
-/// The fault between two components: the tokens of legacy Secrets are signed with a key of another pair.
-pub fn between(api_server: &Inspected<'_>, controller_manager: &Inspected<'_>) -> Vec<Finding> {
-    let kid = |inspected: &Inspected<'_>| match inspected.signing {
-        Some((path, Seen::Read(kid))) => Some((path.clone(), kid.clone())),
-        _ => None,
-    };
-    let verified = verified_kids(api_server);
-    let Some((path, theirs)) = kid(controller_manager) else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    if let Some((_, ours)) = kid(api_server)
-        && ours != theirs
-    {
-        found.push(Finding {
-            severity: if verified.as_ref().is_some_and(|kids| kids.contains(&theirs)) {
-                Severity::Note
-            } else {
-                Severity::Problem
-            },
-            occurrence: None,
-            message: format!(
-                "kube-controller-manager signs with key {theirs} (\"{path}\"), kube-apiserver with key {ours}"
-            ),
-            help: "set --service-account-private-key-file of kube-controller-manager to the signing key too: tokens of \
-                   legacy Secrets are refused once its old key is no longer accepted"
-                .to_owned(),
-        });
-    }
-    found
 }
 
 struct Findings<'a> {
@@ -212,7 +213,15 @@ impl Findings<'_> {
                     format!("\"{path}\" cannot be read: {reason}"),
                     format!("{} exits at its next start", self.inspected.role),
                 ),
-                Seen::NotHere | Seen::Read(()) => {}
+                Seen::Missing => self.problem(
+                    flag,
+                    format!(
+                        "\"{path}\" does not exist on this host, and its directory does: {} does not start with it",
+                        self.inspected.role
+                    ),
+                    "place it first; for the manifest of another host, name that host's files with --root DIR",
+                ),
+                Seen::NotHere | Seen::Denied | Seen::Read(()) => {}
             }
             if is_below(path, "/etc/kubernetes/manifests") {
                 self.problem(
@@ -272,24 +281,21 @@ impl Findings<'_> {
                 "kube-apiserver does not start without it",
             );
         }
-        let mut seen = BTreeSet::new();
-        for issuer in &issuers {
-            let flag = Some((Flag::Issuer, issuer.as_str()));
-            if is_comma_joined(issuer) {
-                self.problem(
-                    flag,
-                    format!("--service-account-issuer is \"{issuer}\", which is one issuer for kube-apiserver: it never splits at commas"),
-                    "give the flag once for each issuer; tokens of the joined one are trusted by nobody",
-                );
-            }
-            if !seen.insert(issuer) {
-                self.problem(
-                    flag,
-                    format!("--service-account-issuer \"{issuer}\" is given twice"),
-                    "kube-apiserver does not start with a repeated issuer: keep one",
-                );
-            }
+        for issuer in issuers.iter().filter(|issuer| is_comma_joined(issuer)) {
+            self.problem(
+                Some((Flag::Issuer, issuer.as_str())),
+                format!("--service-account-issuer is \"{issuer}\", which is one issuer for kube-apiserver: it never splits at commas"),
+                "give the flag once for each issuer; tokens of the joined one are trusted by nobody",
+            );
         }
+        if let Some((issuer, fault)) = bad_issuer(&issuers) {
+            self.problem(
+                Some((Flag::Issuer, issuer)),
+                format!("--service-account-issuer \"{issuer}\" {fault}"),
+                "keep each issuer once, in a flag of its own",
+            );
+        }
+        self.near_issuers(&issuers);
         if let Some(first) = issuers.first()
             && !first.starts_with("https://")
         {
@@ -301,7 +307,48 @@ impl Findings<'_> {
         }
     }
 
+    /// Two issuers that differ in a slash at the end: for kube-apiserver and AWS they have nothing in common.
+    fn near_issuers(&mut self, issuers: &[String]) {
+        let bare = |issuer: &str| issuer.trim_end_matches('/').to_owned();
+        for (at, issuer) in issuers.iter().enumerate() {
+            let mut others = issuers.iter().skip(at + 1);
+            if let Some(near) = others.find(|other| *other != issuer && bare(other) == bare(issuer))
+            {
+                self.note(
+                    Some((Flag::Issuer, near)),
+                    format!("\"{issuer}\" and \"{near}\" are two issuers, which differ in a slash at the end"),
+                    "AWS compares byte for byte: keep the one that the IAM OIDC provider has",
+                );
+            }
+        }
+    }
+
+    /// Audiences that are written and mean nothing.
+    fn odd_audiences(&mut self) {
+        let mut seen = BTreeSet::new();
+        let written = self.inspected.occurrences.iter();
+        let written = written.filter(|one| one.flag == Flag::ApiAudiences);
+        for one in written {
+            for audience in one.value.split(',') {
+                let fault = if audience.is_empty() {
+                    "has an empty audience"
+                } else if !seen.insert(audience) {
+                    "names an audience twice"
+                } else {
+                    continue;
+                };
+                self.note(
+                    Some((Flag::ApiAudiences, &one.value)),
+                    format!("--api-audiences={} {fault}", one.value),
+                    "write each audience once; irsa apiserver patch --phase accept does",
+                );
+                return;
+            }
+        }
+    }
+
     fn audiences(&mut self) {
+        self.odd_audiences();
         let flags = self.inspected.flags;
         if flags
             .audiences()
@@ -335,38 +382,6 @@ impl Findings<'_> {
             );
         }
     }
-
-    fn signing_key_is_verified(&mut self) {
-        let Some((path, Seen::Read(kid))) = self.inspected.signing else {
-            return;
-        };
-        if let Some(verified) = verified_kids(self.inspected)
-            && !verified.contains(kid)
-        {
-            self.problem(
-                Some((Flag::SigningKeyFile, path)),
-                format!(
-                    "the signing key \"{path}\" (kid {kid}) is in no --service-account-key-file"
-                ),
-                "add its public half: kube-apiserver signs tokens that it refuses itself",
-            );
-        }
-    }
-}
-
-/// The keys that are accepted, when every file could be read.
-fn verified_kids(inspected: &Inspected<'_>) -> Option<BTreeSet<Kid>> {
-    let mut kids = BTreeSet::new();
-    for (_, seen) in inspected.key_files {
-        let Seen::Read(file) = seen else { return None };
-        kids.extend(
-            file.apiserver_keys()
-                .ok()?
-                .into_iter()
-                .map(|(_, key)| key.kid()),
-        );
-    }
-    Some(kids)
 }
 
 #[cfg(test)]

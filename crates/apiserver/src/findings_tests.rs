@@ -27,6 +27,7 @@ fn messages(flags: &[(Flag, &str)], wanted: Option<&Wanted>) -> Vec<String> {
         role: Role::ApiServer,
         occurrences: &occurrences,
         flags: &token_flags,
+        whole: false,
         key_files: &[],
         signing: None,
     };
@@ -59,7 +60,7 @@ fn a_stock_cluster_has_no_fault() {
 
 #[test]
 fn each_fault_is_named() {
-    let cases: [(&[(Flag, &str)], &str); 8] = [
+    let cases: [(&[(Flag, &str)], &str); 13] = [
         (
             &[(Flag::Issuer, "https://a,https://b")],
             "never splits at commas",
@@ -95,6 +96,34 @@ fn each_fault_is_named() {
                 (Flag::SigningKeyFile, "/b"),
             ],
             "\"/b\" is used, \"/a\" is not",
+        ),
+        (
+            &[
+                (Flag::Issuer, OLD),
+                (Flag::Issuer, ""),
+                (Flag::ApiAudiences, "a"),
+            ],
+            "\"\" is empty",
+        ),
+        (
+            &[(Flag::Issuer, "https://a https://b")],
+            "has a blank in it",
+        ),
+        (
+            &[
+                (Flag::Issuer, "https://h/p"),
+                (Flag::Issuer, "https://h/p/"),
+                (Flag::ApiAudiences, "a"),
+            ],
+            "differ in a slash at the end",
+        ),
+        (
+            &[(Flag::Issuer, OLD), (Flag::ApiAudiences, "x,x")],
+            "--api-audiences=x,x names an audience twice",
+        ),
+        (
+            &[(Flag::Issuer, OLD), (Flag::ApiAudiences, ",")],
+            "--api-audiences=, has an empty audience",
         ),
         (
             &[(Flag::Issuer, OLD), (Flag::Issuer, "https://b")],
@@ -149,6 +178,7 @@ fn keys_are_compared_by_kid_and_not_by_name() {
         role: Role::ApiServer,
         occurrences: &flags,
         flags: &token_flags,
+        whole: false,
         key_files: &key_files,
         signing: Some(signing),
     };
@@ -185,10 +215,117 @@ fn blocks_that_are_passed_over_are_shown() {
         role: Role::ApiServer,
         occurrences: &flags,
         flags: &token_flags,
+        whole: false,
         key_files: &key_files,
         signing: None,
     };
     let found = of_component(&inspected, None);
     assert!(found[0].message.starts_with("/a.pub:"), "{found:?}");
     assert!(found[1].message.contains("in no volume"), "{found:?}");
+}
+
+const CURRENT: &str = "/pki/sa.key";
+
+#[test]
+fn what_is_not_there_and_what_cannot_be_seen_are_told_apart() {
+    let flags = occurrences(&[
+        (Flag::Issuer, OLD),
+        (Flag::KeyFile, "/a.pub"),
+        (Flag::SigningKeyFile, CURRENT),
+    ]);
+    let token_flags = TokenFlags::new(flags.iter().map(|one| (one.flag, one.value.clone())));
+    let looked = |seen: Seen<KeyFile>| {
+        let key_files = [("/a.pub".to_owned(), seen)];
+        let signing = (CURRENT.to_owned(), Seen::Denied);
+        let inspected = Inspected {
+            role: Role::ApiServer,
+            occurrences: &flags,
+            flags: &token_flags,
+            whole: true,
+            key_files: &key_files,
+            signing: Some(&signing),
+        };
+        let text = |list: Vec<Finding>| list.into_iter().map(|one| one.message).collect::<Vec<_>>();
+        [
+            text(of_component(&inspected, None)),
+            text(not_looked_at(&inspected)),
+        ]
+    };
+    let denied =
+        "\"/pki/sa.key\" cannot be read by this user: its keys were not looked at".to_owned();
+    let [problems, notes] = looked(Seen::Missing);
+    assert!(
+        problems[0].starts_with("\"/a.pub\" does not exist on this host"),
+        "{problems:?}"
+    );
+    assert_eq!(notes, std::slice::from_ref(&denied));
+    let [problems, notes] = looked(Seen::NotHere);
+    assert_eq!(problems, [""; 0]);
+    assert_eq!(
+        notes,
+        [
+            "\"/a.pub\" is not on this host: its keys were not looked at".to_owned(),
+            denied
+        ]
+    );
+}
+
+#[test]
+fn a_manifest_without_key_flags_does_not_start() {
+    let flags = occurrences(&[(Flag::Issuer, OLD)]);
+    let token_flags = TokenFlags::new([(Flag::Issuer, OLD.to_owned())]);
+    let of = |whole| {
+        let inspected = Inspected {
+            role: Role::ApiServer,
+            occurrences: &flags,
+            flags: &token_flags,
+            whole,
+            key_files: &[],
+            signing: None,
+        };
+        of_component(&inspected, None)
+            .into_iter()
+            .map(|one| one.message)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(false), [""; 0], "a distribution that sets them itself");
+    assert_eq!(
+        of(true),
+        [
+            "--service-account-key-file is not set",
+            "--service-account-signing-key-file is not set"
+        ]
+    );
+}
+
+#[test]
+fn two_signing_paths_that_cannot_be_seen_are_told() {
+    let token_flags = TokenFlags::new([(Flag::Issuer, OLD.to_owned())]);
+    let of = |role, signing| Inspected {
+        role,
+        occurrences: &[],
+        flags: &token_flags,
+        whole: true,
+        key_files: &[],
+        signing: Some(signing),
+    };
+    let ours = (CURRENT.to_owned(), Seen::NotHere);
+    let theirs = ("/pki/old.key".to_owned(), Seen::NotHere);
+    let found = between(
+        &of(Role::ApiServer, &ours),
+        &of(Role::ControllerManager, &theirs),
+    );
+    assert!(
+        found[0]
+            .message
+            .contains("whether they are one key cannot be seen"),
+        "{found:?}"
+    );
+    assert_eq!(
+        between(
+            &of(Role::ApiServer, &ours),
+            &of(Role::ControllerManager, &ours)
+        ),
+        []
+    );
 }

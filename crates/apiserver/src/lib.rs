@@ -6,6 +6,7 @@
 
 pub mod alone;
 pub mod component;
+pub mod diff;
 pub mod distro;
 pub mod edit;
 pub mod file;

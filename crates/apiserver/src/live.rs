@@ -6,6 +6,7 @@ mod addresses;
 mod legacy;
 mod metrics;
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -50,7 +51,32 @@ pub struct LiveError {
     pub question: &'static str,
     /// Why.
     #[source]
-    pub source: Box<kube::Error>,
+    pub source: Box<Cause>,
+}
+
+/// What the client met, in words for people.
+#[derive(Debug)]
+pub struct Cause(kube::Error);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            kube::Error::Api(status) => {
+                write!(f, "{} {}: {}", status.code, status.reason, status.message)
+            }
+            other => other.fmt(f),
+        }
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0 {
+            // The answer says all.
+            kube::Error::Api(_) => None,
+            other => other.source(),
+        }
+    }
 }
 
 impl LiveError {
@@ -65,7 +91,7 @@ impl LiveError {
     }
 
     fn code(&self) -> Option<u16> {
-        match &*self.source {
+        match &self.source.0 {
             kube::Error::Api(status) => Some(status.code),
             _ => None,
         }
@@ -344,7 +370,7 @@ impl ApiServer {
         let fail = |source| LiveError {
             server: self.url.clone(),
             question,
-            source: Box::new(source),
+            source: Box::new(Cause(source)),
         };
         let request = request.map_err(|error| fail(kube::Error::HttpError(error)))?;
         self.client.request_text(request).await.map_err(fail)

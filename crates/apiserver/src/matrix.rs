@@ -1,30 +1,47 @@
 //! What all API servers of a cluster do with each other's tokens: decided from observations alone.
 
 use irsa_core::discovery;
-use irsa_core::issuer::{IssuerUrl, TrailingSlash};
+use irsa_core::issuer::{IssuerUrl, JwksUri, TrailingSlash};
 use irsa_core::jwks::JwkSet;
 use irsa_core::token::Token;
 use serde::Serialize;
 
 use crate::findings::{Finding, Severity};
 use crate::live::{LegacyToken, Review};
-use crate::plan::is_comma_joined;
+use crate::plan::{Wanted, is_comma_joined};
 
 /// What was seen of one API server.
 #[derive(Debug)]
 pub struct ServerSeen {
     /// Its address.
     pub url: String,
+    /// Why it was not asked to the end; what it did not say is empty then.
+    pub silent: Option<String>,
     /// Its discovery document.
     pub discovery: Option<String>,
     /// Its JWKS.
     pub jwks: Option<String>,
     /// A token that it signed for its own audiences.
     pub token: String,
-    /// What each server, in the same order, says of that token.
-    pub reviews: Vec<Review>,
+    /// What each server, in the same order, says of that token; nothing when it does not answer.
+    pub reviews: Vec<Option<Review>>,
     /// What it says itself of a token with the audience of STS.
-    pub sts: Review,
+    pub sts: Option<Review>,
+}
+
+impl ServerSeen {
+    /// A server that does not answer, among `servers`.
+    pub fn silent(url: &str, why: String, servers: usize) -> Self {
+        Self {
+            url: url.to_owned(),
+            silent: Some(why),
+            discovery: None,
+            jwks: None,
+            token: String::new(),
+            reviews: vec![None; servers],
+            sts: None,
+        }
+    }
 }
 
 /// One server in a few words.
@@ -38,20 +55,25 @@ pub struct Row {
     pub signing_kid: String,
     /// The keys that it serves.
     pub kids: Vec<String>,
-    /// Whether each server, in the order of the rows, accepts its tokens.
-    pub accepted_by: Vec<bool>,
+    /// Whether each server, in the order of the rows, accepts its tokens; nothing when that was not seen.
+    pub accepted_by: Vec<Option<bool>>,
+    /// Why it was not asked to the end.
+    pub silent: Option<String>,
 }
 
 /// The table of servers, and what is wrong.
-pub fn judge(servers: &[ServerSeen], wanted: Option<&IssuerUrl>) -> (Vec<Row>, Vec<Finding>) {
+pub fn judge(servers: &[ServerSeen], wanted: Option<&Wanted>) -> (Vec<Row>, Vec<Finding>) {
     let mut findings = Vec::new();
     let rows: Vec<Row> = servers
         .iter()
-        .map(|server| row(server, wanted, &mut findings))
+        .map(|server| match &server.silent {
+            Some(why) => silent(server, why, &mut findings),
+            None => row(server, wanted, &mut findings),
+        })
         .collect();
     for (server, row) in servers.iter().zip(&rows) {
         for (other, review) in servers.iter().zip(&server.reviews) {
-            if !review.authenticated {
+            if let Some(review) = review.as_ref().filter(|review| !review.authenticated) {
                 let why = review.error.as_deref().unwrap_or("no reason given");
                 findings.push(problem(
                     format!("{} refuses a token of {} (issuer \"{}\", kid {}): {why}", other.url, server.url, row.issuer, row.signing_kid),
@@ -59,15 +81,16 @@ pub fn judge(servers: &[ServerSeen], wanted: Option<&IssuerUrl>) -> (Vec<Row>, V
                 ));
             }
         }
-        if server.sts.authenticated {
+        if server.sts.as_ref().is_some_and(|sts| sts.authenticated) {
             findings.push(problem(
                 format!("{} accepts tokens for sts.amazonaws.com: --api-audiences has it", server.url),
                 "take it out: the audience belongs into the pods' projected tokens and the IAM OIDC provider only",
             ));
         }
     }
-    if let Some((first, others)) = rows.split_first() {
-        for other in others {
+    let mut answered = rows.iter().filter(|row| row.silent.is_none());
+    if let Some(first) = answered.next() {
+        for other in answered {
             differ(
                 &mut findings,
                 "issuer",
@@ -110,7 +133,8 @@ pub fn judge_legacy(rows: &[Row], tokens: &[LegacyToken]) -> Vec<Finding> {
         }
     }
     let newest = tokens.iter().max_by(|a, b| a.created.cmp(&b.created));
-    if let (Some(newest), Some(row)) = (newest, rows.first())
+    let answered = rows.iter().find(|row| row.silent.is_none());
+    if let (Some(newest), Some(row)) = (newest, answered)
         && newest.kid != row.signing_kid
     {
         findings.push(Finding {
@@ -126,7 +150,23 @@ pub fn judge_legacy(rows: &[Row], tokens: &[LegacyToken]) -> Vec<Finding> {
     findings
 }
 
-fn row(server: &ServerSeen, wanted: Option<&IssuerUrl>, findings: &mut Vec<Finding>) -> Row {
+/// The row of a server that does not answer: the others are judged without it.
+fn silent(server: &ServerSeen, why: &str, findings: &mut Vec<Finding>) -> Row {
+    findings.push(problem(
+        format!("{} does not answer: {why}", server.url),
+        "see to it that it runs and can be reached: what it signs and accepts was not seen",
+    ));
+    Row {
+        server: server.url.clone(),
+        issuer: String::new(),
+        signing_kid: String::new(),
+        kids: Vec::new(),
+        accepted_by: vec![None; server.reviews.len()],
+        silent: Some(why.to_owned()),
+    }
+}
+
+fn row(server: &ServerSeen, wanted: Option<&Wanted>, findings: &mut Vec<Finding>) -> Row {
     let token = Token::parse(&server.token).ok();
     let of_token =
         |read: fn(&Token) -> Option<&str>| token.as_ref().and_then(read).unwrap_or("?").to_owned();
@@ -138,8 +178,9 @@ fn row(server: &ServerSeen, wanted: Option<&IssuerUrl>, findings: &mut Vec<Findi
         accepted_by: server
             .reviews
             .iter()
-            .map(|review| review.authenticated)
+            .map(|review| review.as_ref().map(|review| review.authenticated))
             .collect(),
+        silent: None,
     };
     if is_comma_joined(&row.issuer) {
         findings.push(problem(
@@ -156,7 +197,9 @@ fn row(server: &ServerSeen, wanted: Option<&IssuerUrl>, findings: &mut Vec<Findi
             "add the public half of its signing key to --service-account-key-file",
         ));
     }
-    documents(server, &row, findings);
+    let jwks_uri = wanted.and_then(|wanted| wanted.jwks_uri.as_ref());
+    documents(server, &row, jwks_uri, findings);
+    let wanted = wanted.map(|wanted| &wanted.issuer);
     if let Some(wanted) = wanted.filter(|wanted| wanted.as_str() != row.issuer) {
         findings.push(problem(
             format!(
@@ -185,7 +228,12 @@ fn kids(server: &ServerSeen, findings: &mut Vec<Finding>) -> Vec<String> {
     }
 }
 
-fn documents(server: &ServerSeen, row: &Row, findings: &mut Vec<Finding>) {
+fn documents(
+    server: &ServerSeen,
+    row: &Row,
+    wanted: Option<&JwksUri>,
+    findings: &mut Vec<Finding>,
+) {
     let Some(text) = &server.discovery else {
         findings.push(problem(
             format!("{} serves no discovery document", server.url),
@@ -204,7 +252,17 @@ fn documents(server: &ServerSeen, row: &Row, findings: &mut Vec<Finding>) {
             ),
             "set --service-account-jwks-uri to an https URL",
         )),
-        Ok(_) => {}
+        Ok(document) => {
+            if let Some(wanted) = wanted.filter(|wanted| **wanted != document.jwks_uri) {
+                findings.push(problem(
+                    format!(
+                        "the jwks_uri of {} is \"{}\", expected \"{wanted}\"",
+                        server.url, document.jwks_uri
+                    ),
+                    "irsa apiserver patch --phase sign --jwks-uri URL on every node",
+                ));
+            }
+        }
         Err(error) => findings.push(problem(
             format!(
                 "the discovery document of {} does not fit its tokens: {}",

@@ -43,11 +43,12 @@ fn server(url: &str) -> ServerSeen {
         "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"]});
     ServerSeen {
         url: url.to_owned(),
+        silent: None,
         discovery: Some(discovery.to_string()),
         jwks: Some(example("p256.jwks.json")),
         token: token(ISSUER, &kid),
-        reviews: vec![yes(), yes()],
-        sts: no(),
+        reviews: vec![Some(yes()), Some(yes())],
+        sts: Some(no()),
     }
 }
 
@@ -63,7 +64,7 @@ fn found(servers: &[ServerSeen]) -> Vec<String> {
 fn a_healthy_cluster_has_nothing_to_report() {
     let (rows, findings) = judge(&[server("https://a"), server("https://b")], None);
     assert_eq!(findings, []);
-    assert_eq!(rows[1].accepted_by, [true, true]);
+    assert_eq!(rows[1].accepted_by, [Some(true), Some(true)]);
     assert_eq!(rows[0].kids, [rows[0].signing_kid.clone()]);
 }
 
@@ -78,11 +79,11 @@ fn each_fault_is_named() {
     };
     let cases: [(Change, &str); 7] = [
         (
-            |server| server.reviews[0] = no(),
+            |server| server.reviews[0] = Some(no()),
             "https://a refuses a token of https://b",
         ),
         (
-            |server| server.sts = yes(),
+            |server| server.sts = Some(yes()),
             "accepts tokens for sts.amazonaws.com",
         ),
         (
@@ -134,13 +135,64 @@ fn servers_that_differ_are_shown() {
 
 #[test]
 fn the_wanted_issuer_is_compared() {
-    let wanted = IssuerUrl::parse("https://oidc.example.com/prod", TrailingSlash::Refuse).unwrap();
-    let (_, findings) = judge(&[server("https://a")], Some(&wanted));
-    assert!(findings.iter().any(|finding| {
-        finding
-            .message
-            .contains("expected \"https://oidc.example.com/prod\"")
-    }));
+    let of = |issuer: &str, jwks_uri: Option<&str>| {
+        let wanted = Wanted {
+            issuer: IssuerUrl::parse(issuer, TrailingSlash::Refuse).unwrap(),
+            jwks_uri: jwks_uri.map(|uri| JwksUri::parse(uri).unwrap()),
+            key_files: Vec::new(),
+            signing_key_file: None,
+            api_audiences: Vec::new(),
+            remove_issuers: Vec::new(),
+            remove_key_files: Vec::new(),
+        };
+        let (_, findings) = judge(&[server("https://a")], Some(&wanted));
+        findings
+            .into_iter()
+            .map(|finding| finding.message)
+            .collect::<Vec<_>>()
+    };
+    let ours = "https://oidc.example.com/prod";
+    let found = of(ours, None);
+    assert!(
+        found[0].contains(&format!("expected \"{ours}\"")),
+        "{found:?}"
+    );
+    // So is where the JWKS is, when that is said.
+    assert_eq!(of(ISSUER, None), [""; 0]);
+    assert_eq!(
+        of(ISSUER, Some("https://10.0.0.1:6443/openid/v1/jwks")),
+        [""; 0]
+    );
+    let found = of(ISSUER, Some("https://oidc.example.com/keys.json"));
+    assert!(
+        found[0].contains("expected \"https://oidc.example.com/keys.json\""),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_marked_and_the_others_are_judged() {
+    let dead = |url| ServerSeen::silent(url, "connection refused".to_owned(), 3);
+    let alive = |url| ServerSeen {
+        reviews: vec![None, Some(yes()), Some(no())],
+        ..server(url)
+    };
+    let (rows, findings) = judge(
+        &[dead("https://a"), alive("https://b"), alive("https://c")],
+        None,
+    );
+    assert_eq!(rows[0].accepted_by, [None; 3]);
+    assert_eq!(rows[1].accepted_by, [None, Some(true), Some(false)]);
+    let messages: Vec<_> = findings
+        .iter()
+        .map(|finding| finding.message.as_str())
+        .collect();
+    assert_eq!(messages[0], "https://a does not answer: connection refused");
+    assert!(
+        messages[1].starts_with("https://c refuses a token of https://b"),
+        "{messages:?}"
+    );
+    assert_eq!(messages.len(), 3, "{messages:?}");
 }
 
 #[test]

@@ -65,6 +65,9 @@ pub enum PatchError {
         #[source]
         source: ShapeError,
     },
+    /// Issuers joined by a comma, where the distribution's file can hold one.
+    #[error(transparent)]
+    Joined(PlanError),
     /// The edits did not lead to what they were made for.
     #[error("{flag} of {role} would not be as intended")]
     NotReached {
@@ -87,13 +90,20 @@ impl Explain for PatchError {
     fn help(&self) -> Option<String> {
         match self {
             Self::Detect(error) => error.help(),
-            Self::Plan(error) => error.help(),
+            Self::Joined(PlanError::CommaJoined(issuers)) => Some(format!(
+                "keep exactly one, this file cannot hold two: irsa apiserver patch --phase new --issuer URL --remove-issuer '{issuers}' FILE with the one \
+                 that stays; the file was not changed"
+            )),
+            Self::Plan(error) | Self::Joined(error) => error.help(),
             Self::Shape(error) | Self::Component(ComponentError::Shape(error)) => Some(shape_help(error)),
             Self::Yaml(YamlError::Unsafe { .. }) => {
                 Some("the file was not changed; write the part out without anchors and aliases and with comments on lines of their own, or make \
                       this edit by hand".into())
             }
             Self::Yaml(_) => Some("the file was not changed; mend it first".into()),
+            Self::Component(ComponentError::NoControlPlane(_)) => {
+                Some("name the configuration of a control-plane node: its machine.type is controlplane".into())
+            }
             Self::Component(ComponentError::None) => {
                 Some("name the manifest of kube-apiserver, for example /etc/kubernetes/manifests/kube-apiserver.yaml".into())
             }
@@ -133,12 +143,18 @@ impl<'a> Manifest<'a> {
         path: &FilePath,
         distro: Option<Distro>,
     ) -> Result<Self, PatchError> {
-        let documents = yaml::parse(text)?;
+        let mut documents = yaml::parse(text)?;
+        if yaml::is_blank(&documents) {
+            // A mapping with nothing in it, of whoever claims it.
+            documents = vec![Value::Object(serde_json::Map::new())];
+        }
         let detected = match distro {
             None => distro::detect(&documents, path)?,
             Some(distro) => {
-                let evidence = distro.recognise(&documents, path);
-                let evidence = evidence.ok_or(DetectError::Not(distro))?;
+                let evidence = distro.claim(&documents, path);
+                let evidence = evidence.ok_or_else(|| {
+                    distro::wrapped(&documents).unwrap_or(DetectError::Not(distro))
+                })?;
                 Detected { distro, evidence }
             }
         };
@@ -245,7 +261,14 @@ impl<'a> Manifest<'a> {
             in_force
         };
         Ok(match component.role {
-            Role::ApiServer => plan::api_server(&current, wanted, phase)?,
+            Role::ApiServer => plan::api_server(&current, wanted, phase).map_err(|error| {
+                if matches!(error, PlanError::CommaJoined(_))
+                    && component.shape.holds_one(Flag::Issuer)
+                {
+                    return PatchError::Joined(error);
+                }
+                error.into()
+            })?,
             Role::ControllerManager => plan::controller_manager(&current, wanted, phase),
         })
     }

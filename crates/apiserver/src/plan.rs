@@ -61,6 +61,14 @@ pub enum PlanError {
         "--service-account-issuer is \"{0}\", which kube-apiserver takes for one issuer: it never splits at commas"
     )]
     CommaJoined(String),
+    /// An issuer twice, empty, or several with blanks between them.
+    #[error("--service-account-issuer \"{issuer}\" {fault}")]
+    BadIssuer {
+        /// What is written.
+        issuer: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
     /// An external signer.
     #[error(
         "--service-account-signing-endpoint is set: an external signer holds the keys, and the key flags exclude it"
@@ -92,6 +100,7 @@ impl Explain for PlanError {
                 "write one --service-account-issuer for each of {}; the file was not changed",
                 issuer.split(',').collect::<Vec<_>>().join(" and ")
             ),
+            Self::BadIssuer { .. } => "write each issuer once, in a flag of its own; the file was not changed".into(),
             Self::ExternalSigner => "rotate and publish the keys where the signer keeps them".into(),
             Self::StsAudience => "leave it out: pods ask for this audience in their projected tokens, and only AWS must accept it".into(),
             Self::SigningIssuer(_) => "put another issuer first with --phase sign, and wait until its tokens are gone".into(),
@@ -113,8 +122,14 @@ pub fn api_server(
         return Err(PlanError::ExternalSigner);
     }
     let issuers = current.values(Flag::Issuer);
-    if let Some(joined) = issuers.iter().find(|issuer| is_comma_joined(issuer)) {
+    let goes = |issuer: &&String| phase == Phase::New && wanted.remove_issuers.contains(issuer);
+    let joined = issuers.iter().filter(|issuer| !goes(issuer));
+    if let Some(joined) = joined.clone().find(|issuer| is_comma_joined(issuer)) {
         return Err(PlanError::CommaJoined(joined.clone()));
+    }
+    if let Some((issuer, fault)) = bad_issuer(issuers) {
+        let issuer = issuer.to_owned();
+        return Err(PlanError::BadIssuer { issuer, fault });
     }
     if issuers.is_empty() && phase != Phase::New {
         return Err(PlanError::NoIssuer);
@@ -150,7 +165,8 @@ fn accept(current: &TokenFlags, wanted: &Wanted) -> TokenFlags {
     append(&mut after, Flag::Issuer, &[wanted.issuer.to_string()]);
     append(&mut after, Flag::KeyFile, &wanted.key_files);
     // The default follows the issuers: when the old issuer goes one day, its audience would go with it in silence.
-    let mut audiences = current.audiences().to_vec();
+    let mut audiences = Vec::new();
+    add_missing(&mut audiences, current.audiences());
     if !current.has(Flag::ApiAudiences) {
         add_missing(&mut audiences, &[wanted.issuer.to_string()]);
     }
@@ -277,6 +293,27 @@ fn changes(before: &TokenFlags, after: &TokenFlags) -> Vec<FlagChange> {
             after: after.values(flag).to_vec(),
         })
         .collect()
+}
+
+/// The first issuer that kube-apiserver would not start with, or that nobody can have meant.
+pub fn bad_issuer(issuers: &[String]) -> Option<(&str, &'static str)> {
+    let mut before: Vec<&str> = Vec::new();
+    for issuer in issuers {
+        let fault = if issuer.is_empty() {
+            Some("is empty")
+        } else if issuer.contains(char::is_whitespace) {
+            Some("has a blank in it: one flag holds one issuer")
+        } else if before.contains(&issuer.as_str()) {
+            Some("is given twice, and kube-apiserver does not start with that")
+        } else {
+            None
+        };
+        if let Some(fault) = fault {
+            return Some((issuer, fault));
+        }
+        before.push(issuer);
+    }
+    None
 }
 
 /// Whether somebody joined two issuers with a comma, as EKS Anywhere does. A single issuer may well have one in it.

@@ -4,6 +4,7 @@ mod arguments;
 mod fields;
 mod map;
 mod named;
+mod order;
 
 use serde_json::Value;
 
@@ -151,6 +152,19 @@ impl Shape {
         Ok(TokenFlags::new(
             found.into_iter().map(|one| (one.flag, one.value)),
         ))
+    }
+
+    /// Whether there is room for one value of a flag that may have several.
+    pub fn holds_one(&self, flag: Flag) -> bool {
+        match self {
+            Self::Arguments { .. } => false,
+            Self::Map { lists, .. } => !lists,
+            Self::Named { unique, .. } => *unique,
+            Self::Fields { fields, .. } => fields
+                .iter()
+                .any(|field| field.flag == flag && field.rest == Rest::Nowhere),
+            Self::Both(first, second) => first.holds_one(flag) || second.holds_one(flag),
+        }
     }
 
     /// The edits that give a flag its new values.

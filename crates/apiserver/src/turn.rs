@@ -23,12 +23,16 @@ pub struct Turn {
 #[derive(Debug, thiserror::Error)]
 pub enum TurnError {
     /// Another run is at it.
-    #[error("\"{holder}\" is rolling out since {since}")]
+    #[error(
+        "\"{holder}\" is rolling out since {since}, and has its turn until {until} at the latest"
+    )]
     Taken {
         /// Which run: the host's name and what is its own.
         holder: String,
         /// Since when.
         since: String,
+        /// When its turn runs out by itself.
+        until: String,
     },
     /// The API server does not answer.
     #[error(transparent)]
@@ -90,8 +94,12 @@ impl Turn {
             Err(error) if error.is_not_found() => Value::Null,
             other => other?,
         };
-        if let Some((holder, since)) = taken(&found, died, now) {
-            return Err(TurnError::Taken { holder, since });
+        if let Some([holder, since, until]) = taken(&found, died, now) {
+            return Err(TurnError::Taken {
+                holder,
+                since,
+                until,
+            });
         }
         let version = found
             .pointer("/metadata/resourceVersion")
@@ -101,6 +109,9 @@ impl Turn {
             Err(error) if error.is_conflict() || error.is_not_found() => Err(TurnError::Taken {
                 holder: "another".to_owned(),
                 since: now.to_string(),
+                until: now
+                    .saturating_add(lasts)
+                    .map_or_else(|_| now.to_string(), |until| until.to_string()),
             }),
             Err(error) => Err(error.into()),
         }
@@ -140,8 +151,8 @@ fn deletion(lease: &Value, holder: &str) -> Option<Value> {
     }))
 }
 
-/// Who holds a Lease that has not run out, and may still be alive.
-fn taken(lease: &Value, died: &[String], now: Timestamp) -> Option<(String, String)> {
+/// Who holds a Lease that has not run out, and may still be alive; since when and until when.
+fn taken(lease: &Value, died: &[String], now: Timestamp) -> Option<[String; 3]> {
     let spec = lease.get("spec")?;
     let holder = spec
         .get("holderIdentity")?
@@ -154,7 +165,7 @@ fn taken(lease: &Value, died: &[String], now: Timestamp) -> Option<(String, Stri
         .ok()?
         .checked_add(jiff::SignedDuration::from_secs(seconds))
         .ok()?;
-    (until > now).then(|| (holder.to_owned(), since.to_owned()))
+    (until > now).then(|| [holder.to_owned(), since.to_owned(), until.to_string()])
 }
 
 /// `MicroTime`, as Kubernetes writes it.
@@ -171,8 +182,12 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let lease = json!({"spec": {"holderIdentity": "a", "leaseDurationSeconds": 60, "renewTime": "2026-11-22T10:00:00.000000Z"}});
         let now = at("2026-11-22T10:00:59Z");
-        assert_eq!(taken(&lease, &[], now).unwrap().0, "a");
-        assert_eq!(taken(&lease, &["b".into()], now).unwrap().0, "a");
+        let [holder, _, until] = taken(&lease, &[], now).unwrap();
+        assert_eq!(
+            [holder.as_str(), until.as_str()],
+            ["a", "2026-11-22T10:01:00Z"]
+        );
+        assert_eq!(taken(&lease, &["b".into()], now).unwrap()[0], "a");
         let died = ["b".to_owned(), "a".to_owned()];
         assert_eq!(taken(&lease, &died, now), None, "a run that was killed");
         assert_eq!(taken(&lease, &[], at("2026-11-22T10:01:00Z")), None);

@@ -2,6 +2,8 @@
 //! quoting; `serde-saphyr` reads what was there and what is there now, and any difference but the intended one refuses
 //! the edit. No other file knows either.
 
+mod splice;
+
 use std::str::FromStr as _;
 
 use serde_json::Value;
@@ -10,6 +12,9 @@ use similar::{ChangeTag, TextDiff};
 use yaml_edit::{Document, Mapping, Scalar, Sequence, YamlFile, YamlNode};
 
 use crate::edit::{self, Edit, NoPlace, Operation, Path, Step};
+
+/// How the library begins what it says to programmers, up to the place in the file.
+const ADVICE: [&str; 4] = [", set ", "; use from_", ", use from_", ". If you just use"];
 
 /// No manifest or cluster specification comes near.
 pub const MAX_BYTES: usize = 4 << 20;
@@ -63,29 +68,53 @@ pub fn parse(text: &str) -> Result<Vec<Value>, YamlError> {
         }
         let message = error.without_snippet().to_string();
         let first = message.lines().next().unwrap_or_default();
-        // Advice for programmers.
-        let first = first.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+        let first = without_advice(first);
         YamlError::Invalid(first.chars().take(300).collect())
     })
+}
+
+fn without_advice(message: &str) -> String {
+    let begins = ADVICE
+        .iter()
+        .filter_map(|advice| message.find(advice))
+        .min();
+    let Some(begins) = begins else {
+        return message.to_owned();
+    };
+    let (what, advice) = message.split_at(begins);
+    let place = advice.rfind(" at line ").and_then(|at| advice.get(at..));
+    format!("{what}{}", place.unwrap_or_default())
+}
+
+/// Whether documents say nothing: an empty file, comments alone, or an empty mapping.
+pub fn is_blank(documents: &[Value]) -> bool {
+    match documents {
+        [] | [Value::Null] => true,
+        [Value::Object(keys)] => keys.is_empty(),
+        _ => false,
+    }
 }
 
 /// Makes the edits in the text. What comes out says exactly what was intended, keeps every comment, and differs from
 /// the old text in no other line; or it is refused.
 pub fn apply(text: &str, edits: &[Edit]) -> Result<String, YamlError> {
     let before = parse(text)?;
-    let wanted = edit::apply(&before, edits)?;
     let Some(first) = edits.first() else {
         return Ok(text.to_owned());
     };
-    let file = YamlFile::from_str(text).map_err(|error| YamlError::Invalid(error.to_string()))?;
-    let comments = comments(&file);
-    let documents: Vec<Document> = file.documents().collect();
-    if documents.len() != before.len() {
+    if is_blank(&before) {
+        return fill(text, first, edits);
+    }
+    let wanted = edit::apply(&before, edits)?;
+    let mut file =
+        YamlFile::from_str(text).map_err(|error| YamlError::Invalid(error.to_string()))?;
+    if file.documents().count() != before.len() {
         return Err(YamlError::Ambiguous);
     }
+    let comments = comments(&file, edits);
+    let mut touched = 0;
     for edit in edits {
-        let document = documents.get(edit.document).ok_or(YamlError::Ambiguous)?;
-        write(document, edit).ok_or_else(|| refuse(edit, "the node there is not plain YAML"))?;
+        touched += make(&mut file, edit)?;
     }
     let after = line_ends_as_in(text, file.to_string());
     if parse(&after).ok() != Some(wanted) {
@@ -95,11 +124,49 @@ pub fn apply(text: &str, edits: &[Edit]) -> Result<String, YamlError> {
         ));
     }
     let reread = YamlFile::from_str(&after).map_err(|_| refuse(first, "the result is not YAML"))?;
-    if comments != self::comments(&reread) {
+    if comments != self::comments(&reread, edits) {
         return Err(refuse(first, "a comment would be lost"));
     }
-    if lines_lost(text, &after) > edits.iter().map(lines_touched).sum() {
+    if lines_lost(text, &after) > touched {
         return Err(refuse(first, "lines that are not concerned would change"));
+    }
+    if serde_json::from_str::<Value>(text).is_ok() && serde_json::from_str::<Value>(&after).is_err()
+    {
+        return Err(refuse(first, "the result would no longer be JSON"));
+    }
+    Ok(after)
+}
+
+/// Writes what the edits make of an empty mapping below the comments of a text that says nothing.
+fn fill(text: &str, first: &Edit, edits: &[Edit]) -> Result<String, YamlError> {
+    let empty = Value::Object(serde_json::Map::new());
+    let wanted = edit::apply(&[empty], edits)?;
+    let lines = text.split_inclusive('\n');
+    let mut after: String = lines
+        .map(|line| match line.trim_start().strip_prefix("{}") {
+            Some(rest) if rest.trim().is_empty() => "",
+            Some(rest) => rest.trim_start(),
+            None => line,
+        })
+        .collect();
+    if !after.is_empty() && !after.ends_with('\n') {
+        after.push('\n');
+    }
+    for document in &wanted {
+        let written = serde_saphyr::to_string(document);
+        after.push_str(&written.map_err(|_| refuse(first, "the value there is not plain YAML"))?);
+    }
+    let after = line_ends_as_in(text, after);
+    let comment = |line: &str| line.get(line.find('#')?..).map(str::to_owned);
+    let kept = text
+        .lines()
+        .filter_map(comment)
+        .eq(after.lines().filter_map(comment));
+    if parse(&after).ok() != Some(wanted) || !kept {
+        return Err(refuse(
+            first,
+            "the file says nothing, in a way that cannot be added to: empty it",
+        ));
     }
     Ok(after)
 }
@@ -114,14 +181,6 @@ pub fn line(text: &str, document: usize, path: &Path) -> Option<usize> {
     Some(before.matches('\n').count() + 1)
 }
 
-/// A unified diff with three lines of context; empty when nothing changes.
-pub fn diff(name: &str, before: &str, after: &str) -> String {
-    TextDiff::from_lines(before, after)
-        .unified_diff()
-        .header(name, name)
-        .to_string()
-}
-
 fn refuse(edit: &Edit, reason: &'static str) -> YamlError {
     YamlError::Unsafe {
         path: edit.path.clone(),
@@ -129,10 +188,17 @@ fn refuse(edit: &Edit, reason: &'static str) -> YamlError {
     }
 }
 
-fn comments(file: &YamlFile) -> Vec<String> {
-    file.comments()
-        .map(|comment| comment.text().trim_end().to_owned())
-        .collect()
+/// The comments of a file; in no order when items move with theirs.
+fn comments(file: &YamlFile, edits: &[Edit]) -> Vec<String> {
+    let all = file.comments();
+    let mut all: Vec<_> = all.map(|one| one.text().trim_end().to_owned()).collect();
+    if edits
+        .iter()
+        .any(|edit| matches!(edit.operation, Operation::Move(_)))
+    {
+        all.sort();
+    }
+    all
 }
 
 /// How many lines of the old text are not in the new one.
@@ -146,7 +212,7 @@ fn lines_lost(before: &str, after: &str) -> usize {
 /// How many old lines an edit may touch: the one it is at, and one more where a line gains its line end.
 fn lines_touched(edit: &Edit) -> usize {
     match &edit.operation {
-        Operation::Set(_) | Operation::Insert(_) => 2,
+        Operation::Set(_) | Operation::Insert(_) | Operation::Move(_) => 2,
         Operation::Remove => 4,
     }
 }
@@ -160,6 +226,45 @@ fn line_ends_as_in(before: &str, after: String) -> String {
     after.replace("\r\n", "\n").replace('\n', "\r\n")
 }
 
+/// Makes one edit: in the text where there is a way to, else in the tree. Says how many lines it may touch.
+fn make(file: &mut YamlFile, edit: &Edit) -> Result<usize, YamlError> {
+    let document = file.documents().nth(edit.document);
+    let document = document.ok_or(YamlError::Ambiguous)?;
+    if let Some(done) = splice(&file.to_string(), &document, edit) {
+        *file =
+            YamlFile::from_str(&done.text).map_err(|_| refuse(edit, "the result is not YAML"))?;
+        return Ok(done.touched);
+    }
+    let done = write(&document, edit);
+    let reason = match edit.operation {
+        Operation::Move(_) => "an item would lose its comment, or take another's",
+        _ => "the node there is not plain YAML",
+    };
+    done.ok_or_else(|| refuse(edit, reason))?;
+    Ok(lines_touched(edit))
+}
+
+/// The text with the edit made, where that is a matter of lines or of brackets.
+fn splice(text: &str, top: &Document, edit: &Edit) -> Option<splice::Spliced> {
+    let (parent, last) = edit.path.split_last()?;
+    let node = node(top, &parent)?;
+    match (last, &edit.operation) {
+        (Step::Index(index), Operation::Insert(value)) => {
+            splice::insert(text, node.as_sequence()?, *index, value)
+        }
+        (Step::Index(index), Operation::Move(to)) => {
+            splice::shift(text, node.as_sequence()?, *index, *to)
+        }
+        (Step::Key(key), Operation::Set(value)) => {
+            let mapping = node.as_mapping()?;
+            let new = mapping.is_flow_style() && mapping.get(key.as_str()).is_none();
+            new.then(|| splice::add_key(text, mapping, key, value))
+                .flatten()
+        }
+        _ => None,
+    }
+}
+
 fn write(top: &Document, edit: &Edit) -> Option<()> {
     let (parent, last) = edit.path.split_last()?;
     let node = node(top, &parent)?;
@@ -171,7 +276,7 @@ fn write(top: &Document, edit: &Edit) -> Option<()> {
         }
         (Step::Index(index), Operation::Remove) => node.as_sequence()?.remove(*index).map(drop),
         (Step::Key(key), Operation::Remove) => node.as_mapping()?.remove(key.as_str()).map(drop),
-        (Step::Key(_), Operation::Insert(_)) => None,
+        (Step::Key(_), Operation::Insert(_)) | (_, Operation::Move(_)) => None,
     }
 }
 
@@ -236,6 +341,17 @@ fn is_plain(text: &str, flow: bool) -> bool {
         |c: char| c.is_ascii_alphanumeric() || "-_./:=@+%~".contains(c) || (c == ',' && !flow);
     let begins = text.starts_with("--") || text.starts_with('/') || text.contains("://");
     begins && text.chars().all(harmless) && !text.ends_with(':')
+}
+
+/// A text as a scalar, in the style in which a person would write it.
+fn scalar_text(text: &str, flow: bool) -> Option<String> {
+    if is_plain(text, flow) {
+        return Some(text.to_owned());
+    }
+    let document = Document::from_str("a: b\n").ok()?;
+    document.as_mapping()?.set("a", text);
+    let written = document.to_string();
+    Some(written.strip_prefix("a: ")?.trim_end().to_owned())
 }
 
 /// A node to put into a tree. Built as text and parsed, so that its style is what a person would write.

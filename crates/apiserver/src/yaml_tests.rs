@@ -129,3 +129,119 @@ fn a_block_scalar() {
     .unwrap();
     assert_eq!(after, "a:\n- |\n  kind: X # c\n  b: 2\n  c: 3\n- z\n");
 }
+
+#[test]
+fn advice_for_programmers_is_left_out() {
+    for (said, told) in [
+        (
+            "duplicate mapping key: a, set DuplicateKeyPolicy in Options if acceptable at line 2, column 1",
+            "duplicate mapping key: a at line 2, column 1",
+        ),
+        (
+            "multiple YAML documents detected; use from_str_multidoc at line 3, column 1",
+            "multiple YAML documents detected at line 3, column 1",
+        ),
+        ("tabs disallowed at line 7", "tabs disallowed at line 7"),
+    ] {
+        assert_eq!(without_advice(said), told);
+    }
+    // As the library says it in this version.
+    let error = parse("a: 1\na: 2\n").unwrap_err().to_string();
+    assert!(
+        error.contains("duplicate mapping key") && !error.contains("Options"),
+        "{error}"
+    );
+}
+
+fn shift(path: Path, to: usize) -> Edit {
+    Edit {
+        document: 0,
+        path,
+        operation: Operation::Move(to),
+    }
+}
+
+#[test]
+fn an_item_moves_with_its_comments() {
+    let list = Path::keys(["a"]);
+    for (text, expected) in [
+        (
+            "a:\n# one\n- x # x\n- y\n\n# ours, since today\n- z # z\n# tail\nb: 1\n",
+            "a:\n# ours, since today\n- z # z\n# one\n- x # x\n- y\n\n# tail\nb: 1\n",
+        ),
+        // The last line has no end, and quotes go along.
+        (
+            "a:\n  - \"x\"\n  - 'y'\n  - z",
+            "a:\n  - z\n  - \"x\"\n  - 'y'",
+        ),
+        (
+            "a:\r\n- x # x\r\n- y\r\n- z # z\r\n",
+            "a:\r\n- z # z\r\n- x # x\r\n- y\r\n",
+        ),
+        ("a:\r\n- x\r\n- y\r\n- z", "a:\r\n- z\r\n- x\r\n- y"),
+        ("a:\n- x\r\n- y\n- z\n", "a:\n- z\n- x\r\n- y\n"),
+        // Entries with lines of their own.
+        (
+            "a:\n- k: x\n  v: 1\n  # about x\n- k: y\n# about z\n- k: z # z\n  v: 3\n",
+            "a:\n# about z\n- k: z # z\n  v: 3\n- k: x\n  v: 1\n  # about x\n- k: y\n",
+        ),
+        ("a: [x, 'y',\n  \"z\"]\n", "a: [\"z\", x,\n  'y']\n"),
+        ("a: [x, y, z] # all\n", "a: [z, x, y] # all\n"),
+    ] {
+        assert_eq!(apply(text, &[shift(list.index(2), 0)]).unwrap(), expected);
+    }
+    // Whose comment it is cannot be told.
+    let error = apply("a: [x, # x\n  y,\n  z]\n", &[shift(list.index(2), 0)]).unwrap_err();
+    assert!(error.to_string().contains("take another's"), "{error}");
+}
+
+#[test]
+fn a_new_item_takes_nobody_s_comment() {
+    let list = Path::keys(["a"]);
+    let text = "a:\n# one\n- x # x\n# two\n- y\n# tail\n";
+    for (at, expected) in [
+        (0, "a:\n- new\n# one\n- x # x\n# two\n- y\n# tail\n"),
+        (1, "a:\n# one\n- x # x\n- new\n# two\n- y\n# tail\n"),
+        (2, "a:\n# one\n- x # x\n# two\n- y\n- new\n# tail\n"),
+    ] {
+        assert_eq!(
+            apply(text, &[insert(list.index(at), json!("new"))]).unwrap(),
+            expected
+        );
+    }
+}
+
+#[test]
+fn json_stays_json_and_looks_the_same() {
+    let list = Path::keys(["a", "args"]);
+    let text = "{\n  \"a\": {\n    \"args\": [\n      \"x\",\n      \"y\"\n    ],\n    \"volumes\": [\n      {\n        \"name\": \"v\"\n      }\n    ]\n  }\n}\n";
+    let after = apply(
+        text,
+        &[
+            insert(list.index(1), json!("--z=1")),
+            insert(list.index(3), json!("--end=1")),
+            shift(list.index(1), 0),
+            insert(Path::keys(["a", "volumes"]).index(1), json!({"name": "w"})),
+            set(Path::keys(["a", "new"]), json!(["q"])),
+        ],
+    )
+    .unwrap();
+    assert_eq!(
+        after,
+        "{\n  \"a\": {\n    \"args\": [\n      \"--z=1\",\n      \"x\",\n      \"y\",\n      \"--end=1\"\n    ],\n    \"volumes\": [\n      {\n        \"name\": \"v\"\n      },\n      {\n        \"name\": \"w\"\n      }\n    ], \"new\": [\"q\"]\n  }\n}\n"
+    );
+    for (text, expected) in [
+        ("{\"a\":[\"x\"]}", "{\"a\":[\"x\", \"--z=1\"]}"),
+        ("a: ['x']\n", "a: ['x', '--z=1']\n"),
+        ("a: [x,y]\n", "a: [x,y,--z=1]\n"),
+        ("{\"a\": []}", "{\"a\": [\"--z=1\"]}"),
+        ("a: [\n  x\n]\n", "a: [\n  x,\n  --z=1\n]\n"),
+    ] {
+        let end = parse(text).unwrap()[0]["a"].as_array().unwrap().len();
+        let after = apply(
+            text,
+            &[insert(Path::keys(["a"]).index(end), json!("--z=1"))],
+        );
+        assert_eq!(after.unwrap(), expected);
+    }
+}

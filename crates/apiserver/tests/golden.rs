@@ -9,8 +9,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use irsa_apiserver::distro::Distro;
-use irsa_apiserver::patch::Manifest;
+use irsa_apiserver::distro::{DetectError, Distro};
+use irsa_apiserver::patch::{Manifest, PatchError};
 use irsa_apiserver::plan::{Phase, Wanted};
 use irsa_core::explain::Explain as _;
 use irsa_core::issuer::{IssuerUrl, JwksUri, TrailingSlash};
@@ -73,10 +73,15 @@ fn patch(text: &str, distro: &str, phase: Phase) -> Result<String, String> {
 }
 
 fn compare(case: &Path, name: &str, result: &Result<String, String>) {
-    let (file, text) = match result {
-        Ok(text) => (case.join(format!("{name}.yaml")), text),
-        Err(reason) => (case.join(format!("{name}.refused")), reason),
+    let (yaml, refused) = (
+        case.join(format!("{name}.yaml")),
+        case.join(format!("{name}.refused")),
+    );
+    let (file, text, other) = match result {
+        Ok(text) => (yaml, text, refused),
+        Err(reason) => (refused, reason, yaml),
     };
+    assert!(!other.exists(), "{}: {text}", other.display());
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&file, text).unwrap();
     }
@@ -122,6 +127,12 @@ fn every_example_is_recognised_by_what_is_in_it() {
                 "{}",
                 case.display()
             ),
+            // A configuration that says nothing is told by its path.
+            Err(PatchError::Detect(DetectError::Unknown)) => {
+                let path = format!("/etc/rancher/{distro}/config.yaml");
+                let manifest = Manifest::read(&before, Path::new(&path), None).unwrap();
+                assert_eq!(manifest.detected.distro.to_string(), distro);
+            }
             // Two that cannot be told apart are named, and the right one is among them.
             Err(error) => {
                 let refused = case.join("accept.refused").exists();

@@ -1,9 +1,10 @@
 //! `irsa config show`.
 
-use clap::Subcommand;
+use clap::{Arg, Args as _, Subcommand};
 use serde::Serialize;
 
 use crate::args::{DocumentArgs, ServeArgs};
+use crate::commands;
 use crate::config::ClusterSection;
 use crate::context::{Context, Origin};
 use crate::exit::Exit;
@@ -107,6 +108,13 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         value,
         origin: Origin::File,
     }));
+    let apiserver = context.config.apiserver.rows().into_iter();
+    settings.extend(apiserver.map(|(name, value)| Row {
+        name,
+        value,
+        origin: Origin::File,
+    }));
+    settings.extend(variables());
     if !serve.issuers.value.is_empty() {
         // What `irsa serve` would refuse is refused here too.
         serve.specs()?;
@@ -114,6 +122,26 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     serve.server()?;
     context.print(&Settings { settings })?;
     Ok(Exit::Done)
+}
+
+/// The variables that `irsa serve` reads, that have no place in the file and that are set.
+fn variables() -> Vec<Row> {
+    let of = |define: fn(clap::Command) -> clap::Command| define(clap::Command::new("irsa"));
+    let shown = of(Args::augment_args);
+    let shown: Vec<_> = shown.get_arguments().map(Arg::get_id).collect();
+    let serve = of(commands::serve::Args::augment_args);
+    serve
+        .get_arguments()
+        .filter(|argument| !shown.contains(&argument.get_id()))
+        .filter_map(|argument| {
+            let value = std::env::var_os(argument.get_env()?)?;
+            Some(Row {
+                name: format!("serve --{}", argument.get_long()?),
+                value: value.to_string_lossy().into_owned(),
+                origin: Origin::Environment,
+            })
+        })
+        .collect()
 }
 
 /// The spelling of a value that clap knows.

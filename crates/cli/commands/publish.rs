@@ -26,6 +26,7 @@ use crate::aws::AwsArgs;
 use crate::commands::warn_of_deviations;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::output::Format;
 use crate::report::{self, Failure};
 use crate::settings;
 
@@ -187,6 +188,11 @@ fn finish(
         // With --check what would stop a publication is a difference like any other.
         (Some(error @ SyncError::Decide(_)), true) if mode == Mode::Compare => {
             report::warning(&format!("differs: {error}"));
+            if context.output.value == Format::Json
+                && let Some(single) = Single::of(run)
+            {
+                context.print(&single)?;
+            }
             return Ok(Exit::Differences);
         }
         (Some(error), true) => return Err(error.into()),

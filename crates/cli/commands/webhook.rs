@@ -16,6 +16,7 @@ pub mod review;
 mod section;
 pub mod serve;
 mod serve_flags;
+mod sources;
 
 /// The pod identity webhook: gives pods their IAM role
 #[derive(Debug, clap::Subcommand)]

@@ -60,6 +60,9 @@ pub struct KeysSection {
     pub algorithm: Option<AlgorithmName>,
     /// Its size, for RSA.
     pub rsa_bits: Option<u16>,
+    /// `irsa rotate` changes the keys of this cluster: these here are published once, and from then on what is
+    /// published stays as it is.
+    pub rotated: bool,
 }
 
 /// Where documents go.
@@ -231,6 +234,7 @@ impl ClusterSection {
         row("issuer", text(&self.issuer));
         row("keys.adopt", paths(&self.keys.adopt));
         row("keys.generate", path(&self.keys.generate));
+        row("keys.rotated", self.keys.rotated.to_string());
         row("publish.to", self.publish.to.to_string());
         row("publish.region", text(&self.publish.region));
         row(

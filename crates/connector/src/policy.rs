@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::json::at;
-use crate::role::{POLICY_NAME, ROLE_PREFIX, SERVICE_LINKED_ROLE, SERVICE_PRINCIPAL};
+use crate::role::{ROLE_PREFIX, SERVICE_LINKED_ROLE, SERVICE_PRINCIPAL};
 
 /// Which part of the operator's work a policy is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,11 +262,6 @@ pub fn trusts_systems_manager(document: &Value) -> bool {
                 service == "ssm.amazonaws.com"
             })
     })
-}
-
-/// Whether the inline policy [`POLICY_NAME`] of an own role still is what [`agent_policy`] says.
-pub fn is_agent_policy(name: &str, document: &Value, partition: &str) -> bool {
-    name == POLICY_NAME && *document == agent_policy(partition)
 }
 
 fn statements(document: &Value) -> impl Iterator<Item = &Value> {

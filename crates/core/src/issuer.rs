@@ -64,6 +64,17 @@ enum Fault {
     NotCanonical(String),
 }
 
+/// Ends of names that mean something in one network only.
+const PRIVATE_DOMAINS: [&str; 7] = [
+    ".svc",
+    ".local",
+    ".localhost",
+    ".internal",
+    ".home.arpa",
+    ".test",
+    ".invalid",
+];
+
 impl Explain for IssuerUrlError {
     fn help(&self) -> Option<String> {
         Some(match &self.fault {
@@ -154,6 +165,26 @@ impl IssuerUrl {
     /// Whether the issuer is reachable from this machine only (http is accepted for these).
     pub fn is_loopback(&self) -> bool {
         Url::parse(&self.text).is_ok_and(|url| loopback(&url))
+    }
+
+    /// Why nobody outside a cluster or private network reaches the issuer, if its host says so: an address of RFC 1918,
+    /// 4193 or 3927, or a name that public DNS does not know (RFC 6761, 6762, 8375; ICANN's `internal`; Kubernetes'
+    /// `svc` and `cluster.local`).
+    pub fn unreachable(&self) -> Option<&'static str> {
+        let url = Url::parse(&self.text).ok()?;
+        match url.host()? {
+            Host::Domain(name) if !name.contains('.') => {
+                Some("its host is a name without a domain")
+            }
+            Host::Domain(name) => PRIVATE_DOMAINS
+                .iter()
+                .any(|private| name.ends_with(private))
+                .then_some("its host is a name that public DNS does not know"),
+            Host::Ipv4(ip) => (ip.is_private() || ip.is_link_local())
+                .then_some("its host is an address of a private network"),
+            Host::Ipv6(ip) => (ip.is_unique_local() || ip.is_unicast_link_local())
+                .then_some("its host is an address of a private network"),
+        }
     }
 
     /// Whether the URL names a port, which AWS documents as not allowed.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -20,11 +20,6 @@ impl Served {
     /// Serves this pair from now on.
     pub fn put(&self, pair: Pair) {
         self.0.store(Some(Arc::new(pair.certified)));
-    }
-
-    /// Whether there is a pair to serve.
-    pub fn is_there(&self) -> bool {
-        self.0.load().is_some()
     }
 }
 
@@ -58,13 +53,24 @@ impl Pair {
     pub fn parse(chain: &[u8], key: &[u8], provider: &CryptoProvider) -> Result<Self, PairError> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
-            .map_err(|error| PairError::Chain(error.into()))?;
+            .map_err(|error| PairError::Chain(plain(&error).into()))?;
         let expires = first_expiry(&chain).map_err(PairError::Chain)?;
-        let key =
-            PrivateKeyDer::from_pem_slice(key).map_err(|error| PairError::Key(error.into()))?;
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|error| PairError::Key(plain(&error).into()))?;
         let certified =
             CertifiedKey::from_der(chain, key, provider).map_err(PairError::Mismatch)?;
         Ok(Self { certified, expires })
+    }
+}
+
+/// What is wrong with a text in PEM, without the bytes of it that the library shows.
+pub fn plain(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a block in PEM has no END line",
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line in PEM is not whole",
+        pem::Error::Base64Decode(_) => "a block in PEM is not base64",
+        pem::Error::NoItemsFound => "there is no block in PEM of that kind",
+        _ => "it cannot be read as PEM",
     }
 }
 

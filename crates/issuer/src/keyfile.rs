@@ -77,6 +77,9 @@ impl Explain for KeyFileError {
             }
             Self::Read { source, .. } | Self::Write { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "check the path".into(),
+                io::ErrorKind::PermissionDenied if matches!(self, Self::Write { .. }) => {
+                    "choose a directory that you may write to".into()
+                }
                 io::ErrorKind::PermissionDenied => "run as the owner of the file".into(),
                 _ => return None,
             },
@@ -104,25 +107,26 @@ pub fn read_private(path: &Path) -> Result<PrivateKeyPem, KeyFileError> {
         path: path.to_owned(),
         source,
     };
-    let text = if path == Path::new("-") {
-        read(path)?
+    let (text, mode) = if path == Path::new("-") {
+        (read(path)?, 0o600)
     } else {
         // The file that is looked at is the one that is read.
         let file = File::open(path).map_err(fail)?;
         let metadata = file.metadata().map_err(fail)?;
-        let mode = metadata.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(KeyFileError::Exposed {
-                path: path.to_owned(),
-                mode,
-            });
-        }
-        read_all(path, file, metadata.len())?
+        let text = read_all(path, file, metadata.len())?;
+        (text, metadata.mode() & 0o777)
     };
-    PrivateKeyPem::parse(&text).map_err(|source| KeyFileError::NotPrivate {
+    let key = PrivateKeyPem::parse(&text).map_err(|source| KeyFileError::NotPrivate {
         path: path.to_owned(),
         source,
-    })
+    })?;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(key)
 }
 
 /// Reads to the end into one allocation of the expected size: growing would leave unwiped copies of a key behind.

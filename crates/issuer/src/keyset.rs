@@ -24,15 +24,15 @@ pub struct SourcedKey {
     pub key: PublicKey,
 }
 
-/// A block that we publish and that kube-apiserver would not load.
+/// A block of which we publish something else than kube-apiserver would.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deviation {
     /// The file.
     pub path: PathBuf,
     /// The line of its block.
     pub line: usize,
-    /// What kube-apiserver does with it.
-    pub reason: &'static str,
+    /// What we do with it, and what kube-apiserver does.
+    pub reason: String,
 }
 
 /// Keys in the order of the files.
@@ -40,7 +40,7 @@ pub struct Deviation {
 pub struct LoadedKeys {
     /// The keys, repetitions included.
     pub keys: Vec<SourcedKey>,
-    /// Where kube-apiserver would see less.
+    /// Where kube-apiserver would serve something else.
     pub deviations: Vec<Deviation>,
 }
 
@@ -109,10 +109,19 @@ pub fn load(paths: &[PathBuf]) -> Result<LoadedKeys, KeysetError> {
         for found in keys {
             let (path, line) = (path.clone(), found.line);
             if let Some(reason) = found.skipped_by_apiserver {
+                let reason = format!(
+                    "published, but skipped by kube-apiserver as --service-account-key-file: {reason}"
+                );
+                let path = path.clone();
+                loaded.deviations.push(Deviation { path, line, reason });
+            }
+            if loaded.keys.iter().any(|before| before.key == found.key) {
                 loaded.deviations.push(Deviation {
                     path: path.clone(),
                     line,
-                    reason,
+                    reason:
+                        "the same key again: published once, where kube-apiserver serves it twice"
+                            .to_owned(),
                 });
             }
             loaded.keys.push(SourcedKey {

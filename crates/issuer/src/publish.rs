@@ -53,6 +53,9 @@ pub enum PublishError {
     /// Something that is neither a file nor nothing.
     #[error("\"{}\" is not a regular file", .0.display())]
     NotAFile(PathBuf),
+    /// Replacing it would leave what it leads to as it is.
+    #[error("\"{}\" is a symbolic link, and is not replaced by a file", .0.display())]
+    Link(PathBuf),
     /// Another run holds the store.
     #[error("\"{}\" is being published to by another run", .0.display())]
     Busy(PathBuf),
@@ -79,6 +82,10 @@ impl Explain for PublishError {
                 "each document is written whole or not at all, the JWKS first; mend the cause and run it again".into()
             }
             Self::Outside(_) => "this is a bug in irsa: report it with the command line".into(),
+            Self::Link(path) => format!(
+                "name the directory that it leads to with --to, or remove it: rm {}",
+                path.display()
+            ),
             Self::NotAFile(_) => "move it away, or choose another place with --to".into(),
             Self::Busy(_) | Self::Conflict(_) => "nothing of theirs was overwritten; run it again".into(),
             Self::ReadBack(_) => "something else writes there, or the file system is failing: find out before you go on".into(),

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use crate::unquoted;
+
 /// Service accounts, as namespace and name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Associations(BTreeSet<(String, String)>);
@@ -31,7 +33,8 @@ impl Associations {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        let file: File = serde_json::from_slice(bytes).map_err(AssociationError)?;
+        let file: File = serde_json::from_slice(bytes)
+            .map_err(|error| AssociationError(unquoted::json(error)))?;
         let entries = file.identities.into_iter().flatten();
         Ok(Self(
             entries

@@ -10,6 +10,7 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
 
+use crate::association::Associations;
 use crate::decision::{Injection, Known, Mode, decide};
 use crate::identity::{Identity, parse_expiration};
 use crate::injection::{self, Fate};
@@ -17,7 +18,9 @@ use crate::live;
 use crate::manifest::NAME;
 use crate::mapping::{MappingError, Mappings};
 use crate::pod::Pod;
+use crate::role::is_role_arn;
 use crate::settings::{SKIP_LABEL, Settings};
+use crate::unquoted;
 
 /// A pod without the role of its service account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub struct Finding {
     pub pod: String,
     /// Its service account.
     pub account: String,
-    /// The role that it should have.
+    /// The role that it should have, or where its agent listens.
     pub role: String,
     /// What is wrong.
     pub fault: Fault,
@@ -45,8 +48,8 @@ pub enum Fault {
     OtherRole {
         /// The containers.
         containers: Vec<String>,
-        /// The role that they have.
-        role: String,
+        /// The role that they have; none when the variable holds something else.
+        role: Option<String>,
     },
     /// The webhook would not inject it either, for this reason.
     Refused(String),
@@ -85,20 +88,23 @@ impl Explain for AuditError {
     }
 }
 
+/// Where roles come from besides annotations.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// The ConfigMap.
+    pub mappings: Mappings,
+    /// The container credentials file.
+    pub associations: Associations,
+}
+
 /// Looks at every pod of a namespace, or of all, that has not ended.
-///
-/// The ConfigMap is read from `config_map` when that names a namespace.
 pub async fn audit(
     client: &Client,
     settings: &Settings,
     namespace: Option<&str>,
-    config_map: Option<&str>,
+    sources: &Sources,
 ) -> Result<Vec<Finding>, AuditError> {
     let accounts = accounts(client, settings, namespace).await?;
-    let mappings = match config_map {
-        Some(namespace) => mappings(client, namespace).await?,
-        None => Mappings::default(),
-    };
     let resource = ApiResource::erase::<PodObject>(&());
     let api: Api<DynamicObject> = match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
@@ -113,12 +119,12 @@ pub async fn audit(
         let list = api
             .list(&page)
             .await
-            .map_err(|error| AuditError::List("pods", Box::new(error)))?;
+            .map_err(|error| AuditError::List("pods", Box::new(unquoted::of_cluster(error))))?;
         for object in list.items {
             let Ok(json) = serde_json::to_value(object) else {
                 continue;
             };
-            findings.extend(look(settings, &accounts, &mappings, &json));
+            findings.extend(look(settings, &accounts, sources, &json));
         }
         match list.metadata.continue_.filter(|next| !next.is_empty()) {
             Some(next) => page = page.continue_token(&next),
@@ -141,10 +147,9 @@ async fn accounts(
     let mut accounts = Accounts::new();
     let mut page = ListParams::default().limit(PAGE);
     loop {
-        let list = api
-            .list_metadata(&page)
-            .await
-            .map_err(|error| AuditError::List("serviceaccounts", Box::new(error)))?;
+        let list = api.list_metadata(&page).await.map_err(|error| {
+            AuditError::List("serviceaccounts", Box::new(unquoted::of_cluster(error)))
+        })?;
         for found in list.items {
             let annotations = found
                 .annotations()
@@ -163,12 +168,13 @@ async fn accounts(
     }
 }
 
-async fn mappings(client: &Client, namespace: &str) -> Result<Mappings, AuditError> {
+/// The entries of the ConfigMap of this namespace; none when it does not exist.
+pub async fn config_map(client: &Client, namespace: &str) -> Result<Mappings, AuditError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let found = api
         .get_opt(NAME)
         .await
-        .map_err(|error| AuditError::List("configmaps", Box::new(error)))?;
+        .map_err(|error| AuditError::List("configmaps", Box::new(unquoted::of_cluster(error))))?;
     let entries = found.and_then(|map| map.data).unwrap_or_default();
     match entries.get("config") {
         None => Ok(Mappings::default()),
@@ -185,13 +191,13 @@ pub fn examine(settings: &Settings, identity: &Identity, pod: &Value) -> Option<
         string(pod, "/spec/serviceAccountName").to_owned(),
     );
     let accounts = [(key, identity.clone())].into();
-    look(settings, &accounts, &Mappings::default(), pod)
+    look(settings, &accounts, &Sources::default(), pod)
 }
 
 fn look(
     settings: &Settings,
     accounts: &Accounts,
-    mappings: &Mappings,
+    sources: &Sources,
     json: &Value,
 ) -> Option<Finding> {
     let text = json.to_string();
@@ -204,18 +210,20 @@ fn look(
     let account = pod.service_account();
     let identity = accounts.get(&(namespace.to_owned(), account.to_owned()));
     let known = Known {
+        associated: sources.associations.contains(namespace, account),
         identity,
-        mapping: mappings.find(namespace, account),
-        ..Known::default()
+        mapping: sources.mappings.find(namespace, account),
+        exact_mapping: sources.mappings.exact(namespace, account),
     };
     let wish = pod
         .annotation(&settings.annotation("token-expiration"))
         .and_then(parse_expiration);
     let injection = decide(settings, known, wish, 0)?;
-    let Mode::WebIdentity { role } = &injection.mode else {
-        return None;
+    let role = match &injection.mode {
+        Mode::WebIdentity { role } => role,
+        Mode::ContainerCredentials { full_uri } => full_uri,
     };
-    let fault = fault(settings, json, &pod, &injection, role)?;
+    let fault = fault(settings, json, &pod, &injection)?;
     Some(Finding {
         namespace: namespace.to_owned(),
         pod: string(json, "/metadata/name").to_owned(),
@@ -227,13 +235,7 @@ fn look(
 }
 
 /// Why a pod does not have what would be injected, if it does not.
-fn fault(
-    settings: &Settings,
-    json: &Value,
-    pod: &Pod<'_>,
-    injection: &Injection,
-    role: &str,
-) -> Option<Fault> {
+fn fault(settings: &Settings, json: &Value, pod: &Pod<'_>, injection: &Injection) -> Option<Fault> {
     let patch = injection::build(settings, pod, injection);
     let refused = patch
         .notes
@@ -244,7 +246,7 @@ fn fault(
         .iter()
         .filter(|(_, fate)| {
             matches!(fate, Fate::Injected { variables, mounted }
-            if *mounted || variables.contains(&"AWS_ROLE_ARN"))
+            if *mounted || variables.iter().any(|name| SAY_HOW.contains(name)))
         })
         .map(|(name, _)| name.clone())
         .collect();
@@ -252,6 +254,9 @@ fn fault(
         return Some(Fault::Refused(note.sentence()));
     }
     if missing.is_empty() {
+        let Mode::WebIdentity { role } = &injection.mode else {
+            return None;
+        };
         let (containers, role) = other_role(json, role)?;
         return Some(Fault::OtherRole { containers, role });
     }
@@ -263,7 +268,7 @@ fn fault(
 }
 
 /// The containers with a role of their own that the webhook wrote: with the token's file beside it.
-fn other_role(json: &Value, role: &str) -> Option<(Vec<String>, String)> {
+fn other_role(json: &Value, role: &str) -> Option<(Vec<String>, Option<String>)> {
     let mut names = Vec::new();
     let mut other = None;
     for list in ["/spec/containers", "/spec/initContainers"] {
@@ -284,7 +289,8 @@ fn other_role(json: &Value, role: &str) -> Option<(Vec<String>, String)> {
                 && found != role
             {
                 names.push(string(container, "/name").to_owned());
-                other.get_or_insert_with(|| found.to_owned());
+                // What is no ARN may be anything that somebody put into a variable.
+                other.get_or_insert_with(|| is_role_arn(found).then(|| found.to_owned()));
             }
         }
     }
@@ -315,6 +321,9 @@ impl Finding {
         match &self.fault {
             Fault::Missing(containers) => format!("not injected: {}", containers.join(", ")),
             Fault::OtherRole { containers, role } => {
+                let role = role
+                    .as_deref()
+                    .unwrap_or("no ARN of a role in AWS_ROLE_ARN");
                 format!("has {role}: {}", containers.join(", "))
             }
             Fault::Refused(why) => why.clone(),
@@ -348,6 +357,8 @@ fn string<'v>(value: &'v Value, pointer: &str) -> &'v str {
         .unwrap_or_default()
 }
 
+/// The variables that say which role, or which agent.
+const SAY_HOW: [&str; 2] = ["AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
 /// Objects of a page.
 const PAGE: u32 = 500;
 

@@ -25,7 +25,32 @@ fn pod(account: &str, more: Value) -> Value {
 }
 
 fn looked(pod: &Value) -> Option<Finding> {
-    look(&Settings::default(), &accounts(), &Mappings::default(), pod)
+    look(&Settings::default(), &accounts(), &Sources::default(), pod)
+}
+
+/// The ConfigMap and the file give roles too; whoever has an agent is not asked for a role.
+#[test]
+fn roles_of_the_config_map_and_of_the_file_count() {
+    let sources = Sources {
+        mappings: Mappings::parse(&format!(r#"{{"n*/bare":{{"RoleARN":"{R}"}}}}"#)).unwrap(),
+        associations: Associations::parse(
+            br#"{"identities":[{"namespace":"ns","serviceAccount":"reader"}]}"#,
+        )
+        .unwrap(),
+    };
+    let looked = |pod| look(&Settings::default(), &accounts(), &sources, &pod);
+    let finding = looked(pod("bare", json!({}))).unwrap();
+    assert_eq!(
+        (finding.role.as_str(), finding.sentence().as_str()),
+        (R, "not injected: main")
+    );
+    let finding = looked(pod("reader", json!({}))).unwrap();
+    assert_eq!(finding.role, "http://169.254.170.23/v1/credentials");
+    let agents = json!({"spec": {"containers": [{"name": "main",
+        "env": [{"name": "AWS_CONTAINER_CREDENTIALS_FULL_URI", "value": "x"},
+            {"name": "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "value": "x"}],
+        "volumeMounts": [{"name": "eks-pod-identity-token", "mountPath": "/x"}]}]}});
+    assert_eq!(looked(pod("reader", agents)), None);
 }
 
 fn injected(role: &str) -> Value {
@@ -82,7 +107,17 @@ fn pods_that_are_as_they_should_be_are_not_found() {
 #[test]
 fn another_role_a_label_and_a_volume_are_told_apart() {
     let finding = looked(&injected("arn:aws:iam::111122223333:role/old")).unwrap();
-    assert!(matches!(&finding.fault, Fault::OtherRole { role, .. } if role.ends_with("/old")));
+    assert!(
+        matches!(&finding.fault, Fault::OtherRole { role: Some(role), .. } if role.ends_with("/old"))
+    );
+    // Whatever else somebody put into the variable is not shown.
+    let finding = looked(&injected("s3cr3t")).unwrap();
+    assert!(!format!("{finding:?} {}", finding.sentence()).contains("s3cr3t"));
+    assert!(
+        finding.sentence().contains("no ARN"),
+        "{}",
+        finding.sentence()
+    );
     let skip = json!({"metadata": {"labels": {"eks.amazonaws.com/skip-pod-identity-webhook": ""}}});
     assert_eq!(looked(&pod("reader", skip)).unwrap().fault, Fault::Skipped);
     let volume = json!({"spec": {"volumes": [{"name": "aws-iam-token", "emptyDir": {}}]}});

@@ -249,7 +249,8 @@ impl Live {
         found.map(Arc::new)
     }
 
-    /// Reads an account that the watch has not seen, again and again until the grace period is over.
+    /// Reads an account that the watch has not seen, again and again until the grace period is over, or until the watch
+    /// brings it with something to say.
     async fn look(
         &self,
         accounts: &Accounts,
@@ -260,6 +261,25 @@ impl Live {
         let Some(client) = &self.client else {
             return Err("the watch has not seen it, and no grace period is set".into());
         };
+        let reading = self.read(client, accounts, namespace, name, peer);
+        tokio::select! {
+            biased;
+            identity = seen(accounts, namespace, name) => {
+                self.metrics.live_read("overtaken");
+                Ok(Some(identity))
+            }
+            read = reading => read,
+        }
+    }
+
+    async fn read(
+        &self,
+        client: &Client,
+        accounts: &Accounts,
+        namespace: &str,
+        name: &str,
+        peer: Peer,
+    ) -> Result<Option<Arc<Identity>>, String> {
         let deadline = Instant::now() + self.grace;
         let mut problem = "no answer within the grace period".to_owned();
         let mut pause = FIRST_PAUSE;
@@ -268,28 +288,40 @@ impl Live {
                 let _place = self.misses.take(peer).await;
                 live::read(client, namespace, name, &self.prefix).await
             };
-            match timeout_at(deadline, read).await {
-                Ok(Ok(found)) => {
-                    self.metrics
-                        .live_read(if found.is_some() { "found" } else { "missing" });
-                    return Ok(found.map(Arc::new));
-                }
-                Ok(Err(error)) => problem = live::reason(&error),
-                Err(_) => break,
+            let read = timeout_at(deadline, read).await;
+            if let Ok(Ok(found)) = read {
+                self.metrics
+                    .live_read(if found.is_some() { "found" } else { "missing" });
+                return Ok(found.map(Arc::new));
             }
-            if Instant::now() + pause >= deadline {
+            // Bare by the watch: annotated a moment later or not, nobody else can say now.
+            if let Entry::Bare = accounts.find(namespace, name) {
+                self.metrics.live_read("failed");
+                return Ok(Some(Arc::default()));
+            }
+            if let Ok(Err(error)) = &read {
+                problem = live::reason(error);
+            }
+            if read.is_err() || Instant::now() + pause >= deadline {
                 break;
             }
             sleep(pause).await;
             pause *= 2;
-            match accounts.find(namespace, name) {
-                Entry::Missing => {}
-                Entry::Bare => return Ok(Some(Arc::default())),
-                Entry::Annotated(identity) => return Ok(Some(identity)),
-            }
         }
         self.metrics.live_read("failed");
         Err(problem)
+    }
+}
+
+/// Waits, for ever if need be, until the watch brings an account that has annotations.
+async fn seen(accounts: &Accounts, namespace: &str, name: &str) -> Arc<Identity> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if let Entry::Annotated(identity) = accounts.find(namespace, name) {
+            return identity;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LOOK_AGAIN);
     }
 }
 
@@ -300,3 +332,5 @@ const CONFIRMATIONS: usize = 32;
 /// An account that the watch knows holds its pod up no longer than this.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// How often at least whoever waits looks at what the watch has brought.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::certificate::{self, CertificateState};
 use crate::live::status;
 use crate::manifest::{MANAGED_BY, NAME};
+use crate::unquoted;
 
 /// An object by kind and name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,7 +176,7 @@ impl Named {
         move |source| InstallError::Api {
             verb,
             object,
-            source: Box::new(source),
+            source: Box::new(unquoted::of_cluster(source)),
         }
     }
 }

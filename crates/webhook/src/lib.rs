@@ -26,4 +26,5 @@ pub mod role;
 pub mod serve;
 pub mod settings;
 pub mod skip;
+pub mod unquoted;
 pub mod watch;

@@ -6,6 +6,7 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt as _};
 
 use crate::identity::Identity;
+use crate::unquoted;
 
 /// Why a service account cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,7 @@ pub async fn read(
         .map_err(|source| LiveError {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            source: Box::new(source),
+            source: Box::new(unquoted::of_cluster(source)),
         })?;
     Ok(found.map(|found| identity(&found, prefix)))
 }

@@ -236,6 +236,21 @@ mod tests {
     }
 
     #[test]
+    fn no_number_of_replicas_keeps_a_node_from_being_drained() {
+        for replicas in [1, 2, 3] {
+            let objects = objects(&ManifestOptions {
+                replicas,
+                ..options()
+            });
+            let budget = objects.unwrap().remove(6);
+            assert_eq!(budget["kind"], "PodDisruptionBudget");
+            // minAvailable 1 of one replica would never let it go.
+            assert_eq!(budget["spec"]["maxUnavailable"], 1);
+            assert_eq!(budget["spec"]["minAvailable"], Value::Null);
+        }
+    }
+
+    #[test]
     fn the_cluster_can_start_without_it() {
         let objects = objects(&options()).unwrap();
         for webhook in objects[8]["webhooks"].as_array().unwrap() {

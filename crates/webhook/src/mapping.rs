@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::role::clamp_expiration;
+use crate::unquoted;
 
 /// One entry of the ConfigMap.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,8 +54,8 @@ impl Mappings {
     /// Reads the value of the ConfigMap's key `config`. Field names match in any case and unknown ones are ignored,
     /// as Go's decoder has it. An entry without slash and an empty entry are passed over: upstream crashes on them.
     pub fn parse(text: &str) -> Result<Self, MappingError> {
-        let entries: BTreeMap<String, Value> =
-            serde_json::from_str(text).map_err(MappingError::Json)?;
+        let entries: BTreeMap<String, Value> = serde_json::from_str(text)
+            .map_err(|error| MappingError::Json(unquoted::json(error)))?;
         let mut mappings = Self::default();
         for (key, value) in entries {
             let Value::Object(fields) = value else {

@@ -28,7 +28,7 @@ pub type TextMap<'a> = BTreeMap<Text<'a>, Option<Text<'a>>>;
 
 /// A pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "a pod")]
 pub struct Pod<'a> {
     /// Its metadata.
     #[serde(borrow, deserialize_with = "object")]
@@ -40,7 +40,7 @@ pub struct Pod<'a> {
 
 /// Who the pod is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", expecting = "metadata")]
 pub struct Metadata<'a> {
     /// Its name; absent when the API server is to make one.
     #[serde(borrow)]
@@ -61,7 +61,7 @@ pub struct Metadata<'a> {
 
 /// What made a pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an owner reference")]
 pub struct Owner<'a> {
     /// Its kind.
     #[serde(borrow)]
@@ -75,7 +75,7 @@ pub struct Owner<'a> {
 
 /// What the pod runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", expecting = "a pod's spec")]
 pub struct Spec<'a> {
     /// The service account that it runs as.
     #[serde(borrow)]
@@ -96,7 +96,7 @@ pub struct Spec<'a> {
 
 /// A container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", expecting = "a container")]
 pub struct Container<'a> {
     /// Its name.
     #[serde(borrow)]
@@ -111,7 +111,7 @@ pub struct Container<'a> {
 
 /// The name of an environment variable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "a variable with a name")]
 pub struct Variable<'a> {
     /// The name.
     #[serde(borrow)]
@@ -120,7 +120,7 @@ pub struct Variable<'a> {
 
 /// Where a container mounts a volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", expecting = "a volume mount")]
 pub struct Mount<'a> {
     /// The volume.
     #[serde(borrow)]
@@ -132,7 +132,7 @@ pub struct Mount<'a> {
 
 /// A volume; of its source only what tells whether it is the token volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "a volume")]
 pub struct Volume<'a> {
     /// Its name.
     #[serde(borrow)]
@@ -144,7 +144,7 @@ pub struct Volume<'a> {
 
 /// A projected volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "a projected volume")]
 pub struct Projected<'a> {
     /// What is projected into it.
     #[serde(borrow)]
@@ -153,7 +153,11 @@ pub struct Projected<'a> {
 
 /// One source of a projected volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(
+    default,
+    rename_all = "camelCase",
+    expecting = "a source of a projected volume"
+)]
 pub struct Source<'a> {
     /// A service account token.
     #[serde(borrow)]
@@ -162,7 +166,7 @@ pub struct Source<'a> {
 
 /// A service account token in a volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "a token source")]
 pub struct TokenSource<'a> {
     /// Its audience; absent for that of the API server.
     #[serde(borrow)]

@@ -9,6 +9,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::live::status;
+use crate::unquoted;
 
 /// Why the cluster does not tell.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +71,8 @@ pub async fn pods(
 ) -> Result<Vec<Value>, ProbeError> {
     let resource = ApiResource::erase::<Pod>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    let fault = |source| ProbeError::Pods(namespace.to_owned(), Box::new(source));
+    let fault =
+        |source| ProbeError::Pods(namespace.to_owned(), Box::new(unquoted::of_cluster(source)));
     if let Some(name) = name {
         let found = api.get_opt(name).await.map_err(fault)?;
         let found = found.and_then(|pod| serde_json::to_value(pod).ok());
@@ -130,7 +132,7 @@ pub async fn token(
         .map_err(|source| ProbeError::Token {
             namespace: namespace.to_owned(),
             name: account.to_owned(),
-            source: Box::new(source),
+            source: Box::new(unquoted::of_cluster(source)),
         })?;
     Ok(Zeroizing::new(
         made.status.map(|status| status.token).unwrap_or_default(),

@@ -14,6 +14,7 @@ use crate::injection::{self, Patch};
 use crate::note::Note;
 use crate::pod::{Object, Pod, Text};
 use crate::settings::Settings;
+use crate::unquoted;
 use reply::{Empty, Reply, Response, Status, encode, plain};
 use wire::Wire;
 
@@ -100,7 +101,8 @@ impl<'a> Review<'a> {
         if body.is_empty() {
             return Err(Malformed::NoRequest);
         }
-        let wire: Option<Wire<'a>> = serde_json::from_slice(body).map_err(Malformed::Body)?;
+        let wire: Option<Wire<'a>> =
+            serde_json::from_slice(body).map_err(|error| Malformed::Body(unquoted::json(error)))?;
         let Some((request, wire)) = wire.and_then(|mut wire| Some((wire.request.take()?, wire)))
         else {
             return Err(Malformed::NoRequest);
@@ -112,7 +114,7 @@ impl<'a> Review<'a> {
             serde_json::from_str::<Option<Object<Pod<'a>>>>(object.get()).map_err(|source| {
                 Malformed::Pod {
                     uid: uid.0.clone().into_owned(),
-                    source,
+                    source: unquoted::json(source),
                 }
             })
         };
@@ -285,11 +287,9 @@ impl Malformed {
             Self::Pod { uid, .. } => uid,
             _ => "",
         };
-        let cause = std::error::Error::source(self);
-        let message = match cause {
-            // serde says which type it found where, and quotes values of the wrong type: those stay here.
-            Some(_) => self.to_string(),
-            None => "bad content".to_owned(),
+        let message = match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
         };
         encode(&Reply {
             api_version: None,

@@ -162,6 +162,29 @@ fn d4_no_service_account_name() {
     assert_eq!(notes, []);
 }
 
+/// The name goes into the path of a request to the API server.
+#[test]
+fn what_is_no_name_is_looked_up_nowhere() {
+    for (namespace, name) in [
+        ("default", "../secrets/a"),
+        ("default", "a/b"),
+        ("default", "a?b=c"),
+        ("default", "A"),
+        ("a/b", "sa"),
+        ("..", "sa"),
+        ("", "sa"),
+    ] {
+        let more =
+            json!({"namespace": namespace, "object": {"spec": {"serviceAccountName": name}}});
+        let review = request(&json!({ "request": more }));
+        let text = review.to_string();
+        let parsed = Review::parse(text.as_bytes()).unwrap();
+        assert_eq!(parsed.service_account(), None, "{namespace}/{name}");
+        let (body, _) = answer(&review, Some(&identity()), Demand::Optional);
+        assert_eq!(body["response"].get("patch"), None, "{namespace}/{name}");
+    }
+}
+
 /// D5: the namespace is that of the request.
 #[test]
 fn d5_the_namespace_of_the_request_wins() {

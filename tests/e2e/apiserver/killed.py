@@ -63,16 +63,18 @@ POINTS = {
 }
 
 
-def killed_at(point, roll, node):
+def killed_at(point, roll, node, by=signal.SIGKILL):
+    """What the run said until then."""
     before = contents(node), node.kubelet.count("started", API_SERVER)
     words = [irsa.path(), *map(str, roll.words(node, "accept"))]
     environment = {"PATH": os.environ["PATH"]}
-    running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         wait_until(point, lambda: POINTS[point](node, before), 60, pause=0.002)
     finally:
-        running.send_signal(signal.SIGKILL)
-        running.wait()
+        running.send_signal(by)
+        _, said = running.communicate()
+    return said
 
 
 def unproved(node):
@@ -100,7 +102,10 @@ def undo(node, checks, stock, kids):
 def check_told(roll, checks, node, other):
     """A dry run says what waits; other nodes keep away from a turn whose run they cannot know to be dead."""
     with restarted(node):
-        killed_at("when the manifest is written", roll, node)
+        said = killed_at("when the manifest is written", roll, node, by=signal.SIGTERM)
+    checks.contains("SIGTERM: it says what stands", said, "is written, and kube-apiserver was not seen yet to run with it")
+    checks.contains("SIGTERM: it says what settles it", said, "run the same command again on this node")
+    checks.contains("the steps are logged", said, "written: waiting for a new process of kube-apiserver")
     dry = roll.accept(node, "--dry-run")
     checks.contains("a dry run says what is not proved", dry.errors(), "ended before it was proved")
     checks.equal("and proves nothing", 1, len(unproved(node)))

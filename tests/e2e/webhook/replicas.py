@@ -19,10 +19,14 @@ NAME = "pod-identity-webhook"
 CONFIGURATION = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{NAME}"
 SECRET = f"/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}"
 ROLE = "arn:aws:iam::111122223333:role/reader"
+# Stands in every pod, in values only, and in an annotation of every service account.
+SECRET_OF_PODS = "s3cr3t-0f-a-p0d"
 
 
 class Replica:
-    """One `irsa webhook serve` on loopback."""
+    """One `irsa webhook serve` on loopback, as talkative as it can be; `all` remembers every one that ever ran."""
+
+    all = []
 
     def __init__(self, plane, work, name, flags=(), kubeconfig=None):
         self.port, self.metrics_port = free_ports(2)
@@ -35,10 +39,12 @@ class Replica:
             f"--kubeconfig={kubeconfig or plane.kubeconfig}",
             f"--namespace={NAMESPACE}",
             "--tls-name=127.0.0.1",
-            "--v=4",
             *flags,
         ]
-        self.process = Process(name, command, work / f"{name}.log", environment={"PATH": os.environ["PATH"]})
+        environment = {"PATH": os.environ["PATH"], "IRSA_LOG": "trace"}
+        self.process = Process(name, command, work / f"{name}.log", environment=environment)
+        self.pages = {}
+        Replica.all.append(self)
 
     @property
     def url(self):
@@ -48,11 +54,13 @@ class Replica:
         """Status and text of a page on the metrics port; (0, "") while nobody listens."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
+                found = answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+            found = error.code, error.read().decode()
         except OSError:
             return 0, ""
+        self.pages[path] = found[1]
+        return found
 
     def metric(self, name):
         """The value of one series, written as in the page; 0 when it is not there."""
@@ -140,7 +148,8 @@ def account(name, namespace="default", **annotations):
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "annotations": {f"eks.amazonaws.com/{key.replace('_', '-')}": value for key, value in annotations.items()},
+            "annotations": {f"eks.amazonaws.com/{key.replace('_', '-')}": value for key, value in annotations.items()}
+            | {"example.com/note": SECRET_OF_PODS},
         },
     }
 
@@ -149,8 +158,24 @@ def pod(name, service_account, namespace="default", labels=None, **spec):
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
-        "spec": {"serviceAccountName": service_account, "containers": [{"name": "main", "image": "app"}], **spec},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": labels or {},
+            "annotations": {"example.com/last-applied": SECRET_OF_PODS},
+        },
+        "spec": {
+            "serviceAccountName": service_account,
+            "containers": [
+                {
+                    "name": "main",
+                    "image": "app",
+                    "args": [f"--password={SECRET_OF_PODS}"],
+                    "env": [{"name": "PASSWORD", "value": SECRET_OF_PODS}],
+                }
+            ],
+            **spec,
+        },
     }
 
 

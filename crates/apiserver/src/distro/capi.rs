@@ -19,6 +19,8 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
     components,
     next: "kubectl apply -f FILE on the management cluster: it replaces the control-plane machines one by one; wait until all \
            are new before the next phase",
+    keys: "",
+    new: "",
     only_one: "extraArgs holds each flag once in every version of Cluster API: on a live cluster add the second issuer with a kubeadm patch \
                (docs/distributions.md has it ready); for a cluster that does not exist yet one issuer is enough: --phase new",
 };

@@ -20,7 +20,9 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
     name: "k3s",
     recognise,
     components,
-    next: "place the key files on every server, then systemctl restart k3s, one server at a time, each ready before the next",
+    next: "systemctl restart k3s, one server at a time, each ready before the next",
+    keys: "place the key files on every server first",
+    new: "start k3s with it: the server that makes the cluster before those that join it",
     only_one: "give the flag once for each value",
 };
 

@@ -22,6 +22,8 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
     components,
     next: "kind create cluster --config FILE; bring the key files below /etc/kubernetes/pki of the control-plane node with \
            extraMounts. A live kind cluster is patched inside its node: /etc/kubernetes/manifests/kube-apiserver.yaml",
+    keys: "",
+    new: "",
     only_one: "a kind configuration is read once, when the cluster is created, and there one issuer is enough: --phase new; --remove-issuer URL \
                drops the one that is written there",
 };

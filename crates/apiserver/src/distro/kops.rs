@@ -21,6 +21,8 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
     recognise,
     components,
     next: "kops replace -f FILE, kops update cluster --yes, kops rolling-update cluster --instance-group-roles control-plane --yes",
+    keys: "",
+    new: "",
     only_one: "kOps has one field for it",
 };
 

@@ -22,6 +22,8 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
     next: "the kubelet starts the pod anew when the file changes in its manifest directory: one node at a time, each \
            checked before the next (irsa apiserver rollout does that); make the same change in the ClusterConfiguration, \
            from which kubeadm upgrade writes the manifest anew",
+    keys: "",
+    new: "",
     only_one: "give the flag once for each value",
 };
 
@@ -65,6 +67,15 @@ fn component(
     let path = spec.key("containers").index(number);
     if first_word(container).is_some_and(|word| SHELLS.contains(&word)) {
         return Err(ShapeError::Shell(path.key("command")).into());
+    }
+    for key in ["command", "args"] {
+        if container.get(key).is_some_and(Value::is_string) {
+            return Err(ShapeError::Type {
+                path: path.key(key),
+                expected: "a list of strings, one for each flag",
+            }
+            .into());
+        }
     }
     Ok(Component {
         role,

@@ -24,6 +24,8 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
     components,
     next: "on a live cluster: kubeadm init phase upload-config kubeadm --config FILE, then on each control-plane node in turn \
            kubeadm init phase control-plane apiserver --config FILE, and wait until that API server is ready",
+    keys: "",
+    new: "kubeadm init --config FILE",
     only_one: "a mapping holds each flag once: convert the file with kubeadm config migrate to v1beta4, whose extraArgs is a list; for a cluster that \
                does not exist yet one issuer is enough: --phase new",
 };

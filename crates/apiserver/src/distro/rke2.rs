@@ -12,8 +12,9 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
     name: "rke2",
     recognise,
     components,
-    next: "place the key files on every server first: only files that exist when rke2-server starts are mounted; then \
-           systemctl restart rke2-server, one server at a time, each ready before the next",
+    next: "systemctl restart rke2-server, one server at a time, each ready before the next",
+    keys: "place the key files on every server first: only files that exist when rke2-server starts are mounted",
+    new: "start rke2-server with it: the server that makes the cluster before those that join it",
     only_one: "give the flag once for each value",
 };
 

@@ -22,6 +22,8 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
     components,
     next: "talosctl apply-config -n NODE -f FILE, one control-plane node at a time, each ready before the next; two issuers in a \
            list need Talos 1.13",
+    keys: "",
+    new: "",
     only_one: "write the values as a list, which needs Talos 1.13",
 };
 
@@ -32,6 +34,9 @@ const DENIED: &[Flag] = &[
     Flag::SigningEndpoint,
     Flag::PrivateKeyFile,
 ];
+
+/// The types of a machine that runs kube-apiserver.
+const CONTROL_PLANES: [&str; 2] = ["controlplane", "init"];
 
 const FIELDS: &[Field] = &[
     Field {
@@ -75,6 +80,12 @@ fn components(documents: &[Value]) -> Result<Vec<Component>, ComponentError> {
         if slot.replace((index, document)).is_some() {
             return Err(ComponentError::Twice(Role::ApiServer));
         }
+    }
+    let kind = machine.and_then(|(_, document): (usize, &Value)| document.pointer("/machine/type"));
+    if let Some(kind) = kind.and_then(Value::as_str)
+        && !CONTROL_PLANES.contains(&kind)
+    {
+        return Err(ComponentError::NoControlPlane(kind.to_owned()));
     }
     // Where both are, the document of its own holds the issuers.
     match (own, machine) {

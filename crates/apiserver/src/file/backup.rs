@@ -29,6 +29,9 @@ struct Record {
     before: String,
     /// SHA-256 of the text after.
     after: String,
+    /// Whether there was no file before the change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    absent: bool,
     /// When the process before started, in seconds since 1970; there until the new one was seen to work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unproved: Option<f64>,
@@ -67,21 +70,21 @@ impl Backups {
         &self.directory
     }
 
-    /// Keeps the text before a change, and what it becomes. Returns where it is kept.
+    /// Keeps the text before a change, none where there was no file, and what it becomes. Returns where it is kept.
     ///
     /// A change on top of one that nobody has seen to work is not proved either: it waits for the same process to make
     /// way. [`last_proved`](Self::last_proved) goes back behind both.
     pub fn save(
         &self,
         file: &Path,
-        before: &str,
+        before: Option<&str>,
         after: &str,
         reason: &str,
     ) -> Result<PathBuf, FileError> {
-        let below = self.unproved(file, before)?;
+        let below = self.unproved(file, before.unwrap_or_default())?;
         let below = below.filter(|below| below.written == Written::Yes);
         let started = below.map(|below| below.started);
-        self.keep(file, [before, after], reason, started)
+        self.keep(file, before, after, reason, started)
     }
 
     /// The same for a change whose effect must be seen: it is on record as not proved until [`proved`](Self::proved).
@@ -93,7 +96,8 @@ impl Backups {
         reason: &str,
         started: f64,
     ) -> Result<PathBuf, FileError> {
-        self.keep(file, texts, reason, Some(started))
+        let [before, after] = texts;
+        self.keep(file, Some(before), after, reason, Some(started))
     }
 
     /// The last change of a file was seen to have its effect.
@@ -137,10 +141,16 @@ impl Backups {
         }))
     }
 
+    /// Takes a change off the record whose file could not be written. `copy` is where its text is kept.
+    pub fn discard(copy: &Path) -> Result<(), FileError> {
+        Saved::remove([[copy.to_owned(), copy.with_extension("json")]])
+    }
+
     fn keep(
         &self,
         file: &Path,
-        [before, after]: [&str; 2],
+        before: Option<&str>,
+        after: &str,
         reason: &str,
         unproved: Option<f64>,
     ) -> Result<PathBuf, FileError> {
@@ -159,12 +169,13 @@ impl Backups {
             schema: 1,
             file,
             reason: reason.to_owned(),
-            before: digest(before),
+            before: digest(before.unwrap_or_default()),
             after: digest(after),
+            absent: before.is_none(),
             unproved,
         };
         let copy = directory.join(format!("{number:04}.yaml"));
-        irsa_files::create(&copy, before.as_bytes(), 0o600).map_err(fail)?;
+        irsa_files::create(&copy, before.unwrap_or_default().as_bytes(), 0o600).map_err(fail)?;
         let json = serde_json::to_vec_pretty(&record).map_err(|error| fail(error.into()))?;
         irsa_files::create(&directory.join(format!("{number:04}.json")), &json, 0o600)
             .map_err(fail)?;
@@ -189,6 +200,7 @@ impl Backups {
                 return Err(FileError::Diverged { file, backup: copy });
             }
             saved.text = before;
+            saved.absent = record.absent;
             saved.reason = record.reason;
             saved
                 .paths
@@ -215,6 +227,8 @@ impl Backups {
             return Err(FileError::Diverged { file, backup: copy });
         }
         Ok(Saved {
+            written: !not_written,
+            absent: record.absent,
             text: before,
             reason: record.reason,
             paths: vec![[copy, path]],
@@ -273,19 +287,33 @@ pub struct Saved {
     pub text: String,
     /// What the change was for that it undoes.
     pub reason: String,
+    /// Whether the change is in the file: a run that was interrupted may have kept the text and not written.
+    pub written: bool,
+    /// Whether there was no file.
+    absent: bool,
     /// Copy and record of each change that it undoes, the last one first.
     paths: Vec<[PathBuf; 2]>,
 }
 
 impl Saved {
+    /// Gives a file that says `current` this text again, or removes it where there was none, and forgets what that undoes.
+    pub fn restore(self, file: &Path, current: &str) -> Result<(), FileError> {
+        if self.absent {
+            super::absent::remove(file, current)?;
+        } else {
+            super::replace(file, current, &self.text)?;
+        }
+        self.forget()
+    }
+
     /// Forgets what it undoes, after the file was restored.
     pub fn forget(self) -> Result<(), FileError> {
+        Self::remove(self.paths)
+    }
+
+    fn remove(paths: impl IntoIterator<Item = [PathBuf; 2]>) -> Result<(), FileError> {
         // The record first: a copy without one is passed over.
-        for path in self
-            .paths
-            .into_iter()
-            .flat_map(|[copy, record]| [record, copy])
-        {
+        for path in paths.into_iter().flat_map(|[copy, record]| [record, copy]) {
             fs::remove_file(&path).map_err(|source| FileError::Io {
                 path,
                 action: "removed",
@@ -297,7 +325,15 @@ impl Saved {
 }
 
 pub(super) fn absolute(file: &Path) -> Result<PathBuf, FileError> {
-    fs::canonicalize(file).map_err(|source| FileError::Io {
+    let found = match fs::canonicalize(file) {
+        // Not there yet, or not any more.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = fs::canonicalize(irsa_files::parent(file));
+            directory.map(|directory| directory.join(file.file_name().unwrap_or_default()))
+        }
+        other => other,
+    };
+    found.map_err(|source| FileError::Io {
         path: file.to_owned(),
         action: "read",
         source,

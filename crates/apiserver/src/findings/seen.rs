@@ -9,6 +9,10 @@ pub enum Seen<T> {
     NotMounted,
     /// It cannot be read, for this reason.
     Unreadable(String),
+    /// It is not on this host, and the directory that it should be in is.
+    Missing,
+    /// It is on this host, and this user may not read it.
+    Denied,
     /// It is not on this host, or was not looked at.
     NotHere,
 }
@@ -23,6 +27,8 @@ impl<T> Seen<T> {
             },
             Self::NotMounted => Seen::NotMounted,
             Self::Unreadable(reason) => Seen::Unreadable(reason),
+            Self::Missing => Seen::Missing,
+            Self::Denied => Seen::Denied,
             Self::NotHere => Seen::NotHere,
         }
     }
@@ -33,6 +39,8 @@ impl<T> Seen<T> {
             Self::Read(_) => Seen::Read(()),
             Self::NotMounted => Seen::NotMounted,
             Self::Unreadable(reason) => Seen::Unreadable(reason.clone()),
+            Self::Missing => Seen::Missing,
+            Self::Denied => Seen::Denied,
             Self::NotHere => Seen::NotHere,
         }
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::order::{self, Slot};
 use super::{Occurrence, ShapeError, texts, type_error};
 use crate::edit::{Operation, Path};
 use crate::flags::{Flag, FlagChange};
@@ -26,6 +27,18 @@ enum Form {
 }
 
 impl Argument {
+    fn slot(&self) -> Slot {
+        let width = match self.form {
+            Form::Joined => 1,
+            Form::Separate => 2,
+        };
+        Slot {
+            list: self.list,
+            first: self.item + 1 - width,
+            width,
+        }
+    }
+
     pub(super) fn into_occurrence(self) -> Occurrence {
         self.occurrence
     }
@@ -126,37 +139,48 @@ pub(super) fn edits(
 ) -> Result<Vec<(Path, Operation)>, ShapeError> {
     let (mut edits, document) = listed(document, lists);
     let document = &document;
-    let conversions = edits.len();
     let all = read(document, lists, prefix)?;
     let ours: Vec<_> = all
         .iter()
         .filter(|one| one.occurrence.flag == change.flag)
         .collect();
-    let wanted = texts(change);
-    for (argument, text) in ours.iter().zip(&wanted) {
-        if argument.occurrence.value != *text {
-            edits.push((
-                argument.occurrence.path.clone(),
-                Operation::Set(rewritten(document, argument, text)),
-            ));
+    let (current, wanted): (Vec<_>, _) = (
+        ours.iter()
+            .map(|one| one.occurrence.value.clone())
+            .collect(),
+        texts(change),
+    );
+    let new = |text: &str| Value::from(format!("{prefix}{}={text}", change.flag.name()));
+    let end = end(document, lists, &all)?;
+    let made = match list(lists, end.list)?.find(document) {
+        Some(Value::Array(_)) => {
+            let slots: Vec<_> = ours.iter().map(|one| one.slot()).collect();
+            let first = slots.first().map(|slot| slot.list);
+            let together = slots.iter().all(|slot| Some(slot.list) == first);
+            let steps = if together {
+                order::steps
+            } else {
+                order::in_place
+            };
+            let form = order::Form {
+                lists,
+                end,
+                set: &rewritten,
+                new: &new,
+            };
+            order::edits(document, slots, steps(&current, &wanted), &form)
         }
-    }
-    for argument in ours.iter().skip(wanted.len()).rev() {
-        let list = list(lists, argument.list)?;
-        edits.push((list.index(argument.item), Operation::Remove));
-        if argument.form == Form::Separate {
-            edits.push((list.index(argument.item - 1), Operation::Remove));
+        _ if wanted.is_empty() => Vec::new(),
+        // No list yet.
+        _ => {
+            let all = wanted.iter().map(|text| new(text)).collect();
+            vec![(list(lists, end.list)?.clone(), Operation::Set(all))]
         }
+    };
+    if made.is_empty() {
+        return Ok(Vec::new());
     }
-    let rest: Vec<Value> = wanted
-        .iter()
-        .skip(ours.len())
-        .map(|text| Value::from(format!("{prefix}{}={text}", change.flag.name())))
-        .collect();
-    edits.extend(additions(document, lists, &all, change.flag, rest)?);
-    if edits.len() == conversions {
-        edits.clear();
-    }
+    edits.extend(made);
     Ok(edits)
 }
 
@@ -177,51 +201,33 @@ fn listed(document: &Value, lists: &[Path]) -> (Vec<(Path, Operation)>, Value) {
     (edits, document)
 }
 
-/// The item with another value, its flag written as before.
-fn rewritten(document: &Value, argument: &Argument, text: &str) -> Value {
-    let old = argument
-        .occurrence
-        .path
-        .find(document)
-        .and_then(Value::as_str);
-    let name = old
-        .and_then(|old| old.split_once('='))
-        .map(|(name, _)| name);
-    match (argument.form, name) {
-        (Form::Joined, Some(name)) => format!("{name}={text}").into(),
-        _ => text.into(),
-    }
+/// The item with another value, its flag written as before: alone in an item of its own, or not.
+fn rewritten(document: &Value, item: &Path, text: &str) -> (Path, Value) {
+    let old = item.find(document).and_then(Value::as_str);
+    let name = old.and_then(|old| old.split_once('='));
+    let name = name.map(|(name, _)| name);
+    let is_flag = |name: &&str| Flag::named(name.trim_start_matches("--")).is_some();
+    let value = match name.filter(is_flag) {
+        Some(name) => format!("{name}={text}").into(),
+        None => text.into(),
+    };
+    (item.clone(), value)
 }
 
-/// New items: behind the flag's last one, else behind the last service account flag, else at the end.
-fn additions(
-    document: &Value,
-    lists: &[Path],
-    all: &[Argument],
-    flag: Flag,
-    rest: Vec<Value>,
-) -> Result<Vec<(Path, Operation)>, ShapeError> {
-    if rest.is_empty() {
-        return Ok(Vec::new());
+/// Where a flag goes that is not there yet: behind the last service account flag, else at the end.
+fn end(document: &Value, lists: &[Path], all: &[Argument]) -> Result<Slot, ShapeError> {
+    let near = all
+        .iter()
+        .rfind(|one| one.occurrence.flag.name().starts_with("service-account"));
+    if let Some(argument) = near {
+        return Ok(argument.slot());
     }
-    let same = all.iter().rfind(|one| one.occurrence.flag == flag);
-    let near = same.or_else(|| {
-        all.iter()
-            .rfind(|one| one.occurrence.flag.name().starts_with("service-account"))
-    });
-    let (list_index, at) = match near {
-        Some(argument) => (argument.list, argument.item + 1),
-        None => last_list(document, lists)?,
-    };
-    let path = list(lists, list_index)?;
-    match path.find(document) {
-        Some(Value::Array(_)) => Ok(rest
-            .into_iter()
-            .enumerate()
-            .map(|(offset, value)| (path.index(at + offset), Operation::Insert(value)))
-            .collect()),
-        _ => Ok(vec![(path.clone(), Operation::Set(Value::Array(rest)))]),
-    }
+    let (list, first) = last_list(document, lists)?;
+    Ok(Slot {
+        list,
+        first,
+        width: 0,
+    })
 }
 
 /// The last list that has items, and the place behind its last one; else the first list.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Field, Occurrence, Rest, ShapeError, map, scalar, type_error};
+use super::{Field, Occurrence, Rest, ShapeError, map, order, scalar, type_error};
 use crate::edit::{Operation, Path};
 use crate::flags::{Flag, FlagChange};
 
@@ -126,16 +126,11 @@ fn list(document: &Value, path: &Path, values: &[String]) -> Vec<(Path, Operatio
     if values.is_empty() {
         return vec![(path.clone(), Operation::Remove)];
     }
-    let changed = items.iter().zip(values).enumerate();
-    let changed = changed.filter(|(_, (item, value))| item.as_str() != Some(value));
-    let set = changed.map(|(index, (_, value))| (index, Operation::Set(value.as_str().into())));
-    let more = values.iter().enumerate().skip(items.len());
-    let more = more.map(|(index, value)| (index, Operation::Insert(value.as_str().into())));
-    let gone = (values.len()..items.len())
-        .rev()
-        .map(|index| (index, Operation::Remove));
-    set.chain(more)
-        .chain(gone)
-        .map(|(index, operation)| (path.index(index), operation))
-        .collect()
+    let text = |item: &Value| scalar(item).unwrap_or_default();
+    order::list(
+        document,
+        path,
+        &items.iter().map(text).collect::<Vec<_>>(),
+        values,
+    )
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Occurrence, ShapeError, scalar, texts, type_error};
+use super::{Occurrence, ShapeError, order, scalar, texts, type_error};
 use crate::edit::{Operation, Path};
 use crate::flags::{Flag, FlagChange};
 
@@ -52,7 +52,15 @@ pub(super) fn edits(
     });
     let name = written.map_or(change.flag.name(), String::as_str);
     let place = path.key(name);
-    let value = match texts(change).as_slice() {
+    let wanted = texts(change);
+    if let Some(Value::Array(items)) = place.find(document)
+        && !wanted.is_empty()
+    {
+        let current: Option<Vec<_>> = items.iter().map(scalar).collect();
+        let current = current.ok_or_else(|| type_error(&place, "a list of strings"))?;
+        return Ok(order::list(document, &place, &current, &wanted));
+    }
+    let value = match wanted.as_slice() {
         [] => {
             return Ok(written
                 .map(|_| (place, Operation::Remove))

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::order::{self, Slot};
 use super::{Occurrence, ShapeError, map, scalar, texts, type_error};
 use crate::edit::{Operation, Path};
 use crate::flags::{Flag, FlagChange};
@@ -39,40 +40,38 @@ pub(super) fn edits(
             values: change.after.clone(),
         });
     }
-    let mut edits: Vec<_> = ours
-        .iter()
-        .zip(&wanted)
-        .filter(|(one, text)| one.value != **text)
-        .map(|(one, text)| (one.path.clone(), Operation::Set(text.as_str().into())))
-        .collect();
-    let item_of = |one: &Occurrence| one.path.split_last().map(|(item, _)| item);
-    edits.extend(
-        ours.iter()
-            .skip(wanted.len())
-            .rev()
-            .filter_map(|one| Some((item_of(one)?, Operation::Remove))),
-    );
-    let rest: Vec<Value> = wanted
-        .iter()
-        .skip(ours.len())
-        .map(|text| json!({"name": change.flag.name(), "value": text}))
-        .collect();
+    let new = |text: &str| json!({"name": change.flag.name(), "value": text});
     let items = items(document, path)?;
-    if items.is_empty() && !rest.is_empty() {
-        return Ok(vec![map::below(document, path, Value::Array(rest))]);
+    if items.is_empty() && !wanted.is_empty() {
+        let all = wanted.iter().map(|text| new(text)).collect();
+        return Ok(vec![map::below(document, path, all)]);
     }
-    // Behind the flag's last one; a new flag goes to the end.
-    let last = ours
-        .last()
-        .and_then(|one| item_of(one))
-        .map(|item| position(&item));
-    let at = last.map_or(items.len(), |last| last + 1);
-    edits.extend(
-        rest.into_iter()
-            .enumerate()
-            .map(|(offset, value)| (path.index(at + offset), Operation::Insert(value))),
-    );
-    Ok(edits)
+    let slot = |one: &&Occurrence| {
+        let (item, _) = one.path.split_last()?;
+        Some(Slot {
+            list: 0,
+            first: position(&item),
+            width: 1,
+        })
+    };
+    let current: Vec<_> = ours.iter().map(|one| one.value.clone()).collect();
+    let form = order::Form {
+        lists: std::slice::from_ref(path),
+        end: Slot {
+            list: 0,
+            first: items.len(),
+            width: 0,
+        },
+        set: &|_, item, text| (item.key("value"), text.into()),
+        new: &new,
+    };
+    let slots = ours.iter().filter_map(slot).collect();
+    Ok(order::edits(
+        document,
+        slots,
+        order::steps(&current, &wanted),
+        &form,
+    ))
 }
 
 fn position(item: &Path) -> usize {

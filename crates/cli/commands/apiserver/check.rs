@@ -5,22 +5,16 @@ mod live;
 use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
-use irsa_apiserver::component::{Component, Role};
-use irsa_apiserver::file;
-use irsa_apiserver::findings::{self, Finding, Inspected, Seen, Severity};
-use irsa_apiserver::flags::{Flag, TokenFlags};
+use irsa_apiserver::component::Role;
+use irsa_apiserver::findings::{self, Finding, Severity};
+use irsa_apiserver::flags::Flag;
 use irsa_apiserver::patch::{Manifest, PatchError};
 use irsa_apiserver::plan::Wanted;
-use irsa_apiserver::shape::Occurrence;
-use irsa_core::block::KeyFile;
-use irsa_core::explain::Explain as _;
-use irsa_core::kid::Kid;
-use irsa_core::private::PrivateKeyPem;
-use irsa_issuer::keyfile;
 use serde::Serialize;
 
 use super::DistroChoice;
-use super::servers::{ClusterArgs, below};
+use super::look::{Looked, look};
+use super::servers::ClusterArgs;
 use super::wanted::WantedArgs;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -117,23 +111,14 @@ impl Render for Report {
             let line = row.line.map_or_else(String::new, |line| format!(":{line}"));
             lines.push(row.finding.text(&format!("{}{line}: ", row.file.display())));
         }
+        let problem = |row: &FindingRow| row.finding.severity == Severity::Problem;
         if self.findings.is_empty() {
             lines.push("no problem found".to_owned());
+        } else if !self.findings.iter().any(problem) {
+            lines.push("no problem found, but for what the notes say".to_owned());
         }
         lines.join("\n")
     }
-}
-
-/// One component with everything that was found out about it.
-struct Looked {
-    file: PathBuf,
-    role: Role,
-    row: ComponentRow,
-    occurrences: Vec<Occurrence>,
-    lines: Vec<Option<usize>>,
-    flags: TokenFlags,
-    key_files: Vec<(String, Seen<KeyFile>)>,
-    signing: Option<(String, Seen<Kid>)>,
 }
 
 /// Checks the files, and kube-controller-manager's key against kube-apiserver's when both were given.
@@ -155,25 +140,27 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     if live {
         return live::run(&cluster, &server, wanted.as_ref(), context);
     }
-    let mut looked = Vec::new();
+    let (mut looked, mut rows) = (Vec::new(), Vec::new());
     for path in files {
-        let text = file::read(&path)?;
+        let text = super::patch::read(&path, distro.known())?.unwrap_or_default();
         let refused = |error: &PatchError| {
             Failure::prefixed(&format!("{} cannot be checked", path.display()), error)
         };
-        let manifest =
-            Manifest::read(&text, &path, distro.known()).map_err(|error| refused(&error))?;
+        let manifest = Manifest::read(&text, &super::patch::absolute(&path), distro.known())
+            .map_err(|error| refused(&error))?;
         for component in &manifest.components {
-            looked.push(look(&manifest, component, &path, &root).map_err(|error| refused(&error))?);
+            let one = look(&manifest, component, &root).map_err(|error| refused(&error))?;
+            rows.push(row(&manifest, &one, &path));
+            looked.push((path.clone(), one));
         }
     }
-    let rows = judge(&looked, wanted.as_ref());
-    let problem = rows
+    let found = judge(&looked, wanted.as_ref());
+    let problem = found
         .iter()
         .any(|row| row.finding.severity == Severity::Problem);
     context.print(&Report {
-        components: looked.into_iter().map(|one| one.row).collect(),
-        findings: rows,
+        components: rows,
+        findings: found,
     })?;
     Ok(if problem {
         Exit::Differences
@@ -183,13 +170,15 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// What is found of each component, and between the two.
-fn judge(looked: &[Looked], wanted: Option<&Wanted>) -> Vec<FindingRow> {
+fn judge(looked: &[(PathBuf, Looked)], wanted: Option<&Wanted>) -> Vec<FindingRow> {
     let mut rows = Vec::new();
-    for one in looked {
-        let found = findings::of_component(&one.inspected(), wanted);
-        rows.extend(found.into_iter().map(|finding| {
+    for (file, one) in looked {
+        let inspected = one.inspected();
+        let found = findings::of_component(&inspected, wanted);
+        let found = found.into_iter().chain(findings::not_looked_at(&inspected));
+        rows.extend(found.map(|finding| {
             FindingRow {
-                file: one.file.clone(),
+                file: file.clone(),
                 line: finding
                     .occurrence
                     .and_then(|index| one.lines.get(index).copied().flatten()),
@@ -197,13 +186,13 @@ fn judge(looked: &[Looked], wanted: Option<&Wanted>) -> Vec<FindingRow> {
             }
         }));
     }
-    let of_role = |role| looked.iter().find(move |one| one.role == role);
-    if let (Some(api_server), Some(manager)) =
+    let of_role = |role| looked.iter().find(move |(_, one)| one.role == role);
+    if let (Some((_, api_server)), Some((file, manager))) =
         (of_role(Role::ApiServer), of_role(Role::ControllerManager))
     {
         let found = findings::between(&api_server.inspected(), &manager.inspected());
         rows.extend(found.into_iter().map(|finding| FindingRow {
-            file: manager.file.clone(),
+            file: file.clone(),
             line: None,
             finding,
         }));
@@ -211,105 +200,19 @@ fn judge(looked: &[Looked], wanted: Option<&Wanted>) -> Vec<FindingRow> {
     rows
 }
 
-impl Looked {
-    fn inspected(&self) -> Inspected<'_> {
-        Inspected {
-            role: self.role,
-            occurrences: &self.occurrences,
-            flags: &self.flags,
-            key_files: &self.key_files,
-            signing: self.signing.as_ref(),
-        }
-    }
-}
-
-fn look(
-    manifest: &Manifest<'_>,
-    component: &Component,
-    path: &Path,
-    root: &Path,
-) -> Result<Looked, PatchError> {
-    let document = manifest.document(component)?;
-    let (written, flags) = manifest.flags(component)?;
-    let occurrences = component.shape.read(&document)?;
-    let lines = occurrences
-        .iter()
-        .map(|one| manifest.line(component, &one.path))
-        .collect();
-    let open = |file: &str| match component.mounts.host_path(&document, file) {
-        None => Seen::NotMounted,
-        Some(on_host) => read(&below(root, &on_host)),
-    };
-    // A path that the distribution chose is no fault of the file.
-    let is_written = |flag, value: &str| written.values(flag).iter().any(|one| one == value);
-    let fault = |flag, file: &str| match open(file) {
-        Seen::NotMounted if !is_written(flag, file) => Seen::NotHere,
-        seen => seen,
-    };
-    let key_files = flags
-        .values(Flag::KeyFile)
-        .iter()
-        .map(|file| {
-            (
-                file.clone(),
-                fault(Flag::KeyFile, file).map(|text| Ok(KeyFile::parse(&text))),
-            )
-        })
-        .collect();
-    let signing_flag = match component.role {
-        Role::ApiServer => Flag::SigningKeyFile,
-        Role::ControllerManager => Flag::PrivateKeyFile,
-    };
-    let signing = flags.value(signing_flag).map(|file| {
-        let kid = fault(signing_flag, file).map(|text| match PrivateKeyPem::parse(&text) {
-            Ok(key) => Ok(key.public_key().kid()),
-            Err(error) => Err(error.to_string()),
-        });
-        (file.to_owned(), kid)
-    });
-    let row = row(manifest, component, path, &written, &flags);
-    Ok(Looked {
-        file: path.to_owned(),
-        role: component.role,
-        row,
-        occurrences,
-        lines,
-        flags,
-        key_files,
-        signing,
-    })
-}
-
-fn row(
-    manifest: &Manifest<'_>,
-    component: &Component,
-    path: &Path,
-    written: &TokenFlags,
-    flags: &TokenFlags,
-) -> ComponentRow {
+fn row(manifest: &Manifest<'_>, looked: &Looked, path: &Path) -> ComponentRow {
     let of = |flag: Flag| FlagRow {
         flag: flag.name(),
-        values: flags.values(flag).to_vec(),
-        written: written.has(flag),
+        values: looked.flags.values(flag).to_vec(),
+        written: looked.written.has(flag),
     };
-    let set = Flag::ALL.into_iter().filter(|flag| flags.has(*flag));
+    let set = Flag::ALL.into_iter();
+    let set = set.filter(|flag| looked.flags.has(*flag));
     ComponentRow {
         file: path.to_owned(),
-        component: component.role.to_string(),
+        component: looked.role.to_string(),
         distro: manifest.detected.distro.to_string(),
         evidence: manifest.detected.evidence.clone(),
         flags: set.map(of).collect(),
-    }
-}
-
-/// A key file of this host. That it is not here says nothing: the manifest may be of another host.
-fn read(path: &Path) -> Seen<zeroize::Zeroizing<Vec<u8>>> {
-    match keyfile::read(path) {
-        Ok(text) => Seen::Read(text),
-        Err(keyfile::KeyFileError::Read { source, .. }) => match source.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => Seen::NotHere,
-            _ => Seen::Unreadable(source.to_string()),
-        },
-        Err(error) => Seen::Unreadable(error.help().unwrap_or_else(|| error.to_string())),
     }
 }

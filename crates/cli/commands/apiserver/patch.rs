@@ -1,21 +1,21 @@
 //! `irsa apiserver patch`.
 
-use std::path::{Path, PathBuf};
+mod planned;
+
+use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
-use irsa_apiserver::distro::Distro;
-use irsa_apiserver::file::{self, Backups, Written};
-use irsa_apiserver::patch::{Manifest, Patched};
 use irsa_apiserver::plan::{self, Wanted};
-use irsa_apiserver::yaml;
 use serde::Serialize;
 
+pub(crate) use self::planned::{Planned, plan};
+pub(super) use self::planned::{absolute, read};
 use super::DistroChoice;
 use super::wanted::WantedArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Render;
-use crate::report::{self, Failure};
+use crate::report::Failure;
 
 /// Change kube-apiserver's token flags in the file that your distribution reads them from.
 ///
@@ -50,6 +50,9 @@ pub struct Args {
     /// Change nothing, and exit with 3 if something differs
     #[arg(long, conflicts_with = "dry_run")]
     pub check: bool,
+    /// Sign with a key although no key file is known here that has its public half
+    #[arg(long)]
+    pub allow_unverified_key: bool,
     /// Where the file as it was is kept [default: /var/lib/irsa/backup for root, else ~/.local/state/irsa/backup]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub backup: Option<PathBuf>,
@@ -86,7 +89,7 @@ struct Report {
     written: bool,
     files: Vec<FileRow>,
     #[serde(skip)]
-    next: Vec<&'static str>,
+    next: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -139,16 +142,6 @@ impl Render for Report {
     }
 }
 
-/// A file and what it becomes.
-#[derive(Debug)]
-pub(crate) struct Planned {
-    pub(crate) path: PathBuf,
-    before: String,
-    patched: Patched,
-    row: FileRow,
-    distro: Distro,
-}
-
 /// Patches, or shows what patching would do. One file that is refused stops all before any is written.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args {
@@ -160,6 +153,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         remove_key_file,
         dry_run,
         check,
+        allow_unverified_key,
         backup,
     } = args;
     allow_removal(
@@ -173,14 +167,25 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     };
     let mut planned = Vec::new();
     for path in files {
-        planned.push(plan(path, distro.known(), &wanted, phase.into())?);
+        planned.push(planned::prepare(
+            path,
+            distro.known(),
+            &wanted,
+            phase.into(),
+        )?);
     }
-    let changed = planned.iter().any(|one| one.patched.text != one.before);
+    if !allow_unverified_key {
+        planned::demand_verified(&planned, &wanted, phase.into())?;
+    }
+    for one in &planned {
+        one.warn();
+    }
+    let changed = planned.iter().any(Planned::changes);
     let write = !dry_run && !check;
-    let mut next: Vec<&str> = planned
+    let mut next: Vec<String> = planned
         .iter()
-        .filter(|one| one.patched.text != one.before)
-        .map(|one| one.distro.next())
+        .filter(|one| one.changes())
+        .map(|one| one.next(phase.into()))
         .collect();
     next.dedup();
     let mut rows = Vec::new();
@@ -221,88 +226,4 @@ fn allow_removal(phase: PhaseArg, removing: bool) -> Result<(), Failure> {
         )),
         _ => Ok(()),
     }
-}
-
-/// What a file must become; nothing is written.
-pub(crate) fn plan(
-    path: PathBuf,
-    distro: Option<Distro>,
-    wanted: &Wanted,
-    phase: plan::Phase,
-) -> Result<Planned, Failure> {
-    let before = file::read(&path)?;
-    let manifest =
-        Manifest::read(&before, &path, distro).map_err(|error| super::about(&path, &error))?;
-    let patched = manifest
-        .patch(wanted, phase)
-        .map_err(|error| super::about(&path, &error))?;
-    let detected = manifest.detected.clone();
-    let row = FileRow {
-        file: path.clone(),
-        distro: detected.distro.to_string(),
-        evidence: detected.evidence,
-        changes: patched
-            .changes
-            .iter()
-            .map(|(role, change)| ChangeRow {
-                component: role.to_string(),
-                flag: change.flag.name(),
-                before: change.before.clone(),
-                after: change.after.clone(),
-            })
-            .collect(),
-        mounts: patched.mounts,
-        diff: yaml::diff(&path.display().to_string(), &before, &patched.text),
-        backup: None,
-    };
-    Ok(Planned {
-        distro: detected.distro,
-        path,
-        before,
-        patched,
-        row,
-    })
-}
-
-impl Planned {
-    /// The change as a unified diff; empty when there is none.
-    pub(crate) fn diff(&self) -> &str {
-        &self.row.diff
-    }
-
-    /// Writes the file, unless it is as it shall be, and keeps it as it was.
-    pub(crate) fn write(self, backups: &Backups, phase: PhaseArg) -> Result<FileRow, Failure> {
-        let Self {
-            path,
-            before,
-            patched,
-            row,
-            ..
-        } = self;
-        if patched.text == before {
-            return Ok(row);
-        }
-        let reason = format!("{phase:?}").to_lowercase();
-        if let Some(below) = backups
-            .unproved(&path, &before)?
-            .filter(|below| below.written == Written::Yes)
-        {
-            report::warning(&format!(
-                "{}: a rollout in phase {} ended before it was proved, and this change goes on top of it: neither counts \
-                 as proved until irsa apiserver rollout has run on this node",
-                path.display(),
-                below.reason
-            ));
-        }
-        let backup = backups.save(&path, &before, &patched.text, &reason)?;
-        replace(&path, &before, &patched.text)?;
-        Ok(FileRow {
-            backup: Some(backup),
-            ..row
-        })
-    }
-}
-
-fn replace(path: &Path, before: &str, after: &str) -> Result<(), Failure> {
-    Ok(file::replace(path, before, after)?)
 }

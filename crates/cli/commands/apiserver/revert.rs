@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueHint;
-use irsa_apiserver::{file, yaml};
+use irsa_apiserver::{diff, file};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -39,15 +39,24 @@ struct FileRow {
     file: PathBuf,
     /// The phase that is undone.
     undone: String,
+    /// Whether the change was in the file at all.
+    was_written: bool,
     diff: String,
 }
 
 impl Render for Report {
     fn text(&self) -> String {
         let mut lines = Vec::new();
-        for FileRow { file, undone, diff } in &self.files {
-            lines.push(format!("{}: phase {undone} undone", file.display()));
-            lines.push(diff.trim_end().to_owned());
+        for row in &self.files {
+            let (file, phase) = (row.file.display(), &row.undone);
+            if row.was_written {
+                lines.push(format!("{file}: phase {phase} undone"));
+                lines.push(row.diff.trim_end().to_owned());
+            } else {
+                lines.push(format!(
+                    "{file}: phase {phase} was recorded and never written: the file is as it was before, only the record goes"
+                ));
+            }
         }
         if !self.written {
             lines.push("nothing was written".to_owned());
@@ -66,7 +75,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let backups = super::backups(backup)?;
     let mut found = Vec::new();
     for path in files {
-        let current = file::read(&path)?;
+        let current = file::read_if_there(&path)?.unwrap_or_default();
         let saved = backups.last(&path, &current)?;
         found.push((path, current, saved));
     }
@@ -74,12 +83,12 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     for (path, current, saved) in found {
         rows.push(FileRow {
             undone: saved.reason.clone(),
-            diff: yaml::diff(&path.display().to_string(), &current, &saved.text),
+            was_written: saved.written,
+            diff: diff::shown(&path.display().to_string(), &current, &saved.text),
             file: path.clone(),
         });
         if !dry_run {
-            file::replace(&path, &current, &saved.text)?;
-            saved.forget()?;
+            saved.restore(&path, &current)?;
         }
     }
     context.print(&Report {

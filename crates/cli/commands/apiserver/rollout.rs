@@ -6,6 +6,7 @@ mod keys;
 mod manifest;
 mod node;
 mod settle;
+mod stopped;
 mod turn;
 mod wait;
 mod write;
@@ -16,10 +17,11 @@ use std::time::Duration;
 
 use clap::ValueHint;
 use irsa_apiserver::file::Backups;
-use irsa_apiserver::{place, yaml};
+use irsa_apiserver::place;
 use serde::Serialize;
 
 use self::node::Node;
+use self::stopped::Stopped;
 use self::turn::Run;
 use super::patch::PhaseArg;
 use super::servers::ClusterArgs;
@@ -151,8 +153,12 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             "use --phase retire with --remove-issuer URL or --remove-key-file PATH, when no token of it is alive",
         ));
     }
+    let stopped = Stopped::of(&args, super::backups(args.backup.clone())?);
     context.block_on(async {
-        let report = roll_out(args, context).await?;
+        let report = tokio::select! {
+            report = roll_out(args, context) => report?,
+            signal = stopped::signalled() => return Err(stopped.by(signal?)),
+        };
         context.print(&report)?;
         Ok(Exit::Done)
     })
@@ -270,5 +276,5 @@ fn bounded(timeout: Duration) -> Result<Duration, Failure> {
 }
 
 fn diff(path: &std::path::Path, before: &str, after: &str) -> String {
-    yaml::diff(&path.display().to_string(), before, after)
+    irsa_apiserver::diff::shown(&path.display().to_string(), before, after)
 }

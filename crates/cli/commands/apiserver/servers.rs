@@ -1,9 +1,10 @@
 //! The API servers of a cluster, each asked directly.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use irsa_apiserver::live::ApiServer;
+use irsa_apiserver::live::{ApiServer, LiveError};
 use irsa_apiserver::matrix::ServerSeen;
 use irsa_core::token::claims::ServiceAccount;
 
@@ -77,31 +78,68 @@ impl ClusterArgs {
     }
 }
 
-/// Asks every server, and every other about its token.
+/// Asks every server, and every other about its token. Fails only when none answers.
 pub(in crate::commands::apiserver) async fn look(
     servers: &[ApiServer],
     account: &ServiceAccount,
 ) -> Result<Vec<ServerSeen>, Failure> {
-    let mut seen = Vec::new();
+    let (mut seen, mut lost) = (Vec::new(), None);
     for server in servers {
-        let token = server.mint(account, &[]).await?;
-        let mut reviews = Vec::new();
-        for other in servers {
-            reviews.push(other.review(&token).await?);
-        }
-        let sts = server
-            .mint(account, &[irsa_apiserver::plan::STS_AUDIENCE])
-            .await?;
-        seen.push(ServerSeen {
-            url: server.url().to_owned(),
-            discovery: server.discovery().await?,
-            jwks: server.jwks().await?,
-            token,
-            reviews,
-            sts: server.review(&sts).await?,
+        seen.push(match alone(server, account).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                let silent = ServerSeen::silent(server.url(), why(&error), servers.len());
+                lost.get_or_insert(error);
+                silent
+            }
         });
     }
+    if let Some(error) = lost.filter(|_| seen.iter().all(|one| one.silent.is_some())) {
+        return Err(error.into());
+    }
+    let answers: Vec<bool> = seen.iter().map(|one| one.silent.is_none()).collect();
+    for one in seen.iter_mut().filter(|one| one.silent.is_none()) {
+        for (server, answers) in servers.iter().zip(&answers) {
+            let review = if *answers {
+                server.review(&one.token).await.ok()
+            } else {
+                None
+            };
+            one.reviews.push(review);
+        }
+    }
     Ok(seen)
+}
+
+/// Everything that one server says by itself.
+async fn alone(server: &ApiServer, account: &ServiceAccount) -> Result<ServerSeen, LiveError> {
+    let token = server.mint(account, &[]).await?;
+    let sts = server
+        .mint(account, &[irsa_apiserver::plan::STS_AUDIENCE])
+        .await?;
+    Ok(ServerSeen {
+        url: server.url().to_owned(),
+        silent: None,
+        discovery: server.discovery().await?,
+        jwks: server.jwks().await?,
+        token,
+        reviews: Vec::new(),
+        sts: Some(server.review(&sts).await?),
+    })
+}
+
+/// What is behind an error of a server, without its name.
+fn why(error: &LiveError) -> String {
+    let mut texts = vec![error.question.to_owned()];
+    let mut cause = Error::source(error);
+    while let Some(one) = cause {
+        let text = one.to_string();
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+        cause = one.source();
+    }
+    texts.join(": ")
 }
 
 fn account(text: &str) -> Result<ServiceAccount, String> {

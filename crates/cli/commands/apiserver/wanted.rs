@@ -10,7 +10,10 @@ use crate::report::Failure;
 
 /// The wanted state.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Wanted state")]
+#[command(
+    next_help_heading = "Wanted state",
+    mut_arg("jwks_uri", |arg| arg.help("Where the JWKS stands, for kube-apiserver's own discovery document [default: what is there stays]"))
+)]
 pub struct WantedArgs {
     /// The issuer and its documents.
     #[command(flatten)]

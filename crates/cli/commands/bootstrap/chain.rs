@@ -6,11 +6,13 @@ mod wanted;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use irsa_core::bootstrap::{self, Change, KeySeen, Seen, Stage};
+use irsa_core::bootstrap::{self, BootstrapError, Change, KeySeen, Seen, Stage};
 use irsa_core::discovery;
 use irsa_core::documents::{DocumentName, IssuerDocuments};
 use irsa_core::issuer::IssuerUrl;
+use irsa_core::jwks::JwkSet;
 use irsa_core::provider::ProviderArn;
+use irsa_core::publication::{Observed, PublicationError};
 use irsa_iam::{provider, role};
 use irsa_issuer::publish::dir::Directory;
 use irsa_issuer::publish::s3::S3Store;
@@ -38,6 +40,8 @@ pub struct Chain<'a> {
     pub provider: Option<ProviderArn>,
     /// The thumbprints that AWS needs, when that is known.
     thumbprints: Option<Vec<String>>,
+    /// The documents that `irsa rotate` keeps, if it does and they are published.
+    kept: Option<IssuerDocuments>,
     /// The files of the control plane with what they become.
     pub files: Files,
     /// The webhook's objects with what they become.
@@ -74,6 +78,7 @@ impl<'a> Chain<'a> {
             kubernetes,
             provider: None,
             thumbprints: None,
+            kept: None,
             files: Files::default(),
             objects: Objects::default(),
             patience,
@@ -120,7 +125,21 @@ impl<'a> Chain<'a> {
     /// Every change that is still to be made.
     pub fn plan(&mut self) -> Result<Vec<Change>, Failure> {
         let wanted = self.wanted()?;
-        Ok(bootstrap::plan(&wanted, &self.seen)?)
+        bootstrap::plan(&wanted, &self.seen).map_err(|error| {
+            let rotated = matches!(
+                error,
+                BootstrapError::Documents(PublicationError::WouldDrop { .. })
+            );
+            let failure = Failure::from(error);
+            if rotated {
+                failure.noted(
+                    "if irsa rotate changes the keys of this cluster, say rotated: true under cluster.keys: what is \
+                     published is then left as it is",
+                )
+            } else {
+                failure
+            }
+        })
     }
 
     /// The issuer, if it is known.
@@ -134,6 +153,9 @@ impl<'a> Chain<'a> {
         let (Some(issuer), true) = (self.issuer()?, made) else {
             return Ok(None);
         };
+        if let Some(kept) = &self.kept {
+            return Ok(Some(kept.clone()));
+        }
         let warn = !std::mem::replace(&mut self.warned, true);
         self.site.documents(&issuer, warn).map(Some)
     }
@@ -198,14 +220,17 @@ impl<'a> Chain<'a> {
 
     /// Documents that relying parties see as they shall be need no second look in the store that answers them.
     async fn look_at_documents(&mut self) -> Result<(), Failure> {
-        let Some(documents) = self.documents()? else {
-            return Ok(());
-        };
-        let job = self.job(&documents)?;
         let exists = match &self.site.store {
             Store::S3(_) => self.seen.bucket.is_some(),
             Store::Directory(_) => true,
         };
+        if exists && self.site.section.keys.rotated {
+            self.kept = self.kept_documents().await?;
+        }
+        let Some(documents) = self.documents()? else {
+            return Ok(());
+        };
+        let job = self.job(&documents)?;
         if !exists {
             self.seen.read_back = false;
             return Ok(());
@@ -215,12 +240,7 @@ impl<'a> Chain<'a> {
             self.seen.read_back = true;
             return Ok(());
         }
-        self.seen.documents = match &self.site.store {
-            Store::S3(bucket) => publish::observe(&bucket.store, &documents).await?,
-            Store::Directory(path) => {
-                publish::observe(&Directory::new(path.clone()), &documents).await?
-            }
-        };
+        self.seen.documents = self.published(&documents).await?;
         let same = |name, stored: &Option<irsa_core::publication::Stored>| {
             stored
                 .as_ref()
@@ -231,6 +251,31 @@ impl<'a> Chain<'a> {
         self.seen.read_back =
             stands && !job.direct && job.reader.is_some() && job.is_seen().await.is_ok();
         Ok(())
+    }
+
+    /// What stands in the store.
+    async fn published(&self, documents: &IssuerDocuments) -> Result<Observed, Failure> {
+        Ok(match &self.site.store {
+            Store::S3(bucket) => publish::observe(&bucket.store, documents).await?,
+            Store::Directory(path) => {
+                publish::observe(&Directory::new(path.clone()), documents).await?
+            }
+        })
+    }
+
+    /// The documents with the keys that are published, whatever the files say.
+    async fn kept_documents(&mut self) -> Result<Option<IssuerDocuments>, Failure> {
+        self.kept = None;
+        let Some(documents) = self.documents()? else {
+            return Ok(None);
+        };
+        let Some(stored) = self.published(&documents).await?.jwks else {
+            return Ok(None);
+        };
+        let set = JwkSet::parse(&stored.bytes)?;
+        let keys = set.keys().iter().map(|jwk| &jwk.key);
+        let (issuer, jwks_uri) = (documents.issuer().clone(), self.site.jwks_uri()?);
+        Ok(Some(IssuerDocuments::render(issuer, jwks_uri, keys)?))
     }
 
     /// What reads the documents back.

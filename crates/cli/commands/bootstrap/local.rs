@@ -16,6 +16,14 @@ use crate::settings;
 pub(super) fn check(section: &ClusterSection, context: &Context) -> Result<(), Failure> {
     keyset::load(&section.keys.adopt)?;
     steps::key_kind(&section.keys)?;
+    let flags = &context.config.apiserver;
+    let key_flags = !flags.key_files.is_empty() || flags.signing_key_file.is_some();
+    if section.keys.rotated && section.apiserver.is_some() && key_flags {
+        return Err(Failure::usage(
+            "irsa rotate keeps kube-apiserver's key files, and the configuration names others",
+            "leave key_files and signing_key_file out of apiserver:, or rotated out of cluster.keys",
+        ));
+    }
     for role in &section.roles {
         subjects(role)?;
         inline(role)?;

@@ -77,7 +77,7 @@ impl Published {
         match (shown_only, self.read_back) {
             (true, _) => "nothing was written",
             (false, true) => "written and read back through the issuer URL",
-            (false, false) => "written and read back",
+            (false, false) => "written, and the files read again",
         }
     }
 }

@@ -259,7 +259,7 @@ fn client(config: &kube::Config) -> Result<kube::Client, Failure> {
     kube::Client::try_from(config.clone()).map_err(|error| {
         Failure::prefixed(
             "the Kubernetes client cannot be set up",
-            &crate::kubernetes::KubernetesError::Client(Box::new(error)),
+            &crate::kubernetes::KubernetesError::client(&error),
         )
     })
 }

@@ -75,7 +75,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         ));
     }
     let signer = Signer::new(&keyfile::read_private(&key)?)?;
-    let now = Timestamp::now();
+    // Claims count whole seconds.
+    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
     let token = mint(&signer, &issuer, &audience, &account, (now, ttl))?;
     let expires = now + SignedDuration::try_from(ttl).unwrap_or(SignedDuration::MAX);
     context.print(&Minted {

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 use clap::builder::NonEmptyStringValueParser;
+use irsa_core::explain::Explain as _;
 use irsa_core::jwks::JwkSet;
-use irsa_core::token::verify::{Expectation, Verified, verify};
+use irsa_core::token::verify::{Expectation, Refusal, Verified, verify};
 use irsa_issuer::keyfile;
 use irsa_issuer::relying_party::RelyingParty;
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use crate::args::{FetchArgs, IssuerArgs};
 use crate::commands::token::{read, timestamp};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::Render;
+use crate::output::{Format, Render};
 use crate::report::Failure;
 use crate::visible::visible;
 
@@ -68,6 +69,32 @@ impl Render for Accepted {
     }
 }
 
+/// For programs: a person reads the error.
+#[derive(Serialize)]
+struct Refused {
+    accepted: bool,
+    reason: String,
+    help: Option<String>,
+    jwks: String,
+}
+
+impl Refused {
+    fn of(refusal: &Refusal, jwks: String) -> Self {
+        Self {
+            accepted: false,
+            reason: refusal.to_string(),
+            help: refusal.help(),
+            jwks,
+        }
+    }
+}
+
+impl Render for Refused {
+    fn text(&self) -> String {
+        visible(&self.reason)
+    }
+}
+
 /// Verifies the token.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args {
@@ -103,8 +130,15 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         algorithm,
         subject,
         expires,
-    } = verify(&token, &expected)
-        .map_err(|refusal| Failure::prefixed("the token is refused", &refusal))?;
+    } = match verify(&token, &expected) {
+        Ok(verified) => verified,
+        Err(refusal) => {
+            if context.output.value == Format::Json {
+                context.print(&Refused::of(&refusal, jwks))?;
+            }
+            return Err(Failure::prefixed("the token is refused", &refusal));
+        }
+    };
     context.print(&Accepted {
         accepted: true,
         subject,

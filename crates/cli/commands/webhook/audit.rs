@@ -1,9 +1,10 @@
 //! `irsa webhook audit`.
 
-use irsa_webhook::audit::{self, Finding};
+use irsa_webhook::audit::{self, Finding, Sources};
 use serde::Serialize;
 
 use super::flags::InjectionArgs;
+use super::sources::SourcesArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::kubernetes::KubernetesArgs;
@@ -19,15 +20,15 @@ pub struct Args {
     /// Only this namespace [default: all]
     #[arg(long, short, value_name = "NAME")]
     pub namespace: Option<String>,
-    /// Namespace of the ConfigMap "pod-identity-webhook", if the webhook watches it
-    #[arg(long, value_name = "NAME")]
-    pub config_map: Option<String>,
     /// Exit with 3 if there are any
     #[arg(long)]
     pub check: bool,
     /// What pods get.
     #[command(flatten)]
     pub injection: InjectionArgs,
+    /// Where roles come from besides annotations.
+    #[command(flatten)]
+    pub sources: SourcesArgs,
     /// Kubernetes.
     #[command(flatten)]
     pub kubernetes: KubernetesArgs,
@@ -89,21 +90,23 @@ impl Render for Found {
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args {
         namespace,
-        config_map,
         check,
         injection,
+        sources,
         kubernetes,
     } = args;
     let settings = injection.settings(context)?;
+    let args = sources.over(context);
+    let mut sources = Sources {
+        associations: args.associations()?,
+        ..Sources::default()
+    };
     context.block_on(async {
         let client = kubernetes.client().await?;
-        let findings = audit::audit(
-            &client,
-            &settings,
-            namespace.as_deref(),
-            config_map.as_deref(),
-        )
-        .await?;
+        if let Some(namespace) = &args.config_map {
+            sources.mappings = audit::config_map(&client, namespace).await?;
+        }
+        let findings = audit::audit(&client, &settings, namespace.as_deref(), &sources).await?;
         let any = !findings.is_empty();
         context.print(&Found {
             rows: findings.iter().map(Row::from).collect(),

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use irsa_webhook::association::Associations;
 use irsa_webhook::identity::Identity;
 use irsa_webhook::mapping::Mappings;
+use irsa_webhook::unquoted;
 use serde_json::Value;
 
 use crate::report::Failure;
@@ -32,6 +34,8 @@ pub(super) struct Accounts {
     identities: BTreeMap<(String, String), Identity>,
     /// The webhook's ConfigMap, if the file has it.
     pub(super) mappings: Mappings,
+    /// The container credentials file, if one is given.
+    pub(super) associations: Associations,
 }
 
 /// Reads what is to be reviewed.
@@ -168,12 +172,61 @@ impl Accounts {
     }
 }
 
-/// A manifest whose pod no API server would take.
-pub(super) fn not_a_pod(place: &str, name: &str, error: &serde_json::Error) -> Failure {
+/// A manifest whose pod no API server would take; `json` is what was read.
+pub(super) fn not_a_pod(place: &str, name: &str, json: &str, error: &serde_json::Error) -> Failure {
+    let at = pointer_at(json, error.column());
     Failure::usage(
-        format!("\"{place}\": {name} is not a pod: {error}"),
+        format!(
+            "\"{place}\": {name} is not a pod: {at}: {}",
+            unquoted::expected(error)
+        ),
         "kubectl apply --dry-run=server -f FILE says what the API server makes of it",
     )
+}
+
+/// The place of a byte in JSON on one line, as a JSON Pointer (RFC 6901), as far as it is made of names of fields.
+fn pointer_at(json: &str, column: usize) -> String {
+    enum Step<'a> {
+        Field(Option<&'a str>),
+        Item(usize),
+    }
+    let mut open = Vec::new();
+    let mut at = 0;
+    let byte = |at: usize| json.as_bytes().get(at).copied();
+    while let Some(one) = byte(at).filter(|_| at < column) {
+        match (one, open.last_mut()) {
+            (b'{', _) => open.push(Step::Field(None)),
+            (b'[', _) => open.push(Step::Item(0)),
+            (b'}' | b']', _) => drop(open.pop()),
+            (b',', Some(Step::Item(number))) => *number += 1,
+            (b',', Some(Step::Field(name))) => *name = None,
+            (b'"', last) => {
+                let start = at + 1;
+                at = start;
+                while byte(at).is_some_and(|one| one != b'"') {
+                    at += if byte(at) == Some(b'\\') { 2 } else { 1 };
+                }
+                if let Some(Step::Field(name @ None)) = last {
+                    *name = json.get(start..at);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    let is_field = |name: &str| name.bytes().all(|one| one.is_ascii_alphabetic());
+    let steps = open.iter().map_while(|step| match step {
+        Step::Item(number) => Some(format!("/{number}")),
+        Step::Field(name) => name
+            .filter(|name| is_field(name))
+            .map(|name| format!("/{name}")),
+    });
+    let pointer: String = steps.collect();
+    if pointer.is_empty() {
+        "/".to_owned()
+    } else {
+        pointer
+    }
 }
 
 /// Every document of a JSON or YAML file, the items of lists among them.

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::flags::InjectionArgs;
 use super::manifests::{self, Accounts, Subject};
+use super::sources::SourcesArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::kubernetes::KubernetesArgs;
@@ -42,6 +43,9 @@ pub struct Args {
     /// What pods get.
     #[command(flatten)]
     pub injection: InjectionArgs,
+    /// Where roles come from besides annotations.
+    #[command(flatten)]
+    pub sources: SourcesArgs,
     /// Kubernetes.
     #[command(flatten)]
     pub kubernetes: KubernetesArgs,
@@ -68,9 +72,11 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         service_accounts,
         namespace,
         injection,
+        sources,
         kubernetes,
     } = args;
     let settings = injection.settings(context)?;
+    let sources = sources.over(context);
     let name = file.display().to_string();
     let text = read(&file)?;
     let subject = manifests::subjects(&name, &text, &namespace)?;
@@ -84,18 +90,20 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             let views = pods.iter().zip(&bodies).map(|(pod, json)| {
                 serde_json::from_str::<Pod<'_>>(json)
                     .map(|view| Review::of_pod(&pod.namespace, view))
-                    .map_err(|error| manifests::not_a_pod(&name, &pod.name, &error))
+                    .map_err(|error| manifests::not_a_pod(&name, &pod.name, json, &error))
             });
             views.collect::<Result<_, _>>()?
         }
     };
     let prefix = &settings.annotation_prefix;
-    let accounts = if let Some(path) = service_accounts {
+    let mut accounts = if let Some(path) = service_accounts {
         Accounts::parse(&path.display().to_string(), &read(&path)?, prefix)?
     } else {
         let wanted = reviews.iter().filter_map(Review::service_account).collect();
-        context.block_on(from_cluster(&kubernetes, wanted, prefix))?
+        let config_map = sources.config_map.as_deref();
+        context.block_on(from_cluster(&kubernetes, wanted, prefix, config_map))?
     };
+    accounts.associations = sources.associations()?;
     let answers = reviews
         .iter()
         .map(|review| (review, answer(&settings, review, &accounts)));
@@ -140,12 +148,16 @@ async fn from_cluster(
     kubernetes: &KubernetesArgs,
     wanted: BTreeSet<(&str, &str)>,
     prefix: &str,
+    config_map: Option<&str>,
 ) -> Result<Accounts, Failure> {
     let mut accounts = Accounts::default();
     if wanted.is_empty() {
         return Ok(accounts);
     }
     let client = kubernetes.client().await?;
+    if let Some(namespace) = config_map {
+        accounts.mappings = irsa_webhook::audit::config_map(&client, namespace).await?;
+    }
     for (namespace, name) in wanted {
         if let Some(found) = irsa_webhook::live::read(&client, namespace, name, prefix).await? {
             accounts.insert(namespace, name, found);
@@ -165,11 +177,12 @@ fn answer(settings: &Settings, review: &Review<'_>, accounts: &Accounts) -> Answ
         Demand::Optional
     };
     let account = review.service_account();
-    let known = Known {
-        identity: account.and_then(|(namespace, name)| accounts.find(namespace, name)),
-        mapping: account.and_then(|(namespace, name)| accounts.mappings.find(namespace, name)),
-        ..Known::default()
-    };
+    let known = account.map_or_else(Known::default, |(namespace, name)| Known {
+        associated: accounts.associations.contains(namespace, name),
+        identity: accounts.find(namespace, name),
+        mapping: accounts.mappings.find(namespace, name),
+        exact_mapping: accounts.mappings.exact(namespace, name),
+    });
     review.answer(settings, Finding::Known(known), demand, 0)
 }
 

@@ -120,7 +120,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             })?;
         }
         let client = Client::try_from(config_of_cluster)
-            .map_err(|error| crate::kubernetes::KubernetesError::Client(Box::new(error)))?;
+            .map_err(|error| crate::kubernetes::KubernetesError::client(&error))?;
         serve_pods(settings, serving, certificate, config, client).await
     });
     runtime.shutdown_background();

@@ -75,7 +75,7 @@ pub struct CertificateArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub client_ca: Option<PathBuf>,
     /// Namespace of the Service, the Secret and the ConfigMap
-    #[arg(long, value_name = "NAME", default_value = "eks")]
+    #[arg(long, value_name = "NAME", default_value = NAMESPACE)]
     pub namespace: String,
     /// Service that the API server calls
     #[arg(long, value_name = "NAME", default_value = "pod-identity-webhook")]
@@ -178,3 +178,6 @@ pub(super) fn go_duration(text: &str) -> Result<Duration, String> {
     let signed: jiff::SignedDuration = text.parse().map_err(|_| fail())?;
     Duration::try_from(signed).map_err(|_| fail())
 }
+
+/// Where the webhook is unless told otherwise: upstream's default.
+pub(super) const NAMESPACE: &str = "eks";

@@ -158,7 +158,9 @@ async fn propagation_is_not_waited_for_for_ever() {
         100
     ];
     site.server.world().fault("eks:RegisterCluster", &many);
-    let error = site.register().await.unwrap_err();
+    let mut connection = site.connection().await;
+    connection.timing.register_limit = Duration::from_millis(180);
+    let error = run(&connection, &site.journal()).await.unwrap_err();
     assert!(error.retryable(), "{error}");
     assert!(
         matches!(

@@ -1,6 +1,6 @@
 //! The keys of a file that may be published: more than kube-apiserver loads from it, and nothing doubtful.
 
-use crate::block::{KeyBlock, KeyFile, Verdict};
+use crate::block::{FileForm, KeyBlock, KeyFile, Verdict};
 use crate::explain::Explain;
 use crate::key_error::KeyError;
 use crate::keys::PublicKey;
@@ -21,7 +21,7 @@ pub struct PublishableKey {
 pub enum UnpublishableFile {
     /// No block at all.
     #[error("no PEM block found, expected at least one public key")]
-    Empty,
+    Empty(FileForm),
     /// A block that is no key.
     #[error("line {line}: the block \"{label}\" is {reason}")]
     Block {
@@ -47,9 +47,7 @@ pub enum UnpublishableFile {
 impl Explain for UnpublishableFile {
     fn help(&self) -> Option<String> {
         match self {
-            Self::Empty => Some(
-                "an OpenSSH key is not PEM: ssh-keygen -e -m PKCS8 -f KEY.pub converts it".into(),
-            ),
+            Self::Empty(form) => Some(with_armour(*form).into()),
             Self::Block { reason, .. } => reason.help(),
             Self::Damaged { .. } => Some("copy the file again, or take the block out".into()),
         }
@@ -71,9 +69,28 @@ impl KeyFile {
             .map(publishable)
             .collect::<Result<_, _>>()?;
         if keys.is_empty() {
-            Err(UnpublishableFile::Empty)
+            Err(UnpublishableFile::Empty(self.form))
         } else {
             Ok(keys)
+        }
+    }
+}
+
+/// How to make PEM of it.
+fn with_armour(form: FileForm) -> &'static str {
+    match form {
+        FileForm::Text => "name a file with a line -----BEGIN PUBLIC KEY-----",
+        FileForm::Utf16 => {
+            "it is UTF-16 text: write it again as UTF-8 (PowerShell: Set-Content -Encoding ascii)"
+        }
+        FileForm::Der => {
+            "it looks like DER: openssl pkey -pubin -inform DER -in FILE -out FILE.pem"
+        }
+        FileForm::Indented => {
+            "its BEGIN line does not begin its line: take away the spaces or the byte order mark before it"
+        }
+        FileForm::OpenSsh => {
+            "an OpenSSH key is not PEM: ssh-keygen -e -m PKCS8 -f KEY.pub converts it"
         }
     }
 }
@@ -99,4 +116,34 @@ fn publishable(block: &KeyBlock) -> Result<PublishableKey, UnpublishableFile> {
         key,
         skipped_by_apiserver,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_block_is_told_what_it_looks_like() {
+        let pem = "-----BEGIN PUBLIC KEY-----\nMFk=\n-----END PUBLIC KEY-----\n";
+        let utf16: Vec<u8> = [0xfeff_u16]
+            .into_iter()
+            .chain(pem.encode_utf16())
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let marked = format!("\u{feff}{pem}").into_bytes();
+        for (text, word) in [
+            (utf16, "UTF-16"),
+            (marked, "byte order mark"),
+            (format!("  {pem}").into_bytes(), "spaces"),
+            (vec![0x30, 0x59, 0x30, 0x13], "DER"),
+            (vec![0x30, 0x82, 0x01, 0x22, 0x30], "DER"),
+            (b"ssh-rsa AAAA me@host".to_vec(), "ssh-keygen"),
+            (b"".to_vec(), "BEGIN PUBLIC KEY"),
+        ] {
+            let error = KeyFile::parse(&text).publishable_keys().unwrap_err();
+            assert!(matches!(error, UnpublishableFile::Empty(_)), "{error}");
+            let help = error.help().unwrap();
+            assert!(help.contains(word), "{help}, expected {word}");
+        }
+    }
 }

@@ -41,6 +41,12 @@ pub(super) fn issuer_url(diagnosis: &mut Diagnosis<'_>) {
             .why("AWS fetches the documents from outside")
             .sts(StsAnswer::Communication)
             .help("give the documents a public name: irsa publish --to s3://BUCKET, or irsa serve behind one")
+    } else if aws && let Some(reason) = issuer.unreachable() {
+        let why = format!("{reason}, and AWS fetches the documents from outside");
+        Check::failure(id, issuer.as_str(), "AWS cannot reach the issuer")
+            .why(why)
+            .sts(StsAnswer::Communication)
+            .help("give the documents a public name: irsa publish --to s3://BUCKET, or irsa serve behind one")
     } else if aws && issuer.has_port() {
         Check::warning(id, issuer.as_str(), "the issuer has a port")
             .why("AWS documents that a provider URL has none; trust policies do not show it")

@@ -222,6 +222,9 @@ fn issuer_problems(text: &str, problems: &mut Vec<Problem>) {
                     Verifier::Sts,
                     "its issuer is a loopback address, which AWS cannot reach",
                 );
+            } else if let Some(reason) = issuer.unreachable() {
+                let reason = format!("{reason}: AWS cannot fetch the keys of its issuer");
+                add(problems, Verifier::Sts, reason);
             } else if issuer.has_port() {
                 add(
                     problems,

@@ -140,3 +140,20 @@ fn each_problem_names_who_refuses() {
             .contains("6 min 40 s ago")
     );
 }
+
+#[test]
+fn an_issuer_that_only_a_cluster_reaches_is_out_of_the_reach_of_sts() {
+    for (host, why) in [
+        ("kubernetes.default.svc.cluster.local", "public DNS"),
+        ("kubernetes.default.svc", "public DNS"),
+        ("oidc.corp.internal", "public DNS"),
+        ("minio", "without a domain"),
+        ("10.96.0.1", "private network"),
+        ("[fd00::1]", "private network"),
+    ] {
+        let claims = CLAIMS.replace("https://oidc.example.com/demo", &format!("https://{host}"));
+        let (verifier, reason) = only_problem(HEADER, &claims, 2000);
+        assert_eq!(verifier, Verifier::Sts);
+        assert!(reason.contains(why), "{host}: {reason}");
+    }
+}

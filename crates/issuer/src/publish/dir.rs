@@ -111,6 +111,9 @@ impl LockedDirectory {
             return Err(PublishError::Conflict(path.to_owned()));
         }
         let target = self.directory.file(path)?;
+        if target.is_symlink() {
+            return Err(PublishError::Link(target));
+        }
         replace(&target, bytes, *expected == Expected::Absent).map_err(|source| {
             match source.kind() {
                 io::ErrorKind::AlreadyExists => PublishError::Conflict(path.to_owned()),

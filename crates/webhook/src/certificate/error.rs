@@ -5,6 +5,7 @@ use irsa_core::explain::Explain;
 use super::record::RecordError;
 use crate::live::status;
 use crate::serve::ServeError;
+use crate::unquoted;
 
 /// Why something is not as it should be. Tried again at the next look.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,6 @@ pub(super) fn api_error(verb: &'static str, name: &str, source: kube::Error) -> 
     CertificateError::Api {
         verb,
         object: format!("MutatingWebhookConfiguration \"{name}\""),
-        source: Box::new(source),
+        source: Box::new(unquoted::of_cluster(source)),
     }
 }

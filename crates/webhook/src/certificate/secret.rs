@@ -9,6 +9,7 @@ use kube::{Api, Client};
 
 use super::error::CertificateError;
 use super::record::Record;
+use crate::unquoted;
 
 /// Where the Secret stands.
 pub(super) struct SecretStore {
@@ -22,7 +23,7 @@ impl SecretStore {
         CertificateError::Api {
             verb,
             object: format!("Secret \"{}/{}\"", self.namespace, self.name),
-            source: Box::new(source),
+            source: Box::new(unquoted::of_cluster(source)),
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::pod::Text;
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an AdmissionReview")]
 pub(super) struct Wire<'a> {
     #[serde(borrow)]
     pub(super) api_version: Option<Text<'a>>,
@@ -17,7 +17,7 @@ pub(super) struct Wire<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a request")]
 pub(super) struct Request<'a> {
     #[serde(borrow)]
     pub(super) uid: Option<Text<'a>>,
@@ -35,6 +35,7 @@ pub(super) struct Request<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a resource")]
 pub(super) struct Resource<'a> {
     #[serde(borrow)]
     pub(super) group: Option<Text<'a>>,

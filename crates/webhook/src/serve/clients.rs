@@ -103,7 +103,7 @@ fn verifier(
 ) -> Result<Arc<dyn ClientCertVerifier>, Box<dyn std::error::Error + Send + Sync>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        roots.add(certificate?)?;
+        roots.add(certificate.map_err(|error| irsa_endpoint::tls::plain(&error))?)?;
     }
     if roots.is_empty() {
         return Err("there is no CERTIFICATE block".into());

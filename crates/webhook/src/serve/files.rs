@@ -46,7 +46,7 @@ pub async fn follow(
         loop {
             sleep(every).await;
             let taken = match read(&files).await {
-                Ok(content) if content == last => continue,
+                Ok(content) if content == last => Ok(()),
                 Ok(content) => {
                     let taken = take(&files, &content, &served, &metrics);
                     if taken.is_ok() {
@@ -58,12 +58,15 @@ pub async fn follow(
             };
             match taken {
                 Ok(()) => complained = false,
-                Err(error) if complained => tracing::debug!(%error, "certificate still not taken"),
                 Err(error) => {
-                    complained = true;
-                    metrics.certificate("refused");
                     let why = std::error::Error::source(&error).map(tracing::field::display);
-                    tracing::warn!(%error, why, "certificate not taken, the one before stays");
+                    if complained {
+                        tracing::debug!(%error, why, "certificate still not taken");
+                    } else {
+                        metrics.certificate("refused");
+                        tracing::warn!(%error, why, "certificate not taken, the one before stays");
+                    }
+                    complained = true;
                 }
             }
         }

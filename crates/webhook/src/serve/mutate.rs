@@ -98,8 +98,8 @@ impl Webhook {
         let review = match parsed {
             Ok(review) => review,
             Err(error) => {
-                // Not the cause: it may quote the pod.
-                tracing::warn!(%error, bytes = body.len(), "a request cannot be reviewed");
+                let why = std::error::Error::source(&error).map(tracing::field::display);
+                tracing::warn!(%error, why, bytes = body.len(), "a request cannot be reviewed");
                 self.metrics.note("Malformed");
                 return json(StatusCode::BAD_REQUEST, error.body());
             }
@@ -130,7 +130,7 @@ impl Webhook {
     /// Logs, counts and reports what was decided. Names only: a pod's body holds secrets.
     fn tell(&self, review: &Review<'_>, answer: &Answer, account: &str) {
         let namespace = review.namespace();
-        let pod = review.pod().map_or("", |pod| pod.name());
+        let pod = short(review.pod().map_or("", |pod| pod.name()));
         match &answer.verdict {
             Verdict::Injection(injection, patch) => {
                 let method = match injection.mode {
@@ -163,7 +163,7 @@ impl Webhook {
                 continue;
             }
             let owner = review.pod().and_then(Pod::owner).unwrap_or_default();
-            let sentence = note.sentence();
+            let (owner, sentence) = (short(&owner), short(&note.sentence()));
             let reason = note.reason();
             tracing::warn!(
                 namespace,
@@ -190,6 +190,11 @@ impl Webhook {
     }
 }
 
+/// The API server looks at the lengths of names only after it has asked us.
+fn short(text: &str) -> String {
+    text.chars().take(MAX_LOGGED).collect()
+}
+
 /// Does long work without holding up what else this thread would do.
 fn beside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
@@ -214,3 +219,6 @@ fn entropy() -> u64 {
     let _ = rand::fill(&mut bytes);
     u64::from_ne_bytes(bytes)
 }
+
+/// Characters of a name or a sentence that are logged and reported.
+const MAX_LOGGED: usize = 512;

@@ -13,6 +13,7 @@ mod client_ca;
 mod cluster;
 mod running;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use http_body_util::Full;
 use tempfile::TempDir;
 
 use cluster::Cluster;
+use irsa_webhook::identities::Identities;
 use running::{Running, certificate, eventually, post};
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/reader";
@@ -137,6 +139,100 @@ async fn k4_d22_a_pod_does_not_overtake_its_service_account() {
     assert!(warnings[0].contains("does not exist"), "{warnings:?}");
 }
 
+/// K2, K3: whoever waits for an account is released when the watch brings it, however long the API server is silent about it.
+#[tokio::test]
+async fn k2_k3_the_watch_releases_whoever_waits() {
+    let (cluster, running, _folder) = started(GRACE).await;
+    cluster.put("ns/stuck-late", Some(ROLE));
+    let start = Instant::now();
+    let waiting = futures_util::future::join_all((0..10).map(|_| running.role("ns/stuck-late")));
+    let telling = async {
+        eventually("the reads", async || cluster.reads() >= 10).await;
+        cluster.tell("ADDED", "ns/stuck-late");
+    };
+    let (roles, ()) = tokio::join!(waiting, telling);
+    assert!(
+        roles.iter().all(|role| role.as_deref() == Some(ROLE)),
+        "{roles:?}"
+    );
+    assert!(start.elapsed() < GRACE, "{:?}", start.elapsed());
+}
+
+/// While the API server is silent about an account, what else is known of it counts: its role in the ConfigMap, and that
+/// the watch has brought it without one.
+#[tokio::test]
+async fn a_silent_api_server_hides_nothing_that_is_known() {
+    let (cluster, running, _folder) = started(Duration::from_millis(300)).await;
+    let config = format!(r#"{{"ns/*":{{"RoleARN":"{ROLE}"}}}}"#);
+    let mappings = irsa_webhook::mapping::Mappings::parse(&config).unwrap();
+    running.identities.mappings.store(mappings.into());
+    assert_eq!(running.role("ns/stuck-mapped").await.as_deref(), Some(ROLE));
+    assert_eq!(cluster.reads(), 1);
+    assert_eq!(running.role("ns/bare").await.as_deref(), Some(ROLE));
+    assert_eq!(
+        cluster.reads(),
+        1,
+        "the ConfigMap's role needs no confirmation"
+    );
+    running.identities.mappings.store(Arc::default());
+    cluster.put("ns/stuck-bare", None);
+    let telling = async {
+        eventually("the read", async || cluster.reads() >= 2).await;
+        cluster.tell("ADDED", "ns/stuck-bare");
+    };
+    let (answer, ()) = tokio::join!(running.review("/mutate", "ns/stuck-bare"), telling);
+    assert_eq!(answer, (StatusCode::OK, serde_json::Value::Null, vec![]));
+    let (_, _, warnings) = running.review("/mutate", "ns/stuck-unknown").await;
+    assert!(warnings[0].contains("cannot be read"), "{warnings:?}");
+}
+
+/// F3: the container credentials file as it comes, changes, breaks and goes.
+#[tokio::test]
+async fn f3_the_container_credentials_file_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("identities.json");
+    let metrics = irsa_webhook::metrics::Metrics::default();
+    let new = Identities::new(None, String::new(), Duration::ZERO, metrics.clone());
+    let identities = Arc::new(new);
+    identities.sources.file.expect();
+    let every = Duration::from_millis(5);
+    let following =
+        irsa_webhook::watch::associations(path.clone(), every, Arc::clone(&identities), metrics);
+    tokio::spawn(following);
+    let has = |names: &'static [&'static str]| {
+        let identities = &identities;
+        async move || {
+            let all = identities.associations.load();
+            all.len() == names.len() && names.iter().all(|name| all.contains("ns", name))
+        }
+    };
+    let file = |names: &[&str]| {
+        let all: Vec<_> = names
+            .iter()
+            .map(|name| serde_json::json!({"namespace": "ns", "serviceAccount": name}))
+            .collect();
+        serde_json::json!({ "identities": all }).to_string()
+    };
+    eventually("a missing file to be read", async || identities.is_synced()).await;
+    std::fs::write(&path, file(&["a"])).unwrap();
+    eventually("a file that comes later", has(&["a"])).await;
+    std::fs::write(&path, file(&["a", "b"])).unwrap();
+    std::fs::write(&path, file(&["a", "b", "c"])).unwrap();
+    eventually("two changes at once", has(&["a", "b", "c"])).await;
+    std::fs::write(&path, "bad json").unwrap();
+    eventually("the refusal", async || !identities.problems().is_empty()).await;
+    assert!(has(&["a", "b", "c"])().await, "the last good one stays");
+    std::fs::write(&path, file(&["d"])).unwrap();
+    eventually("a good one after a bad one", has(&["d"])).await;
+    assert_eq!(identities.problems(), Vec::<String>::new());
+    std::fs::write(&path, "").unwrap();
+    eventually("an empty file", has(&[])).await;
+    std::fs::write(&path, file(&["e"])).unwrap();
+    eventually("the file again", has(&["e"])).await;
+    std::fs::remove_file(&path).unwrap();
+    eventually("its end", has(&[])).await;
+}
+
 /// Upstream's default of no grace period: only the watch is asked, and the reason is said.
 #[tokio::test]
 async fn without_grace_only_the_watch_is_asked() {
@@ -212,17 +308,24 @@ async fn g1_a_stop_answers_what_is_in_flight() {
 async fn certificate_files_are_followed() {
     let (_cluster, running, folder) = started(GRACE).await;
     let (_, first) = running.handshake().await;
+    let first_pem = std::fs::read_to_string(folder.path().join("tls.crt")).unwrap();
     std::fs::write(folder.path().join("tls.crt"), "half").unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(running.handshake().await.1, first);
+    // Put right and broken again: it is said again.
+    let (half, whole) = ("half", first_pem);
+    eventually("another refusal", async || {
+        for text in [whole.as_str(), half] {
+            std::fs::write(folder.path().join("tls.crt"), text).unwrap();
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        let (_, metrics) = running.page("/metrics").await;
+        metrics.contains("irsa_webhook_certificates_total{result=\"refused\"} 2")
+    })
+    .await;
     let second = certificate(folder.path());
     eventually("the new certificate", async || {
         running.handshake().await.1 == second
     })
     .await;
-    let (_, metrics) = running.page("/metrics").await;
-    assert!(
-        metrics.contains("irsa_webhook_certificates_total{result=\"refused\"} 1"),
-        "{metrics}"
-    );
 }

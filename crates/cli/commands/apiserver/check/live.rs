@@ -24,6 +24,10 @@ impl Render for Report {
         let mut lines = Vec::new();
         for (number, row) in self.servers.iter().enumerate() {
             lines.push(format!("[{}] {}", number + 1, row.server));
+            if row.silent.is_some() {
+                lines.push("    does not answer".to_owned());
+                continue;
+            }
             lines.push(format!("    issuer   {}", row.issuer));
             lines.push(format!("    signs    {}", row.signing_kid));
             lines.extend(row.kids.iter().map(|kid| format!("    accepts  {kid}")));
@@ -36,10 +40,11 @@ impl Render for Report {
             (1..=self.servers.len()).map(|number| format!("{:>5}", format!("[{number}]")));
         lines.push(format!("     {}", numbers.collect::<String>()));
         for (number, row) in self.servers.iter().enumerate() {
-            let cells = row
-                .accepted_by
-                .iter()
-                .map(|yes| if *yes { "  yes" } else { "   NO" });
+            let cells = row.accepted_by.iter().map(|accepted| match accepted {
+                Some(true) => "  yes",
+                Some(false) => "   NO",
+                None => "    ?",
+            });
             lines.push(format!(
                 "{:>5}{}",
                 format!("[{}]", number + 1),
@@ -66,8 +71,9 @@ pub(super) fn run(
         let config = cluster.config(Path::new("/")).await?;
         let servers = cluster.servers(&config, named).await?;
         let seen = servers::look(&servers, &cluster.service_account).await?;
-        let (rows, mut findings) = matrix::judge(&seen, wanted.map(|wanted| &wanted.issuer));
-        if let Some(first) = servers.first() {
+        let (rows, mut findings) = matrix::judge(&seen, wanted);
+        let mut answered = servers.iter().zip(&rows);
+        if let Some((first, _)) = answered.find(|(_, row)| row.silent.is_none()) {
             match first.legacy_tokens().await {
                 Ok(tokens) => findings.extend(matrix::judge_legacy(&rows, &tokens)),
                 Err(error) => {
@@ -75,17 +81,20 @@ pub(super) fn run(
                 }
             }
         }
-        let problem = findings
+        let silent = rows.iter().filter(|row| row.silent.is_some()).count();
+        let problems = findings
             .iter()
-            .any(|finding| finding.severity == Severity::Problem);
+            .filter(|finding| finding.severity == Severity::Problem)
+            .count();
         context.print(&Report {
             servers: rows,
             findings,
         })?;
-        Ok(if problem {
-            Exit::Differences
-        } else {
-            Exit::Done
+        // Each silent server is one problem. Nothing else being wrong, the same question may have another answer.
+        Ok(match (problems.saturating_sub(silent), silent) {
+            (0, 0) => Exit::Done,
+            (0, _) => Exit::TryAgain,
+            _ => Exit::Differences,
         })
     })
 }

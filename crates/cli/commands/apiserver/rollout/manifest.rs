@@ -115,8 +115,7 @@ impl File {
 /// changed since.
 pub(super) fn restore(path: &Path, current: &str, backups: &Backups) -> Result<(), Failure> {
     let saved = backups.last_proved(path, current)?;
-    file::replace(path, current, &saved.text)?;
-    Ok(saved.forget()?)
+    Ok(saved.restore(path, current)?)
 }
 
 /// The manifest of kube-controller-manager: the one that is named, else the one beside that of kube-apiserver.

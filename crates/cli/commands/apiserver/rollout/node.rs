@@ -72,7 +72,12 @@ impl Node {
             directory: key_directory,
         };
         sources.name(&mut wanted)?;
-        let manager = manager(&manifest, controller_manager_manifest.as_deref())?;
+        let keys_change = phase == Phase::Sign && wanted.signing_key_file.is_some();
+        let manager = manager(
+            &manifest,
+            controller_manager_manifest.as_deref(),
+            keys_change,
+        )?;
         let standing = Standing::read(manifest, Role::ApiServer)?;
         let manager_kid = manager
             .as_ref()
@@ -242,11 +247,17 @@ fn signs_with(manager: &Standing, root: &Path) -> Option<Kid> {
     Some(key.public_key().kid())
 }
 
-fn manager(manifest: &Path, named: Option<&Path>) -> Result<Option<Standing>, Failure> {
+fn manager(
+    manifest: &Path,
+    named: Option<&Path>,
+    keys_change: bool,
+) -> Result<Option<Standing>, Failure> {
     let Some(path) = manifest::controller_manager(manifest, named) else {
-        report::warning(
-            "no manifest of kube-controller-manager: it goes on signing tokens of legacy Secrets with its own key",
-        );
+        if keys_change {
+            report::warning(
+                "no manifest of kube-controller-manager: it goes on signing tokens of legacy Secrets with its own key",
+            );
+        }
         return Ok(None);
     };
     Standing::read(path, Role::ControllerManager).map(Some)

@@ -14,6 +14,8 @@ use crate::report::Failure;
 
 /// Between two looks: short, because a restart of two seconds must be seen.
 pub(super) const INTERVAL: Duration = Duration::from_millis(200);
+/// How long a wait is silent.
+const REMIND: Duration = Duration::from_secs(10);
 /// How long a process that started after a change must be well.
 pub(super) const STEADY: Duration = Duration::from_secs(3);
 /// How long the process from before the change must stay where it is: the kubelet looks at its manifests every 20 s
@@ -104,6 +106,7 @@ pub(super) async fn until(
 ) -> Result<(), NotReached> {
     let deadline = Instant::now() + timeout;
     let mut failed = None;
+    let mut told = Told::default();
     loop {
         let seen = observe(watched).await;
         let Some(missing) = rollout::missing(watched.goal, &seen, before) else {
@@ -112,11 +115,31 @@ pub(super) async fn until(
         if before.is_some_and(|before| rollout::back(seen.started, before, None) == Back::Anew) {
             failed = seen.started;
         }
-        tracing::debug!(server = watched.server.url(), %missing, "waiting");
+        told.tell(watched.server.url(), &missing.to_string());
         if Instant::now() >= deadline {
             return Err(NotReached { missing, failed });
         }
         sleep(INTERVAL).await;
+    }
+}
+
+/// What was said last of a wait.
+#[derive(Default)]
+struct Told {
+    text: String,
+    at: Option<Instant>,
+}
+
+impl Told {
+    /// Says what is missing when that changes, and now and then that it has not.
+    fn tell(&mut self, server: &str, missing: &str) {
+        let lately = self.at.is_some_and(|at| at.elapsed() < REMIND);
+        if lately && self.text == missing {
+            return;
+        }
+        tracing::info!(server, missing, "waiting");
+        missing.clone_into(&mut self.text);
+        self.at = Some(Instant::now());
     }
 }
 
@@ -177,6 +200,10 @@ pub(super) async fn put_back(
         return failure;
     }
     let name = server.url().to_owned();
+    tracing::info!(
+        server = name,
+        "the manifest is as it was: waiting until kube-apiserver runs with it"
+    );
     let look = async || {
         server.ready().await.ok()?;
         server.started().await.ok().flatten()

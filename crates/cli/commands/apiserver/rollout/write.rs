@@ -41,11 +41,17 @@ impl Node {
         let started = started.ok_or_else(|| silent(&self.server))?;
         let backup = self.api_server.write(backups, goal.phase, started)?;
         let path = &self.api_server.standing.path;
+        tracing::info!(manifest = %path.display(), "written: waiting for a new process of kube-apiserver that shows the new state");
         if let Err(lost) = wait::until(&watched, Some(started), timeout).await {
+            tracing::warn!(missing = %lost.missing, "not in time: putting the manifest back");
             let restore = || restore(path, &self.api_server.patched.text, backups);
             return Err(wait::put_back(&self.server, restore, started, lost, timeout).await);
         }
         backups.proved(path)?;
+        tracing::info!(
+            server = self.server.url(),
+            "kube-apiserver is ready and shows the new state"
+        );
         Ok(vec![backup])
     }
 
@@ -100,6 +106,7 @@ impl Node {
         let started = manager.demand_started().await?;
         let backup = file.write(backups, self.goal.phase, started)?;
         let path = &file.standing.path;
+        tracing::info!(manifest = %path.display(), "written: waiting for a new process of kube-controller-manager");
         if let Err(failed) = manager.until_new(started, timeout).await {
             restore(path, &file.patched.text, backups)?;
             let error = manager.after_put_back(started, failed, timeout).await;

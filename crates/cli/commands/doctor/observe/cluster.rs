@@ -208,7 +208,7 @@ async fn webhook(client: &Client) -> Seen<WebhookSeen> {
         registrations.push(name);
     }
     let settings = Settings::default();
-    let pods = audit::audit(client, &settings, None, None).await;
+    let pods = audit::audit(client, &settings, None, &audit::Sources::default()).await;
     let pods = pods.map(|findings| {
         let rows = findings.iter().map(|finding| {
             (

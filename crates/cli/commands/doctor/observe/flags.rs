@@ -37,6 +37,7 @@ pub(super) fn observe(paths: &[PathBuf]) -> Result<Seen<Vec<FlagsSeen>>, Failure
                     role: component.role,
                     occurrences: &occurrences,
                     flags: &flags,
+                    whole: component.is_whole(),
                     key_files: &[],
                     signing: None,
                 };

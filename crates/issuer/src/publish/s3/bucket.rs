@@ -30,14 +30,7 @@ impl S3Store {
         &self,
         proof: impl AsyncFn(&Self) -> bool,
     ) -> Result<Option<BucketState>, S3Error> {
-        let head = self
-            .client
-            .head_bucket()
-            .bucket(self.bucket())
-            .set_expected_bucket_owner(self.owner.clone())
-            .send()
-            .await;
-        if let Err(error) = head.map_err(|error| S3Error::of(self.cannot("be looked at"), error)) {
+        if let Err(error) = self.head(self.owner.clone()).await {
             return match error.fault() {
                 Fault::NoBucket | Fault::NoObject => Ok(None),
                 _ => Err(error),
@@ -135,7 +128,8 @@ impl S3Store {
         Ok(status == Some(BucketVersioningStatus::Enabled))
     }
 
-    async fn block(&self) -> Result<PublicAccessBlock, S3Error> {
+    /// Block Public Access of the bucket; none set is all open, and a store without the call has no such switches.
+    pub(super) async fn block(&self) -> Result<PublicAccessBlock, S3Error> {
         let sent = self
             .client
             .get_public_access_block()

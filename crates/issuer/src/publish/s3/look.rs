@@ -1,6 +1,5 @@
 //! What a bucket is like for whoever reads it, each setting asked for by itself: whoever may see one of them sees it.
 
-use aws_sdk_s3::types::PublicAccessBlockConfiguration;
 use irsa_core::bucket::PublicAccessBlock;
 use irsa_core::diagnosis::facts::{Existence, Seen, Unseen};
 use irsa_core::issuer::DISCOVERY_PATH;
@@ -51,7 +50,7 @@ impl S3Store {
             .map_err(|error| S3Error::of(format!("{} cannot be read", self.name(path)), error))
     }
 
-    async fn head(&self, owner: Option<String>) -> Result<(), S3Error> {
+    pub(super) async fn head(&self, owner: Option<String>) -> Result<(), S3Error> {
         let sent = self
             .client
             .head_bucket()
@@ -60,31 +59,12 @@ impl S3Store {
             .send()
             .await;
         sent.map(drop)
-            .map_err(|error| S3Error::of(self.what("looked at"), error))
+            .map_err(|error| S3Error::of(self.cannot("be looked at"), error))
     }
 
-    /// Block Public Access of the bucket; none set is all open.
+    /// Block Public Access of the bucket.
     pub async fn look_at_block(&self) -> Seen<PublicAccessBlock> {
-        let sent = self
-            .client
-            .get_public_access_block()
-            .bucket(self.bucket())
-            .set_expected_bucket_owner(self.owner.clone())
-            .send()
-            .await;
-        let what = || self.what("asked for Block Public Access");
-        match sent.map_err(|error| S3Error::of(what(), error)) {
-            Ok(output) => Seen::Found(
-                output
-                    .public_access_block_configuration()
-                    .map_or(PublicAccessBlock::OPEN, switches),
-            ),
-            // A store without the call has no such switches.
-            Err(error) if matches!(error.fault(), Fault::NotSet | Fault::NotImplemented) => {
-                Seen::Found(PublicAccessBlock::OPEN)
-            }
-            Err(error) => Seen::Unseen(Unseen::from(&error)),
-        }
+        self.block().await.into()
     }
 
     /// The bucket policy.
@@ -96,8 +76,7 @@ impl S3Store {
             .set_expected_bucket_owner(self.owner.clone())
             .send()
             .await;
-        let what = || self.what("asked for its policy");
-        match sent.map_err(|error| S3Error::of(what(), error)) {
+        match sent.map_err(|error| S3Error::of(self.cannot("be asked for its policy"), error)) {
             Ok(output) => {
                 let policy = output.policy().filter(|text| !text.is_empty());
                 Seen::Found(policy.map(str::to_owned))
@@ -105,18 +84,5 @@ impl S3Store {
             Err(error) if *error.fault() == Fault::NotSet => Seen::Found(None),
             Err(error) => Seen::Unseen(Unseen::from(&error)),
         }
-    }
-
-    fn what(&self, done: &str) -> String {
-        format!("bucket \"{}\" cannot be {done}", self.bucket())
-    }
-}
-
-fn switches(found: &PublicAccessBlockConfiguration) -> PublicAccessBlock {
-    PublicAccessBlock {
-        block_public_acls: found.block_public_acls().unwrap_or(false),
-        ignore_public_acls: found.ignore_public_acls().unwrap_or(false),
-        block_public_policy: found.block_public_policy().unwrap_or(false),
-        restrict_public_buckets: found.restrict_public_buckets().unwrap_or(false),
     }
 }
