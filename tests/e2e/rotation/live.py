@@ -15,6 +15,8 @@ import time
 
 from place import RINGS
 
+from harness.process import port_slices
+
 ROTATIONS = int(os.environ["ROTATIONS"])
 SITES = sys.argv[1:] or list(RINGS)
 
@@ -29,9 +31,10 @@ def main():
     os.close(pen)
     with contextlib.ExitStack() as stack:
         running = {}
-        for name in SITES:
+        for name, ports in zip(SITES, port_slices(len(SITES)), strict=True):
             command = [sys.executable, pathlib.Path(__file__).with_name("one_site.py"), name, str(tickets)]
-            running[name] = subprocess.Popen(command, pass_fds=[tickets])
+            environment = {**os.environ, "IRSA_E2E_PORTS": ports}
+            running[name] = subprocess.Popen(command, pass_fds=[tickets], env=environment)
             stack.callback(stop, running[name])
         while running:
             time.sleep(0.2)

@@ -129,6 +129,10 @@ class Site:
             self.kills += 1
             self.dead.add(node)
             return None
+        except BaseException:
+            # The site is stopped: nothing of it stays.
+            process.kill()
+            raise
         if process.returncode not in (0, 4):
             raise AssertionError(f"{node.name}: exit {process.returncode}: {errors.decode()}")
         if said:
