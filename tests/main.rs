@@ -25,6 +25,8 @@ mod bootstrap;
 mod bootstrap_killed;
 /// What of a configuration is refused, and when.
 mod bootstrap_refused;
+/// Keys that a rotation has changed since.
+mod bootstrap_rotated;
 /// A cluster, and a double of AWS to set it up in.
 mod bootstrap_setting;
 /// No command ever shows a private key.

@@ -37,6 +37,9 @@ fn is_token(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use irsa_core::algorithm::Curve;
+    use irsa_core::private::PrivateKeyPem;
+
     use super::*;
 
     const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL29pZGMifQ.c2lnbmF0dXJl";
@@ -48,7 +51,8 @@ mod tests {
 
     #[test]
     fn tokens_and_keys_are_refused_without_being_quoted() {
-        let pem = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----";
+        let key = PrivateKeyPem::from_scalar(Curve::P256, &[1]).unwrap();
+        let pem = key.expose_pem();
         for (argument, what) in [
             (TOKEN.to_owned(), "a token"),
             (format!("Bearer {TOKEN}"), "a token"),
