@@ -1,4 +1,7 @@
-"""one_site.py KIND TICKETS: three API servers, their documents, and rotations as long as a byte can be read from TICKETS."""
+"""one_site.py KIND-NUMBER TICKETS: three API servers, their documents, and rotations while TICKETS has a byte to read.
+
+What is tried once is tried at the first site of its kind.
+"""
 
 import base64
 import json
@@ -18,8 +21,9 @@ from relying import Writes
 from harness import Authority, Checks, free_ports, irsa, working_folder
 from harness.seaweed import Seaweed
 
-KIND, TICKETS = sys.argv[1], int(sys.argv[2])
-SEED = f"{os.environ.get('IRSA_E2E_SEED', '1')} {KIND}"
+NAME, TICKETS = sys.argv[1], int(sys.argv[2])
+KIND = NAME.partition("-")[0]
+SEED = f"{os.environ.get('IRSA_E2E_SEED', '1')} {NAME}"
 SUBJECT = "system:serviceaccount:default:default"
 
 
@@ -28,14 +32,14 @@ def rotations(site, checks):
     took = []
     with Writes(site.jwks, site.store.ca) as writes, Clients(site, SEED) as load:
         load.wait_for_uses(50)
-        if KIND == "secret":
+        if NAME == "secret-1":
             the_ring_is_lost(site, checks)
         while not load.refusals and os.read(TICKETS, 1):
             started, before = time.monotonic(), writes.count
-            what = f"{KIND}: rotation {len(took) + 1}"
+            what = f"{NAME}: rotation {len(took) + 1}"
             (old,) = site.kids()
             canary = site.canary(checks, what)
-            if KIND == "directory" and not took:
+            if NAME == "directory-1" and not took:
                 forge(site, old)
             site.ask(checks, what)
             new = site.until_one_key(old, what)
@@ -52,14 +56,14 @@ def rotations(site, checks):
     for refusal in load.refusals[:20]:
         print(refusal)
     checks.equal("refused valid tokens", 0, len(load.refusals))
-    checks.true("the runs were killed", site.kills > 0 or len(took) < 3, site.kills)
+    checks.true("the runs were killed", site.kills > 0 or len(took) < 2, site.kills)
     for party in [*site.parties, site.sts]:
         # A site that no ticket was left for has not begun to sign as the issuer.
         asked = not took or load.uses_at(party.name) > 5 * len(took)
         checks.true(f"{party.name} was asked", asked, load.at_parties)
     checks.true("no use was judged too late to tell", load.unavailable["judged too late"] * 20 < load.uses(), load.unavailable)
     print(
-        f"{KIND}: {len(took)} rotations, {sum(took) / max(len(took), 1):.0f} s each, {writes.count} writes of the JWKS,"
+        f"{NAME}: {len(took)} rotations, {sum(took) / max(len(took), 1):.0f} s each, {writes.count} writes of the JWKS,"
         f" {load.uses()} uses of tokens at API servers and {sum(load.at_parties.values())} at relying parties,"
         f" {len(load.refusals)} refused, unavailable {dict(load.unavailable)}",
         flush=True,
@@ -145,7 +149,7 @@ def refused(site, checks):
 
 
 def main():
-    checks = Checks(f"rotation, its ring in a {KIND}")
+    checks = Checks(f"rotation, its ring in a {KIND} ({NAME})")
     with working_folder() as work:
         authority = Authority(work / "pki")
         (port,) = free_ports(1)
@@ -155,18 +159,18 @@ def main():
             LightCluster(work) as cluster,
             Site(KIND, cluster, work, store, issuer, SEED) as site,
         ):
-            if KIND == "directory":
+            if NAME == "directory-1":
                 suite(checks, site)
             site.first_runs(checks)
             rotations(site, checks)
             if KIND == "bucket":
                 checks.equal("the ring is in the bucket", site.issuer, json.loads(site.object("rings/ring.json"))["issuer"])
                 checks.equal("where nobody else reads it", 403, store.get("oidc-bucket/rings/ring.json")[0])
-            if KIND == "directory":
+            if NAME == "directory-1":
                 refused(site, checks)
                 stolen.check(site, checks)
                 anew.check(site, checks)
-            if KIND == "bucket":
+            if NAME == "bucket-1":
                 peers.check(site, checks, SEED)
     checks.report()
 
