@@ -63,9 +63,10 @@ fn what_was_published_once_is_not_published_again_from_key_files() {
         "cluster:\n  name: prod\n  issuer: https://oidc.example.com/prod\n  keys:\n    generate: keys\n    \
          algorithm: ES256\n    rotated: true\n  publish:\n    to: dir:www\n    read_back: false\n",
     );
-    setting.bootstrap(&["--yes"]).ok();
-    setting.bootstrap(&["--check"]).ok();
-    let jwks = setting.home.path("www/openid/v1/jwks");
+    // The documents stand then, and the AWS of the test reaches no issuer but its own.
+    setting.bootstrap(&["--yes"]).code(1);
+    setting.bootstrap(&["--check"]).code(3);
+    let jwks = setting.home.path("www/keys.json");
     let stands = std::fs::read_to_string(&jwks).unwrap();
 
     // An entry that irsa does not read is not taken for a reason to say the word that was said.
@@ -85,7 +86,7 @@ fn what_was_published_once_is_not_published_again_from_key_files() {
     for more in ["--check", "--yes"] {
         let refused = setting.bootstrap(&[more]).code(1).stderr;
         assert!(
-            refused.contains("is not published, and its OIDC provider exists"),
+            refused.contains("is not published, and its discovery document is published"),
             "{refused}"
         );
         assert!(!jwks.exists());

@@ -11,6 +11,8 @@ use super::*;
 struct Fails {
     before_the_deed: bool,
     deeds: usize,
+    /// The key ring that somebody else changes before the second deed, while the first one succeeds.
+    changed: Option<std::path::PathBuf>,
 }
 
 fn kid() -> Kid {
@@ -49,7 +51,11 @@ impl World for Fails {
     }
 
     async fn ready(&mut self, _: &Action) -> Result<(), Failure> {
-        if self.before_the_deed {
+        if let Some(ring) = self.changed.as_ref().filter(|_| self.deeds > 0) {
+            let text = std::fs::read_to_string(ring).unwrap();
+            std::fs::write(ring, text + "\n").unwrap();
+        }
+        if self.before_the_deed || self.changed.is_some() && self.deeds > 0 {
             return Err(Failure::failed("the public half is nowhere", "none"));
         }
         Ok(())
@@ -57,7 +63,22 @@ impl World for Fails {
 
     async fn apply(&mut self, _: &Action) -> Result<(), Failure> {
         self.deeds += 1;
+        if self.changed.is_some() {
+            return Ok(());
+        }
         Err(Failure::failed("the disk is full", "none"))
+    }
+}
+
+fn course() -> Course {
+    let issuer = IssuerUrl::parse("https://h/a", TrailingSlash::Refuse).unwrap();
+    Course {
+        issuer,
+        policy: RotationPolicy::default(),
+        holder: "host:1".into(),
+        lease: Duration::from_mins(30),
+        dry_run: false,
+        at: None,
     }
 }
 
@@ -65,18 +86,11 @@ impl World for Fails {
 fn run(before_the_deed: bool) -> (usize, KeyRing) {
     let home = tempfile::tempdir().unwrap();
     let store = StateDirectory::lock(&home.path().join("ring")).unwrap();
-    let issuer = IssuerUrl::parse("https://h/a", TrailingSlash::Refuse).unwrap();
-    let course = Course {
-        issuer: issuer.clone(),
-        policy: RotationPolicy::default(),
-        holder: "host:1".into(),
-        lease: Duration::from_mins(30),
-        dry_run: false,
-        at: None,
-    };
+    let course = course();
     let mut world = Fails {
         before_the_deed,
         deeds: 0,
+        changed: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -85,7 +99,7 @@ fn run(before_the_deed: bool) -> (usize, KeyRing) {
         let came = drive(&store, &mut world, &course, |_, _, _| Ok(None)).await;
         assert!(came.is_err());
         let stored = store.load().await.unwrap().unwrap();
-        KeyRing::parse(&stored.bytes, &issuer).unwrap()
+        KeyRing::parse(&stored.bytes, &course.issuer).unwrap()
     });
     (world.deeds, ring)
 }
@@ -104,4 +118,23 @@ fn what_was_begun_is_told_and_nobody_waits_for_it() {
     let told = ring.history().iter().map(|event| event.what);
     assert_eq!(told.collect::<Vec<_>>(), [What::Begun, What::Published]);
     assert_eq!((deeds, ring.lease()), (1, None));
+}
+
+#[test]
+fn what_failed_is_told_although_the_lease_cannot_be_given_back() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("ring");
+    let store = StateDirectory::lock(&path).unwrap();
+    let mut world = Fails {
+        before_the_deed: false,
+        deeds: 0,
+        changed: Some(path.join("ring.json")),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let course = course();
+    let came = runtime.block_on(drive(&store, &mut world, &course, |_, _, _| Ok(None)));
+    let failure = came.err().unwrap();
+    assert_eq!(failure.message(), "the public half is nowhere");
 }

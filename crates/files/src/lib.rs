@@ -212,6 +212,20 @@ mod tests {
     }
 
     #[test]
+    fn directories_are_made_with_all_that_is_above_them() {
+        let home = tempfile::tempdir().unwrap();
+        let inner = home.path().join("a/b");
+        create_directory(&inner, 0o700).unwrap();
+        create_directory(&inner, 0o755).unwrap();
+        for made in [&inner, &home.path().join("a")] {
+            let mode = fs::metadata(made).unwrap().mode() & 0o777;
+            assert_eq!(mode, 0o700, "{}", made.display());
+        }
+        fs::write(inner.join("file"), "x").unwrap();
+        assert!(create_directory(&inner.join("file/c"), 0o700).is_err());
+    }
+
+    #[test]
     fn what_exists_is_left_alone_by_create_and_taken_by_replace() {
         each(|home, new| {
             let path = home.join("file");
