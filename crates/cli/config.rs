@@ -267,6 +267,10 @@ impl TextError {
                     None => format!("known here: {}", expected.join(", ")),
                 }),
             },
+            DeserializeError::Budget { .. } => Self {
+                message: format!("{at}more values than a configuration has, or deeper ones"),
+                help: None,
+            },
             other => Self {
                 message: first_line(&other.to_string()),
                 help: None,

@@ -139,6 +139,10 @@ impl Failed {
         let mut causes = Vec::new();
         let mut source = error.source();
         while let Some(cause) = source {
+            if let Some(said) = api_server(cause) {
+                causes.push(said);
+                break;
+            }
             let text = cause.to_string();
             // A transparent wrapper repeats its cause.
             if text != message && causes.last() != Some(&text) {
@@ -158,6 +162,19 @@ impl Failed {
             note: None,
             exit,
         }
+    }
+}
+
+/// What an API server answered, in its own words: the library shows it as a structure of Rust, and once more as its cause.
+fn api_server(cause: &(dyn Error + 'static)) -> Option<String> {
+    let boxed = || cause.downcast_ref::<Box<kube::Error>>();
+    let error = cause.downcast_ref::<kube::Error>();
+    match error.or_else(|| boxed().map(AsRef::as_ref))? {
+        kube::Error::Api(status) => Some(format!(
+            "{} {}: {}",
+            status.code, status.reason, status.message
+        )),
+        _ => None,
     }
 }
 
@@ -219,4 +236,31 @@ fn say(text: &str) {
 /// Says something about a result without being part of it.
 pub fn note(text: &str) {
     say(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("pods cannot be listed")]
+    struct Refused(#[source] Box<kube::Error>);
+
+    impl Explain for Refused {
+        fn help(&self) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn an_answer_of_the_api_server_is_said_once_and_in_words() {
+        let status = Status::failure("pods is forbidden", "Forbidden").with_code(403);
+        let failure = Failure::from(Refused(Box::new(kube::Error::Api(Box::new(status)))));
+        assert_eq!(
+            failure.message(),
+            "pods cannot be listed: 403 Forbidden: pods is forbidden"
+        );
+    }
 }

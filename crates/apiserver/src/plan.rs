@@ -123,11 +123,15 @@ pub fn api_server(
     }
     let issuers = current.values(Flag::Issuer);
     let goes = |issuer: &&String| phase == Phase::New && wanted.remove_issuers.contains(issuer);
-    let joined = issuers.iter().filter(|issuer| !goes(issuer));
-    if let Some(joined) = joined.clone().find(|issuer| is_comma_joined(issuer)) {
+    let staying: Vec<String> = issuers
+        .iter()
+        .filter(|issuer| !goes(issuer))
+        .cloned()
+        .collect();
+    if let Some(joined) = staying.iter().find(|issuer| is_comma_joined(issuer)) {
         return Err(PlanError::CommaJoined(joined.clone()));
     }
-    if let Some((issuer, fault)) = bad_issuer(issuers) {
+    if let Some((issuer, fault)) = bad_issuer(&staying) {
         let issuer = issuer.to_owned();
         return Err(PlanError::BadIssuer { issuer, fault });
     }

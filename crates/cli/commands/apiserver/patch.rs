@@ -100,6 +100,8 @@ pub(crate) struct FileRow {
     changes: Vec<ChangeRow>,
     mounts: usize,
     diff: String,
+    /// Whether there was no such file.
+    created: bool,
     /// The file as it was, when it was changed.
     backup: Option<PathBuf>,
 }
@@ -126,11 +128,12 @@ impl Render for Report {
             }
             lines.push(format!("{name} ({}: {})", file.distro, file.evidence));
             lines.push(file.diff.trim_end().to_owned());
-            lines.extend(
-                file.backup
-                    .as_ref()
-                    .map(|backup| format!("as it was: {}", backup.display())),
-            );
+            let backup = file.backup.as_ref();
+            lines.extend(if file.created {
+                Some("there was no such file".to_owned())
+            } else {
+                backup.map(|backup| format!("as it was: {}", backup.display()))
+            });
         }
         let changed = self.files.iter().any(|file| !file.diff.is_empty());
         if changed && self.written {

@@ -142,7 +142,7 @@ impl<'a> Site<'a> {
             (Store::S3(bucket), None) => bucket.reach.issuer(bucket.store.location()).map(Some),
             (Store::Directory(_), None) => Err(Failure::usage(
                 format!("cluster \"{}\" has no issuer", self.section.name),
-                "a directory is served by a web server of yours: name the issuer: it answers for",
+                "a directory is served by a web server of yours: add cluster.issuer, the URL that it answers for",
             )),
         }
     }
