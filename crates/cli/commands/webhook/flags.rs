@@ -3,7 +3,8 @@
 use std::num::ParseIntError;
 
 use clap::Args;
-use irsa_webhook::role::{Account, partition_of};
+use irsa_core::partition::Partition;
+use irsa_webhook::role::Account;
 use irsa_webhook::settings::{ContainerCredentials, DEFAULT_EXPIRATION, ForeignVolume, Settings};
 use serde::{Deserialize, Serialize};
 
@@ -161,7 +162,7 @@ impl InjectionArgs {
                 let partition = self
                     .partition
                     .as_deref()
-                    .unwrap_or_else(|| partition_of(&self.aws_default_region));
+                    .unwrap_or_else(|| Partition::of_region(&self.aws_default_region).name);
                 Account::new(id, partition).map(Some).map_err(|error| {
                     Failure::usage(
                         error.to_string(),
