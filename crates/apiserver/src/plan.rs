@@ -6,12 +6,9 @@
 
 use irsa_core::explain::Explain;
 use irsa_core::issuer::{IssuerUrl, JwksUri};
+use irsa_core::provider::STS_AUDIENCE;
 
 use crate::flags::{Flag, FlagChange, TokenFlags};
-
-/// The audience of AWS STS. It must never be one of kube-apiserver's own: every pod token made for AWS could then be
-/// used on the cluster.
-pub const STS_AUDIENCE: &str = "sts.amazonaws.com";
 
 /// A pass over the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +138,7 @@ pub fn api_server(
     if wanted
         .api_audiences
         .iter()
+        // Every pod token made for AWS could be used on the cluster.
         .any(|audience| audience == STS_AUDIENCE)
     {
         return Err(PlanError::StsAudience);

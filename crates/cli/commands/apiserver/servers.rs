@@ -114,7 +114,7 @@ pub(in crate::commands::apiserver) async fn look(
 async fn alone(server: &ApiServer, account: &ServiceAccount) -> Result<ServerSeen, LiveError> {
     let token = server.mint(account, &[]).await?;
     let sts = server
-        .mint(account, &[irsa_apiserver::plan::STS_AUDIENCE])
+        .mint(account, &[irsa_core::provider::STS_AUDIENCE])
         .await?;
     Ok(ServerSeen {
         url: server.url().to_owned(),
