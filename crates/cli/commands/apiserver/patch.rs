@@ -185,12 +185,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     }
     let changed = planned.iter().any(Planned::changes);
     let write = !dry_run && !check;
-    let mut next: Vec<String> = planned
-        .iter()
-        .filter(|one| one.changes())
-        .map(|one| one.next(phase.into()))
-        .collect();
-    next.dedup();
+    let next = next(&planned, phase);
     let mut rows = Vec::new();
     let backups = if write && changed {
         Some(super::backups(backup)?)
@@ -214,6 +209,14 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     } else {
         Exit::Done
     })
+}
+
+/// How what changes gets to the cluster.
+fn next(planned: &[Planned], phase: PhaseArg) -> Vec<String> {
+    let changing = planned.iter().filter(|one| one.changes());
+    let mut next: Vec<String> = changing.map(|one| one.next(phase.into())).collect();
+    next.dedup();
+    next
 }
 
 /// Whether what is named for removal and the phase belong together.
