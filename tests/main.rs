@@ -63,6 +63,8 @@ mod publish_s3;
 mod quickstart;
 /// Rotations: simulated, refused, looked at.
 mod rotate;
+/// `irsa rotate`: where things rest.
+mod rotate_places;
 /// `irsa rotate`: timers, and what they make of a ring.
 mod rotate_timers;
 /// The long-running endpoint: reload, last-known-good, drain.

@@ -39,7 +39,6 @@ pub(crate) fn plan(
 ) -> Result<Planned, Failure> {
     let planned = prepare(path, distro, wanted, phase)?;
     demand_verified(std::slice::from_ref(&planned), wanted, phase)?;
-    planned.warn();
     Ok(planned)
 }
 
@@ -182,7 +181,7 @@ impl Planned {
     }
 
     /// Says what is wrong with the flags in their new state: all that `irsa apiserver check` would find.
-    pub(super) fn warn(&self) {
+    pub(crate) fn warn(&self) {
         for looked in &self.looked {
             for finding in findings::of_component(&looked.inspected(), None) {
                 report::warning(&format!(
