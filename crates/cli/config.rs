@@ -1,6 +1,7 @@
 //! The configuration file: one YAML document, unknown keys refused.
 
 pub mod cluster;
+pub mod rows;
 
 use std::fmt;
 use std::fs;
@@ -48,7 +49,7 @@ pub struct Config {
 }
 
 /// kube-apiserver's flags: what `irsa apiserver` brings them to. Paths are as kube-apiserver sees them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiserverSection {
     /// The issuer, when there is more than one under `issuers` or none.
@@ -61,36 +62,6 @@ pub struct ApiserverSection {
     pub signing_key_file: Option<String>,
     /// Audiences besides those in force.
     pub api_audiences: Vec<String>,
-}
-
-impl ApiserverSection {
-    /// Name and value of what was set, for `irsa config show`.
-    pub fn rows(&self) -> Vec<(String, String)> {
-        let Self {
-            issuer,
-            jwks_uri,
-            key_files,
-            signing_key_file,
-            api_audiences,
-        } = self;
-        let texts = [
-            ("issuer", issuer),
-            ("jwks_uri", jwks_uri),
-            ("signing_key_file", signing_key_file),
-        ];
-        let lists = [("key_files", key_files), ("api_audiences", api_audiences)];
-        let texts = texts
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.clone()?)));
-        let lists = lists
-            .into_iter()
-            .filter(|(_, values)| !values.is_empty())
-            .map(|(name, values)| (name, values.join(",")));
-        texts
-            .chain(lists)
-            .map(|(name, value)| (format!("apiserver.{name}"), value))
-            .collect()
-    }
 }
 
 /// One issuer.
@@ -143,6 +114,12 @@ impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         args::duration(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl serde::Serialize for Seconds {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}s", self.0.as_secs_f64()))
     }
 }
 
@@ -200,6 +177,17 @@ impl Explain for ConfigError {
 impl Config {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = Self::read(path)?;
+        let mut config = Self::parse(&text).map_err(|source| ConfigError::Text {
+            path: path.to_owned(),
+            source,
+        })?;
+        config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// The text of a file.
+    pub fn read(path: &Path) -> Result<String, ConfigError> {
         let fail = |source| ConfigError::Read {
             path: path.to_owned(),
             source,
@@ -213,12 +201,7 @@ impl Config {
             let error = io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB");
             return Err(fail(error));
         }
-        let mut config = Self::parse(&text).map_err(|source| ConfigError::Text {
-            path: path.to_owned(),
-            source,
-        })?;
-        config.resolve_paths(path.parent().unwrap_or(Path::new("")));
-        Ok(config)
+        Ok(text)
     }
 
     /// Reads a text. An empty one is an empty configuration.

@@ -93,6 +93,10 @@ impl Explain for KubernetesError {
             }
         })
     }
+
+    fn refused(&self) -> bool {
+        matches!(self, Self::None(_))
+    }
 }
 
 impl KubernetesArgs {
