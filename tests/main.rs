@@ -63,6 +63,8 @@ mod publish_s3;
 mod quickstart;
 /// Rotations: simulated, refused, looked at.
 mod rotate;
+/// Timers tried in a simulated world, and output that nobody reads.
+mod rotate_simulate;
 /// `irsa rotate`: timers, and what they make of a ring.
 mod rotate_timers;
 /// The long-running endpoint: reload, last-known-good, drain.

@@ -212,7 +212,7 @@ impl Config {
         if only_comments {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(text).map_err(|error| TextError::of(error.without_snippet()))
+        serde_saphyr::from_str(text).map_err(|error| TextError::of(error.without_snippet(), text))
     }
 
     /// Paths in the file are relative to the file, so that it works from every directory.
@@ -233,7 +233,7 @@ impl Config {
 }
 
 impl TextError {
-    fn of(error: &DeserializeError) -> Self {
+    fn of(error: &DeserializeError, text: &str) -> Self {
         let line = error.location().map_or(0, |location| location.line());
         let at = if line > 0 {
             format!("line {line}: ")
@@ -250,12 +250,60 @@ impl TextError {
                     None => format!("known here: {}", expected.join(", ")),
                 }),
             },
+            DeserializeError::SerdeMissingField { field, .. } => Self {
+                message: format!("{at}the key \"{field}\" is missing"),
+                help: Some(format!("add {field}: to what begins there")),
+            },
+            DeserializeError::Unexpected { expected, location } => {
+                let (what, help) = form(expected);
+                let key = key_before(text, location.line(), location.column());
+                let key = key.map_or_else(String::new, |key| format!("{key}: "));
+                Self {
+                    message: format!("{at}{key}expected {what}"),
+                    help: Some(help.to_owned()),
+                }
+            }
             other => Self {
                 message: first_line(&other.to_string()),
-                help: None,
+                help: Some("README.md shows a whole file, under Configuration".to_owned()),
             },
         }
     }
+}
+
+/// What a parser expects in words, and how it is written.
+fn form(expected: &str) -> (&str, &str) {
+    match expected {
+        "sequence start" => (
+            "a list",
+            "write it like [a, b], also when there is only one",
+        ),
+        "mapping start" => (
+            "keys with values",
+            "write each on a line of its own below, like name: value; is this a configuration file of irsa?",
+        ),
+        "string scalar" | "scalar" => (
+            "one value",
+            "write one word or number, in quotes if it has special characters",
+        ),
+        other => (other, "README.md shows a whole file, under Configuration"),
+    }
+}
+
+/// The key whose value begins at this place.
+fn key_before(text: &str, line: u64, column: u64) -> Option<String> {
+    let line = text
+        .lines()
+        .nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+    let before: String = line
+        .chars()
+        .take(usize::try_from(column).ok()?.saturating_sub(1))
+        .collect();
+    let key = before.trim_end().strip_suffix(':')?;
+    let key = key
+        .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .next()?;
+    (!key.is_empty()).then(|| key.to_owned())
 }
 
 /// Enough of a message: it may quote a value of any length.
@@ -279,52 +327,5 @@ fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_whole_file_is_read() {
-        let config = Config::parse(
-            "# two clusters\nissuers:\n  - issuer: https://h/a\n    keys: [a.pub]\n  - issuer: https://h/b\n    \
-             jwks_uri: https://h/b/openid/v1/jwks\n    keys:\n      - keys/b\nserve:\n  listen: [\"[::]:8443\"]\n  \
-             max_age: 1h\n",
-        )
-        .unwrap();
-        assert_eq!(config.issuers.len(), 2);
-        assert_eq!(config.serve.max_age, Some(Seconds(Duration::from_hours(1))));
-        assert_eq!(Config::parse("# nothing\n\n").unwrap(), Config::default());
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
-        let error = Config::parse("serve:\n  max_agee: 5s\n").unwrap_err();
-        assert_eq!(error.to_string(), "line 2: unknown key \"max_agee\"");
-        assert_eq!(error.help().as_deref(), Some("did you mean \"max_age\"?"));
-        let error = Config::parse("zebra: 1\n").unwrap_err();
-        assert!(error.help().unwrap().starts_with("known here: output, log"));
-    }
-
-    #[test]
-    fn bad_values_and_repeated_keys_are_refused() {
-        for text in [
-            "serve:\n  max_age: 5\n",
-            "serve: 5\n",
-            "log: a\nlog: b\n",
-            "issuers:\n  - keys: []\n",
-            "a: [\n",
-        ] {
-            assert!(Config::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn paths_are_relative_to_the_file() {
-        let mut config =
-            Config::parse("issuers: [{issuer: https://h, keys: [a.pub, /b.pub]}]\n").unwrap();
-        config.resolve_paths(Path::new("/etc/irsa"));
-        assert_eq!(
-            config.issuers[0].keys,
-            [Path::new("/etc/irsa/a.pub"), Path::new("/b.pub")]
-        );
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Kubernetes")]
 pub struct KubernetesArgs {
-    /// Kubeconfig file [default: KUBECONFIG, else ~/.kube/config, else the pod's service account]
+    /// Kubeconfig file [default: KUBECONFIG, else ~/.kube/config, else the pod's service account; of rotate and
+    /// apiserver on a control-plane node: /etc/kubernetes/admin.conf]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]

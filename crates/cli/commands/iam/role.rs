@@ -54,7 +54,8 @@ pub struct GrantArgs {
     /// The aud of the tokens
     #[arg(long, value_name = "AUDIENCE", default_value = STS_AUDIENCE)]
     pub audience: String,
-    /// The account of role and provider [default: that of the credentials]
+    /// The account of role and provider; with it nothing is asked of AWS to print a policy [default: that of the
+    /// credentials]
     #[arg(long, value_name = "ACCOUNT", value_parser = account_id)]
     pub account_id: Option<String>,
 }
@@ -91,7 +92,8 @@ pub struct DeleteArgs {
     pub fetch: FetchArgs,
 }
 
-/// Print the trust policy that lets service accounts assume a role. With --account-id nobody is asked.
+/// Print the trust policy that lets service accounts assume a role. With --account-id nobody is asked, and no
+/// credentials are needed.
 #[derive(Debug, clap::Args)]
 pub struct TrustPolicyArgs {
     /// Who.
