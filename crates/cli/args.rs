@@ -178,11 +178,16 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "a number from 1".to_owned())
 }
 
-/// Reads a duration like `300s`, `5m` or `1h30m`.
+/// Reads a duration like `300s`, `5m`, `1h30m` or `1d`; a day is 24 hours.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let fail = || "write it like 300s, 5m or 1h30m".to_owned();
-    let signed: jiff::SignedDuration = text.parse().map_err(|_| fail())?;
-    let duration = Duration::try_from(signed).map_err(|_| fail())?;
+    let fail = || "write it like 300s, 5m, 1h30m or 1d".to_owned();
+    let days = || {
+        let span: jiff::Span = text.parse().ok()?;
+        span.to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+            .ok()
+    };
+    let signed: Option<jiff::SignedDuration> = text.parse().ok().or_else(days);
+    let duration = Duration::try_from(signed.ok_or_else(fail)?).map_err(|_| fail())?;
     if duration.is_zero() {
         Err("longer than zero".to_owned())
     } else {
@@ -213,7 +218,9 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(duration("300s"), Ok(Duration::from_mins(5)));
         assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
-        for bad in ["", "300", "-5s", "x", "0s"] {
+        assert_eq!(duration("1d 5m"), Ok(Duration::from_mins(24 * 60 + 5)));
+        assert_eq!(duration("2d"), Ok(Duration::from_hours(48)));
+        for bad in ["", "300", "-5s", "-1d", "1mo", "x", "0s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

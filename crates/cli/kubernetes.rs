@@ -20,7 +20,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Kubernetes")]
 pub struct KubernetesArgs {
-    /// Kubeconfig file [default: KUBECONFIG, else ~/.kube/config, else the pod's service account]
+    /// Kubeconfig file [default: KUBECONFIG, else ~/.kube/config, else the pod's service account; of rotate and
+    /// apiserver on a control-plane node: /etc/kubernetes/admin.conf]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]
@@ -98,6 +99,10 @@ impl Explain for KubernetesError {
                     .into()
             }
         })
+    }
+
+    fn refused(&self) -> bool {
+        matches!(self, Self::None(_))
     }
 }
 

@@ -24,6 +24,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::kubernetes::KubernetesArgs;
 use crate::report::Failure;
+use crate::settings::only_issuer;
 
 /// Find out why AWS STS refuses a token, or whether it would.
 ///
@@ -148,21 +149,13 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     })
 }
 
-/// The issuer that was given, or the only one of the file. One that ends in a slash is just what is to be looked at.
+/// The issuer that was given, or that of the file. One that ends in a slash is just what is to be looked at.
 fn which(given: Option<String>, context: &Context) -> Result<IssuerUrl, Failure> {
-    let issuers = &context.config.issuers;
-    let text = match (given, issuers.as_slice()) {
-        (Some(text), _) => text,
-        (None, [one]) => one.issuer.clone(),
-        (None, []) => return Err(Failure::usage("no issuer given", "add --issuer URL")),
-        (None, several) => {
-            let names: Vec<&str> = several.iter().map(|one| one.issuer.as_str()).collect();
-            let message = format!("the configuration file has {} issuers", several.len());
-            let help = format!("add --issuer URL with one of {}", names.join(", "));
-            return Err(Failure::usage(message, help));
-        }
+    let text = match &given {
+        Some(text) => text,
+        None => only_issuer(&context.config)?.0,
     };
-    IssuerUrl::parse(&text, TrailingSlash::Allow).map_err(|error| Failure::refused(&error))
+    IssuerUrl::parse(text, TrailingSlash::Allow).map_err(|error| Failure::refused(&error))
 }
 
 fn location(text: &str) -> Result<S3Location, String> {

@@ -53,7 +53,7 @@ pub struct PlanArgs {
     /// Do nothing, and exit with 3 if something differs
     #[arg(long, conflicts_with = "dry_run")]
     pub check: bool,
-    /// Print it for another tool, and do nothing
+    /// Print it for another tool, and do nothing; in the form of that tool, also with -o json
     #[arg(long, value_enum, value_name = "TOOL", conflicts_with_all = ["dry_run", "check"])]
     pub format: Option<PlanFormat>,
 }

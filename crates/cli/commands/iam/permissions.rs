@@ -81,6 +81,12 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     };
     let Some(policy) = permissions::of(&command) else {
+        if command == "connector" || command.starts_with("connector-") {
+            return Err(Failure::usage(
+                format!("the policy of \"{command}\" is printed elsewhere"),
+                "irsa connector permissions prints it; --for narrows it",
+            ));
+        }
         let known: Vec<&str> = COMMANDS.iter().map(|policy| policy.command).collect();
         return Err(Failure::usage(
             format!("no command \"{command}\" needs permissions"),
