@@ -20,6 +20,7 @@ use self::show::Report;
 use crate::args::{FetchArgs, address, duration};
 use crate::aws::AwsArgs;
 use crate::commands::publish::account_id;
+use crate::commands::webhook;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::kubernetes::KubernetesArgs;
@@ -129,6 +130,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         aws,
         kubernetes,
         fetch,
+        webhook: webhook::flags::of_file(context)?,
     };
     if watch {
         if inputs

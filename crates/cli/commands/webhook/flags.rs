@@ -2,7 +2,7 @@
 
 use std::num::ParseIntError;
 
-use clap::Args;
+use clap::{Args, Parser as _};
 use irsa_core::partition::Partition;
 use irsa_webhook::role::Account;
 use irsa_webhook::settings::{ContainerCredentials, DEFAULT_EXPIRATION, ForeignVolume, Settings};
@@ -104,6 +104,20 @@ pub enum Foreign {
     Skip,
     /// Keep the volume and inject the rest, as upstream does.
     Keep,
+}
+
+/// What pods get by the configuration file, for commands without flags of the webhook.
+pub(in crate::commands) fn of_file(context: &Context) -> Result<Settings, Failure> {
+    /// A command line on which nothing is typed.
+    #[derive(clap::Parser)]
+    struct Untyped {
+        #[command(flatten)]
+        injection: InjectionArgs,
+    }
+    let untyped = Untyped::try_parse_from(["irsa"]).map_err(|error| {
+        Failure::usage(error.to_string(), "correct webhook: in the configuration")
+    })?;
+    untyped.injection.settings(context)
 }
 
 impl InjectionArgs {
