@@ -62,7 +62,86 @@ fn what_only_some_commands_read_is_shown_too() {
     assert_eq!(held("apiserver.issuer"), "https://h file");
     assert_eq!(held("apiserver.key_files"), "/etc/a.pub,/etc/b.pub file");
     assert_eq!(held("serve --from"), "--from dir:public environment");
-    assert_eq!(row("apiserver.jwks_uri"), None);
+    assert_eq!(held("apiserver.jwks_uri"), "default");
+}
+
+#[test]
+fn a_variable_that_other_commands_need_stops_nothing_that_does_not() {
+    let home = Home::new();
+    let show = ["config", "show"];
+    let ran = home.irsa(&show).env("IRSA_ISSUER", "https://h/a").ok();
+    assert!(ran.stdout.contains("issuers[0].issuer"), "{}", ran.stdout);
+    assert!(
+        ran.stderr
+            .contains("issuer \"https://h/a\" (from IRSA_ISSUER) has no keys"),
+        "{}",
+        ran.stderr
+    );
+    home.write(
+        "irsa.yaml",
+        "issuers:\n  - issuer: https://h/b\n    keys: [a.pub]\n",
+    );
+    let ran = home
+        .irsa(&["serve", "--config", "irsa.yaml"])
+        .env("IRSA_ISSUER", "https://h/a")
+        .code(2);
+    assert!(ran.stderr.contains("unset IRSA_ISSUER"), "{}", ran.stderr);
+    let ran = home
+        .irsa(&["publish", "--to", "dir:x", "--config", "irsa.yaml"])
+        .env("IRSA_ISSUER", "https://h/a")
+        .code(2);
+    assert!(ran.stderr.contains("(from IRSA_ISSUER)"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_webhook_and_the_cluster_are_shown_with_what_they_leave_out() {
+    let home = Home::new();
+    home.write(
+        "irsa.yaml",
+        "webhook:\n  port: 8443\ncluster:\n  name: prod\n  keys: {adopt: [sa.pub]}\n  publish: {to: dir:www}\n",
+    );
+    let ran = home.irsa(&["config", "show", "--config", "irsa.yaml"]).ok();
+    let row = |name: &str| {
+        let line = ran.stdout.lines().find(|line| line.starts_with(name));
+        let words: Vec<_> = line.unwrap_or_default().split_whitespace().collect();
+        words.join(" ")
+    };
+    assert_eq!(row("webhook.port"), "webhook.port 8443 file");
+    assert_eq!(
+        row("webhook.metrics_port"),
+        "webhook.metrics_port 9999 default"
+    );
+    assert_eq!(
+        row("cluster.keys.rotated"),
+        "cluster.keys.rotated false default"
+    );
+}
+
+#[test]
+fn the_issuer_of_the_file_is_that_of_every_command() {
+    let home = Home::new();
+    home.key("sa", "es256");
+    let discovery = |file: &str| {
+        home.write("irsa.yaml", file);
+        home.irsa(&["discovery", "--config", "irsa.yaml", "sa.pub"])
+    };
+    let one = "issuers: [{issuer: https://h/a, jwks_uri: https://h/a/k, keys: [sa.pub]}]\n";
+    let ran = discovery(one).ok();
+    assert!(ran.stdout.contains("\"https://h/a\"") && ran.stdout.contains("\"https://h/a/k\""));
+    let cluster = "cluster: {name: p, issuer: https://h/c, keys: {adopt: [sa.pub]}, publish: {to: dir:www}}\n";
+    assert!(discovery(cluster).ok().stdout.contains("\"https://h/c\""));
+    let ran = discovery("issuers: [{issuer: https://h/a}, {issuer: https://h/b}]\n").code(2);
+    assert!(
+        ran.stderr.contains("one of https://h/a, https://h/b"),
+        "{}",
+        ran.stderr
+    );
+    home.write("irsa.yaml", cluster);
+    let words = "token mint --key sa.key --subject a/b --config irsa.yaml";
+    home.irsa(&words.split(' ').collect::<Vec<_>>()).ok();
+    let words = "iam role trust-policy --service-account a/b --account-id 111122223333 --region eu-west-1 --config irsa.yaml";
+    let ran = home.irsa(&words.split(' ').collect::<Vec<_>>()).ok();
+    assert!(ran.stdout.contains("oidc-provider/h/c"), "{}", ran.stdout);
 }
 
 #[test]

@@ -111,9 +111,11 @@ fn aws_that_is_not_there_is_for_later_and_no_credentials_are_for_a_person() {
         ran.stderr
     );
     assert!(!ran.stderr.contains("secret-canary"));
-    let ran = irsa(&home, &args).code(1);
+    let ran = irsa(&home, &args).code(2);
     assert!(
-        ran.stderr.contains("could not be sent") && ran.stderr.contains("--profile"),
+        ran.stderr.contains("no AWS credentials are found")
+            && ran.stderr.contains("aws sts get-caller-identity")
+            && !ran.stderr.contains("\\n"),
         "{}",
         ran.stderr
     );

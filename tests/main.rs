@@ -65,6 +65,8 @@ mod quickstart;
 mod rotate;
 /// `irsa rotate`: where things rest.
 mod rotate_places;
+/// Timers tried in a simulated world, and output that nobody reads.
+mod rotate_simulate;
 /// `irsa rotate`: timers, and what they make of a ring.
 mod rotate_timers;
 /// The long-running endpoint: reload, last-known-good, drain.

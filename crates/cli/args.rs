@@ -111,6 +111,7 @@ pub struct ListenArgs {
         long,
         env = "IRSA_LISTEN",
         value_name = "ADDR",
+        value_parser = address,
         value_delimiter = ',',
         hide_env_values = true
     )]
@@ -129,6 +130,7 @@ pub struct ListenArgs {
         long,
         env = "IRSA_ADMIN_LISTEN",
         value_name = "ADDR",
+        value_parser = address,
         hide_env_values = true
     )]
     pub admin_listen: Option<SocketAddr>,
@@ -176,11 +178,16 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "a number from 1".to_owned())
 }
 
-/// Reads a duration like `300s`, `5m` or `1h30m`.
+/// Reads a duration like `300s`, `5m`, `1h30m` or `1d`; a day is 24 hours.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let fail = || "write it like 300s, 5m or 1h30m".to_owned();
-    let signed: jiff::SignedDuration = text.parse().map_err(|_| fail())?;
-    let duration = Duration::try_from(signed).map_err(|_| fail())?;
+    let fail = || "write it like 300s, 5m, 1h30m or 1d".to_owned();
+    let days = || {
+        let span: jiff::Span = text.parse().ok()?;
+        span.to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+            .ok()
+    };
+    let signed: Option<jiff::SignedDuration> = text.parse().ok().or_else(days);
+    let duration = Duration::try_from(signed.ok_or_else(fail)?).map_err(|_| fail())?;
     if duration.is_zero() {
         Err("longer than zero".to_owned())
     } else {
@@ -188,15 +195,32 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Where to listen. Names are not looked up: what they stand for may change, and be reachable by more than was meant.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write an IP address and a port, like 127.0.0.1:8443, 0.0.0.0:8443 or [::]:8443".to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn addresses_have_ports_and_no_names() {
+        assert_eq!(address("[::1]:80").map(|address| address.port()), Ok(80));
+        for bad in ["localhost:80", "127.0.0.1", ":8080", "8080"] {
+            assert!(address(bad).unwrap_err().contains("0.0.0.0:8443"), "{bad}");
+        }
+    }
+
+    #[test]
     fn durations_have_units() {
         assert_eq!(duration("300s"), Ok(Duration::from_mins(5)));
         assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
-        for bad in ["", "300", "-5s", "x", "0s"] {
+        assert_eq!(duration("1d 5m"), Ok(Duration::from_mins(24 * 60 + 5)));
+        assert_eq!(duration("2d"), Ok(Duration::from_hours(48)));
+        for bad in ["", "300", "-5s", "-1d", "1mo", "x", "0s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

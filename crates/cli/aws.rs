@@ -3,6 +3,7 @@
 //! Credentials come from the AWS SDK's own chain (environment, shared files, SSO, credential process, web identity,
 //! instance role); irsa has no option that takes one, so that none is ever in a command line.
 
+use std::error::Error;
 use std::io;
 use std::path::Path;
 
@@ -18,7 +19,7 @@ use irsa_core::explain::Explain;
 use irsa_iam::caller;
 use irsa_issuer::relying_party;
 
-use crate::report::Failure;
+use crate::report::{Failed, Failure};
 
 /// AWS.
 #[derive(Debug, Clone, Default, Args)]
@@ -106,11 +107,7 @@ pub fn region(config: &SdkConfig) -> Result<String, Failure> {
 /// The account of the credentials in force: from the credentials themselves where they name it, else from STS.
 pub async fn account(config: &SdkConfig) -> Result<String, Failure> {
     let credentials = credentials(config).await;
-    let credentials = credentials.map_err(|error| match error {
-        CredentialsMissing::None(_) => Failure::refused(&error),
-        CredentialsMissing::Refused(_) => Failure::from(error),
-    })?;
-    match credentials.account_id() {
+    match credentials?.account_id() {
         Some(account) => Ok(account.as_str().to_owned()),
         None => Ok(identify(config).await?.account),
     }
@@ -135,21 +132,37 @@ impl Explain for CredentialsMissing {
     fn retryable(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
+
+    fn refused(&self) -> bool {
+        matches!(self, Self::None(_))
+    }
 }
 
 /// The credentials in force: missing ones are told from refused ones before AWS is asked.
 pub async fn credentials(config: &SdkConfig) -> Result<Credentials, CredentialsMissing> {
     let provider = config.credentials_provider();
     let provider = provider.ok_or(CredentialsMissing::None(None))?;
-    provider
-        .provide_credentials()
-        .await
-        .map_err(|error| match &error {
-            CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
-                CredentialsMissing::Refused(error)
-            }
-            _ => CredentialsMissing::None(Some(error)),
-        })
+    provider.provide_credentials().await.map_err(|error| {
+        if are_missing(&error) {
+            CredentialsMissing::None(Some(error))
+        } else {
+            CredentialsMissing::Refused(error)
+        }
+    })
+}
+
+/// Whether nobody was there who could have handed them out.
+fn are_missing(error: &CredentialsError) -> bool {
+    !matches!(
+        error,
+        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_)
+    )
+}
+
+/// What to say when this is why a request could not be signed.
+pub(crate) fn no_credentials(cause: &(dyn Error + 'static)) -> Option<Failed> {
+    let error = cause.downcast_ref().filter(|error| are_missing(error))?;
+    Some(Failed::no_credentials(CREDENTIALS_HELP, error))
 }
 
 /// Who asks, from STS.

@@ -1,6 +1,7 @@
 //! The configuration file: one YAML document, unknown keys refused.
 
 pub mod cluster;
+pub mod rows;
 
 use std::fmt;
 use std::fs;
@@ -48,7 +49,7 @@ pub struct Config {
 }
 
 /// kube-apiserver's flags: what `irsa apiserver` brings them to. Paths are as kube-apiserver sees them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiserverSection {
     /// The issuer, when there is more than one under `issuers` or none.
@@ -61,36 +62,6 @@ pub struct ApiserverSection {
     pub signing_key_file: Option<String>,
     /// Audiences besides those in force.
     pub api_audiences: Vec<String>,
-}
-
-impl ApiserverSection {
-    /// Name and value of what was set, for `irsa config show`.
-    pub fn rows(&self) -> Vec<(String, String)> {
-        let Self {
-            issuer,
-            jwks_uri,
-            key_files,
-            signing_key_file,
-            api_audiences,
-        } = self;
-        let texts = [
-            ("issuer", issuer),
-            ("jwks_uri", jwks_uri),
-            ("signing_key_file", signing_key_file),
-        ];
-        let lists = [("key_files", key_files), ("api_audiences", api_audiences)];
-        let texts = texts
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.clone()?)));
-        let lists = lists
-            .into_iter()
-            .filter(|(_, values)| !values.is_empty())
-            .map(|(name, values)| (name, values.join(",")));
-        texts
-            .chain(lists)
-            .map(|(name, value)| (format!("apiserver.{name}"), value))
-            .collect()
-    }
 }
 
 /// One issuer.
@@ -143,6 +114,12 @@ impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         args::duration(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl serde::Serialize for Seconds {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}s", self.0.as_secs_f64()))
     }
 }
 
@@ -200,6 +177,17 @@ impl Explain for ConfigError {
 impl Config {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = Self::read(path)?;
+        let mut config = Self::parse(&text).map_err(|source| ConfigError::Text {
+            path: path.to_owned(),
+            source,
+        })?;
+        config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// The text of a file.
+    pub fn read(path: &Path) -> Result<String, ConfigError> {
         let fail = |source| ConfigError::Read {
             path: path.to_owned(),
             source,
@@ -213,12 +201,7 @@ impl Config {
             let error = io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB");
             return Err(fail(error));
         }
-        let mut config = Self::parse(&text).map_err(|source| ConfigError::Text {
-            path: path.to_owned(),
-            source,
-        })?;
-        config.resolve_paths(path.parent().unwrap_or(Path::new("")));
-        Ok(config)
+        Ok(text)
     }
 
     /// Reads a text. An empty one is an empty configuration.
@@ -229,7 +212,7 @@ impl Config {
         if only_comments {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(text).map_err(|error| TextError::of(error.without_snippet()))
+        serde_saphyr::from_str(text).map_err(|error| TextError::of(error.without_snippet(), text))
     }
 
     /// Paths in the file are relative to the file, so that it works from every directory.
@@ -250,7 +233,7 @@ impl Config {
 }
 
 impl TextError {
-    fn of(error: &DeserializeError) -> Self {
+    fn of(error: &DeserializeError, text: &str) -> Self {
         let line = error.location().map_or(0, |location| location.line());
         let at = if line > 0 {
             format!("line {line}: ")
@@ -267,12 +250,64 @@ impl TextError {
                     None => format!("known here: {}", expected.join(", ")),
                 }),
             },
+            DeserializeError::Budget { .. } => Self {
+                message: format!("{at}more values than a configuration has, or deeper ones"),
+                help: None,
+            },
+            DeserializeError::SerdeMissingField { field, .. } => Self {
+                message: format!("{at}the key \"{field}\" is missing"),
+                help: Some(format!("add {field}: to what begins there")),
+            },
+            DeserializeError::Unexpected { expected, location } => {
+                let (what, help) = form(expected);
+                let key = key_before(text, location.line(), location.column());
+                let key = key.map_or_else(String::new, |key| format!("{key}: "));
+                Self {
+                    message: format!("{at}{key}expected {what}"),
+                    help: Some(help.to_owned()),
+                }
+            }
             other => Self {
                 message: first_line(&other.to_string()),
-                help: None,
+                help: Some("README.md shows a whole file, under Configuration".to_owned()),
             },
         }
     }
+}
+
+/// What a parser expects in words, and how it is written.
+fn form(expected: &str) -> (&str, &str) {
+    match expected {
+        "sequence start" => (
+            "a list",
+            "write it like [a, b], also when there is only one",
+        ),
+        "mapping start" => (
+            "keys with values",
+            "write each on a line of its own below, like name: value; is this a configuration file of irsa?",
+        ),
+        "string scalar" | "scalar" => (
+            "one value",
+            "write one word or number, in quotes if it has special characters",
+        ),
+        other => (other, "README.md shows a whole file, under Configuration"),
+    }
+}
+
+/// The key whose value begins at this place.
+fn key_before(text: &str, line: u64, column: u64) -> Option<String> {
+    let line = text
+        .lines()
+        .nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+    let before: String = line
+        .chars()
+        .take(usize::try_from(column).ok()?.saturating_sub(1))
+        .collect();
+    let key = before.trim_end().strip_suffix(':')?;
+    let key = key
+        .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .next()?;
+    (!key.is_empty()).then(|| key.to_owned())
 }
 
 /// Enough of a message: it may quote a value of any length.
@@ -296,52 +331,5 @@ fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_whole_file_is_read() {
-        let config = Config::parse(
-            "# two clusters\nissuers:\n  - issuer: https://h/a\n    keys: [a.pub]\n  - issuer: https://h/b\n    \
-             jwks_uri: https://h/b/openid/v1/jwks\n    keys:\n      - keys/b\nserve:\n  listen: [\"[::]:8443\"]\n  \
-             max_age: 1h\n",
-        )
-        .unwrap();
-        assert_eq!(config.issuers.len(), 2);
-        assert_eq!(config.serve.max_age, Some(Seconds(Duration::from_hours(1))));
-        assert_eq!(Config::parse("# nothing\n\n").unwrap(), Config::default());
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
-        let error = Config::parse("serve:\n  max_agee: 5s\n").unwrap_err();
-        assert_eq!(error.to_string(), "line 2: unknown key \"max_agee\"");
-        assert_eq!(error.help().as_deref(), Some("did you mean \"max_age\"?"));
-        let error = Config::parse("zebra: 1\n").unwrap_err();
-        assert!(error.help().unwrap().starts_with("known here: output, log"));
-    }
-
-    #[test]
-    fn bad_values_and_repeated_keys_are_refused() {
-        for text in [
-            "serve:\n  max_age: 5\n",
-            "serve: 5\n",
-            "log: a\nlog: b\n",
-            "issuers:\n  - keys: []\n",
-            "a: [\n",
-        ] {
-            assert!(Config::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn paths_are_relative_to_the_file() {
-        let mut config =
-            Config::parse("issuers: [{issuer: https://h, keys: [a.pub, /b.pub]}]\n").unwrap();
-        config.resolve_paths(Path::new("/etc/irsa"));
-        assert_eq!(
-            config.issuers[0].keys,
-            [Path::new("/etc/irsa/a.pub"), Path::new("/b.pub")]
-        );
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

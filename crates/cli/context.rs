@@ -113,9 +113,20 @@ impl Context {
         )
     }
 
+    /// The variable that an option's value is from, if it is from one.
+    pub fn variable(&self, id: &str) -> Option<String> {
+        let from = self.sources.get(id) == Some(&ValueSource::EnvVariable);
+        from.then(|| format!("IRSA_{}", id.to_ascii_uppercase()))
+    }
+
     /// Prints a result.
     pub fn print(&self, result: &impl Render) -> Result<(), Failure> {
         output::print(result, self.output.value)
+    }
+
+    /// Prints a result for as long as somebody reads.
+    pub fn print_to_reader(&self, result: &impl Render) -> Result<(), Failure> {
+        output::print_to_reader(result, self.output.value)
     }
 
     /// Starts logging, for commands that work on the network.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use http::HeaderValue;
@@ -10,11 +11,17 @@ use kube::client::AuthError;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use zeroize::Zeroizing;
 
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may be in coming, or rest in the middle: lists of a large cluster take a few seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Kubernetes.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Kubernetes")]
 pub struct KubernetesArgs {
-    /// Kubeconfig file [default: KUBECONFIG, else ~/.kube/config, else the pod's service account]
+    /// Kubeconfig file [default: KUBECONFIG, else ~/.kube/config, else the pod's service account; of rotate and
+    /// apiserver on a control-plane node: /etc/kubernetes/admin.conf]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]
@@ -93,11 +100,29 @@ impl Explain for KubernetesError {
             }
         })
     }
+
+    fn refused(&self) -> bool {
+        matches!(self, Self::None(_))
+    }
 }
 
 impl KubernetesArgs {
-    /// How to reach the cluster.
+    /// How to reach the cluster for a command that a person waits for: an API server that is away, silent or busy ends it,
+    /// and the exit code says whether to run it again.
     pub async fn config(&self) -> Result<kube::Config, KubernetesError> {
+        let mut config = self.config_of_watches().await?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = Some(ANSWER_TIMEOUT);
+        config.write_timeout = Some(ANSWER_TIMEOUT);
+        // The time that a kept connection rested is none of the next answer's.
+        config.reset_reader_on_write = true;
+        // Fifteen times, each pause longer than the one before, without a word.
+        config.default_retry = false;
+        Ok(config)
+    }
+
+    /// How to reach the cluster for a process that watches it for years, through any time that it is away.
+    pub async fn config_of_watches(&self) -> Result<kube::Config, KubernetesError> {
         let Self {
             kubeconfig,
             context,

@@ -68,7 +68,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .and_then(|context| commands::run(cli.command, &context));
     match outcome {
         Ok(exit) => exit.into(),
-        // Whoever reads our output has seen enough: `irsa jwks … | head -c 1`.
+        // Nobody reads any more what was printed again and again: `irsa doctor --watch | head`.
         Err(Failure::BrokenPipe) => Exit::Done.into(),
         Err(Failure::Failed(failed)) => report::failure(&failed).into(),
     }

@@ -31,17 +31,22 @@ pub trait Render: Serialize {
     }
 }
 
-/// Writes a result.
+/// Writes a result. A reader that has seen enough changes nothing about how the command ends.
 pub fn print(result: &impl Render, format: Format) -> Result<(), Failure> {
+    read_or_not(print_to_reader(result, format))
+}
+
+/// Writes a result for as long as somebody reads: for commands that print again and again.
+pub fn print_to_reader(result: &impl Render, format: Format) -> Result<(), Failure> {
     match format {
-        Format::Text => line(result.text().as_bytes()),
+        Format::Text => write(result.text().as_bytes()),
         Format::Json => {
             let json = serde_json::to_string_pretty(result)
                 .map_err(|error| Failure::output(&io::Error::other(error)))?;
-            line(json.as_bytes())
+            write(json.as_bytes())
         }
         Format::Svg => match result.svg() {
-            Some(svg) => line(svg.as_bytes()),
+            Some(svg) => write(svg.as_bytes()),
             None => Err(Failure::usage(
                 "this command draws no picture",
                 "use -o text or -o json",
@@ -50,8 +55,20 @@ pub fn print(result: &impl Render, format: Format) -> Result<(), Failure> {
     }
 }
 
-/// Writes bytes and a newline.
+/// Writes bytes and a newline. A reader that has seen enough changes nothing about how the command ends.
 pub fn line(bytes: &[u8]) -> Result<(), Failure> {
+    read_or_not(write(bytes))
+}
+
+/// `irsa apiserver check … | head -1` has an exit code all the same.
+fn read_or_not(written: Result<(), Failure>) -> Result<(), Failure> {
+    match written {
+        Err(Failure::BrokenPipe) => Ok(()),
+        other => other,
+    }
+}
+
+fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout
         .write_all(bytes)

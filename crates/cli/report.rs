@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use clap::error::ErrorKind;
 use irsa_core::explain::Explain;
 
+use crate::aws;
 use crate::exit::Exit;
 use crate::visible::visible;
 
@@ -135,30 +136,78 @@ impl Failure {
 
 impl Failed {
     fn of(error: &(impl Explain + ?Sized)) -> Self {
-        let message = error.to_string();
-        let mut causes = Vec::new();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let text = cause.to_string();
-            // A transparent wrapper repeats its cause.
-            if text != message && causes.last() != Some(&text) {
-                causes.push(text);
+        let mut next = error.source();
+        while let Some(cause) = next {
+            if let Some(missing) = aws::no_credentials(cause) {
+                // One thing to say and one exit code, whichever request would have been the first.
+                return missing;
             }
-            source = Error::source(cause);
+            next = cause.source();
         }
+        Self::of_chain(error)
+    }
+
+    /// There are no credentials for AWS, for this reason.
+    pub(crate) fn no_credentials(help: &str, why: &(dyn Error + 'static)) -> Self {
+        Self {
+            message: "no AWS credentials are found".to_owned(),
+            causes: causes("", Some(why)),
+            help: Some(help.to_owned()),
+            note: None,
+            exit: Exit::Refused,
+        }
+    }
+
+    fn of_chain(error: &(impl Explain + ?Sized)) -> Self {
+        let message = error.to_string();
         let exit = if error.retryable() {
             Exit::TryAgain
+        } else if error.refused() {
+            Exit::Refused
         } else {
             Exit::Failed
         };
         Self {
+            causes: causes(&message, error.source()),
             message,
-            causes,
             help: error.help(),
             note: None,
             exit,
         }
     }
+}
+
+/// What an API server answered, in its own words: the library shows it as a structure of Rust, and once more as its cause.
+fn api_server(cause: &(dyn Error + 'static)) -> Option<String> {
+    let boxed = || cause.downcast_ref::<Box<kube::Error>>();
+    let error = cause.downcast_ref::<kube::Error>();
+    match error.or_else(|| boxed().map(AsRef::as_ref))? {
+        kube::Error::Api(status) => Some(format!(
+            "{} {}: {}",
+            status.code, status.reason, status.message
+        )),
+        _ => None,
+    }
+}
+
+/// Why, from the outside to the inside, each on one line.
+fn causes(message: &str, mut source: Option<&(dyn Error + 'static)>) -> Vec<String> {
+    let mut causes = Vec::new();
+    while let Some(cause) = source {
+        if let Some(said) = api_server(cause) {
+            causes.push(said);
+            break;
+        }
+        let text = cause.to_string();
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let text = lines.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
+        // A transparent wrapper repeats its cause.
+        if text != message && causes.last() != Some(&text) {
+            causes.push(text);
+        }
+        source = cause.source();
+    }
+    causes
 }
 
 impl<E: Explain> From<E> for Failure {
@@ -219,4 +268,70 @@ fn say(text: &str) {
 /// Says something about a result without being part of it.
 pub fn note(text: &str) {
     say(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use aws_credential_types::provider::error::CredentialsError;
+    use kube::core::Status;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("pods cannot be listed")]
+    struct Refused(#[source] Box<kube::Error>);
+
+    impl Explain for Refused {
+        fn help(&self) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn an_answer_of_the_api_server_is_said_once_and_in_words() {
+        let status = Status::failure("pods is forbidden", "Forbidden").with_code(403);
+        let failure = Failure::from(Refused(Box::new(kube::Error::Api(Box::new(status)))));
+        assert_eq!(
+            failure.message(),
+            "pods cannot be listed: 403 Forbidden: pods is forbidden"
+        );
+    }
+
+    #[derive(Debug)]
+    struct Asked(CredentialsError);
+
+    impl fmt::Display for Asked {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("role \"r\" cannot be read")
+        }
+    }
+
+    impl Error for Asked {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    impl Explain for Asked {}
+
+    #[test]
+    fn missing_credentials_are_one_refusal_whatever_was_asked() {
+        let failed = Failed::of(&Asked(CredentialsError::not_loaded(
+            "tried:\n  Environment",
+        )));
+        assert_eq!(failed.message, "no AWS credentials are found");
+        assert_eq!(failed.exit, Exit::Refused);
+        assert!(
+            failed
+                .causes
+                .iter()
+                .any(|cause| cause.ends_with("tried: Environment")),
+            "{failed:?}"
+        );
+        let failed = Failed::of(&Asked(CredentialsError::provider_error("STS is down")));
+        assert_eq!(failed.message, "role \"r\" cannot be read");
+        assert_eq!(failed.exit, Exit::Failed);
+    }
 }

@@ -1,6 +1,5 @@
 //! The settings of the endpoint in force: flags, variables and file laid over the defaults.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use irsa_core::issuer::{IssuerUrl, JwksUri, TrailingSlash};
@@ -28,6 +27,8 @@ pub struct ServeSettings {
     pub allow_trailing_slash: Setting<bool>,
     /// From flags: one issuer. From the file: many.
     pub issuers: Setting<Vec<IssuerEntry>>,
+    /// The variable that they are from, if they are from one.
+    pub given_by: Option<String>,
     /// Where it listens.
     pub listen: ListenSettings,
     /// Cache lifetime.
@@ -48,7 +49,7 @@ impl ServeSettings {
         serve: ServeArgs,
         config: &Config,
         context: &Context,
-    ) -> Result<Self, Failure> {
+    ) -> Self {
         let section: &ServeSection = &config.serve;
         let DocumentArgs { issuer, jwks_uri } = document;
         let IssuerArgs {
@@ -62,14 +63,29 @@ impl ServeSettings {
             reload_interval,
             limits,
         } = serve;
-        let given = one_issuer(issuer, jwks_uri, keys)?;
-        Ok(Self {
+        // The first that is given: whatever is missing is asked for when it is needed.
+        let named_by = [
+            ("issuer", issuer.is_some()),
+            ("keys", !keys.is_empty()),
+            ("jwks_uri", jwks_uri.is_some()),
+        ];
+        let named_by = named_by.into_iter().find(|(_, given)| *given);
+        let given = named_by.map(|_| {
+            vec![IssuerEntry {
+                issuer: issuer.unwrap_or_default(),
+                jwks_uri,
+                keys,
+            }]
+        });
+        let named_by = named_by.map_or("issuer", |(id, _)| id);
+        Self {
             allow_trailing_slash: context.flag(
                 "allow_trailing_slash",
                 allow_trailing_slash,
                 config.allow_trailing_slash,
             ),
-            issuers: context.setting("issuer", given, some(&config.issuers), Vec::new()),
+            given_by: context.variable(named_by),
+            issuers: context.setting(named_by, given, some(&config.issuers), Vec::new()),
             listen: ListenSettings::resolve(listen, section, context),
             max_age: context.setting("max_age", max_age, seconds(section.max_age), MAX_AGE),
             reload_interval: context.setting(
@@ -79,13 +95,42 @@ impl ServeSettings {
                 RELOAD_INTERVAL,
             ),
             limits: LimitSettings::resolve(limits, section, context),
-        })
+        }
     }
 
     /// The issuers, checked.
     pub fn specs(&self) -> Result<Vec<IssuerSpec>, Failure> {
+        self.whole()?;
         let slash = slash(self.allow_trailing_slash.value);
         specs(&self.issuers.value, slash)
+    }
+
+    /// Refuses an issuer of flags and variables of which half is missing: no other can be meant.
+    pub fn whole(&self) -> Result<(), Failure> {
+        let entry = match self.issuers.value.as_slice() {
+            [one] if self.issuers.origin < Origin::File => one,
+            _ => return Ok(()),
+        };
+        let (from, unset) = match &self.given_by {
+            Some(name) => (
+                format!(" (from {name})"),
+                format!("; or unset {name} for the issuers of the configuration file"),
+            ),
+            None => Default::default(),
+        };
+        let (message, help) = match (entry.issuer.as_str(), entry.keys.is_empty()) {
+            ("", true) => (
+                format!("a jwks_uri without an issuer{from}"),
+                "add --issuer URL --keys FILE",
+            ),
+            ("", false) => (format!("keys without an issuer{from}"), "add --issuer URL"),
+            (issuer, true) => (
+                format!("issuer \"{issuer}\"{from} has no keys"),
+                "add --keys FILE|DIR with the public half of the key that kube-apiserver signs with",
+            ),
+            (_, false) => return Ok(()),
+        };
+        Err(Failure::usage(message, format!("{help}{unset}")))
     }
 
     /// The server's configuration, checked.
@@ -217,10 +262,11 @@ pub const fn slash(allowed: bool) -> TrailingSlash {
 }
 
 impl IssuerArgs {
-    /// The issuer of a command that works on one.
+    /// The issuer of a command that works on one: flag, variable, or that of the configuration file.
     pub fn require(&self, context: &Context) -> Result<IssuerUrl, Failure> {
-        let Some(text) = &self.issuer else {
-            return Err(Failure::usage("no issuer given", "add --issuer URL"));
+        let text = match &self.issuer {
+            Some(text) => text,
+            None => only_issuer(&context.config)?.0,
         };
         let file = context.config.allow_trailing_slash;
         let allowed = context.flag("allow_trailing_slash", self.allow_trailing_slash, file);
@@ -228,11 +274,39 @@ impl IssuerArgs {
     }
 }
 
+/// The issuer that the configuration file is about, and its `jwks_uri`: the only one under `issuers`, or that of
+/// `cluster`.
+pub fn only_issuer(config: &Config) -> Result<(&str, Option<&str>), Failure> {
+    let cluster = config.cluster.as_ref();
+    let cluster = cluster.and_then(|cluster| {
+        let issuer = cluster.issuer.as_deref()?;
+        Some((issuer, cluster.jwks_uri.as_deref()))
+    });
+    match (config.issuers.as_slice(), cluster) {
+        ([one], _) => Ok((&one.issuer, one.jwks_uri.as_deref())),
+        ([], Some(cluster)) => Ok(cluster),
+        ([], None) => Err(Failure::usage(
+            "no issuer given",
+            "add --issuer URL, or --config FILE with one",
+        )),
+        (several, _) => {
+            let names: Vec<&str> = several.iter().map(|one| one.issuer.as_str()).collect();
+            let message = format!("the configuration file has {} issuers", several.len());
+            let help = format!("add --issuer URL with one of {}", names.join(", "));
+            Err(Failure::usage(message, help))
+        }
+    }
+}
+
 impl DocumentArgs {
     /// The issuer, and its `jwks_uri` if one was given.
     pub fn require(&self, context: &Context) -> Result<(IssuerUrl, Option<JwksUri>), Failure> {
         let issuer = self.issuer.require(context)?;
-        let jwks_uri = parse_jwks_uri(self.jwks_uri.as_deref())?;
+        let in_file = match &self.issuer.issuer {
+            Some(_) => None,
+            None => only_issuer(&context.config)?.1,
+        };
+        let jwks_uri = parse_jwks_uri(self.jwks_uri.as_deref().or(in_file))?;
         if let Some(uri) = jwks_uri
             .as_ref()
             .filter(|uri| issuer.is_https() && !uri.is_https())
@@ -243,30 +317,6 @@ impl DocumentArgs {
             ));
         }
         Ok((issuer, jwks_uri))
-    }
-}
-
-fn one_issuer(
-    issuer: Option<String>,
-    jwks_uri: Option<String>,
-    keys: Vec<PathBuf>,
-) -> Result<Option<Vec<IssuerEntry>>, Failure> {
-    match (issuer, keys.is_empty()) {
-        (Some(issuer), false) => Ok(Some(vec![IssuerEntry {
-            issuer,
-            jwks_uri,
-            keys,
-        }])),
-        (None, true) if jwks_uri.is_some() => Err(Failure::usage(
-            "a jwks_uri without an issuer",
-            "add --issuer URL --keys FILE",
-        )),
-        (None, true) => Ok(None),
-        (Some(issuer), true) => Err(Failure::usage(
-            format!("issuer \"{issuer}\" has no keys"),
-            "add --keys FILE|DIR with the public half of the key that kube-apiserver signs with",
-        )),
-        (None, false) => Err(Failure::usage("keys without an issuer", "add --issuer URL")),
     }
 }
 

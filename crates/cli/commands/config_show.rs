@@ -5,11 +5,12 @@ use serde::Serialize;
 
 use crate::args::{DocumentArgs, ServeArgs};
 use crate::commands;
-use crate::config::ClusterSection;
+use crate::config::Config;
+use crate::config::rows::{rows, written};
 use crate::context::{Context, Origin};
 use crate::exit::Exit;
 use crate::output::{self, Render};
-use crate::report::Failure;
+use crate::report::{self, Failure};
 use crate::settings::ServeSettings;
 
 /// The subcommands.
@@ -63,7 +64,7 @@ impl Render for Settings {
 /// Prints the settings.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args { document, serve } = args;
-    let serve = ServeSettings::resolve(document, serve, &context.config, context)?;
+    let serve = ServeSettings::resolve(document, serve, &context.config, context);
     let name = |value: &dyn erased::Name| value.name();
     let mut settings = vec![
         Row {
@@ -92,36 +93,52 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         value,
         origin,
     }));
-    let cluster = context.config.cluster.iter().flat_map(ClusterSection::rows);
-    settings.extend(cluster.map(|(name, value)| Row {
-        origin: if value.is_empty() {
-            Origin::Default
-        } else {
-            Origin::File
-        },
-        name,
-        value,
-    }));
-    let webhook = context.config.webhook.rows().into_iter();
-    settings.extend(webhook.map(|(name, value)| Row {
-        name,
-        value,
-        origin: Origin::File,
-    }));
-    let apiserver = context.config.apiserver.rows().into_iter();
-    settings.extend(apiserver.map(|(name, value)| Row {
-        name,
-        value,
-        origin: Origin::File,
-    }));
+    settings.extend(sections(context)?);
     settings.extend(variables());
-    if !serve.issuers.value.is_empty() {
+    context.print(&Settings { settings })?;
+    if let Err(half) = serve.whole() {
+        // IRSA_ISSUER alone is enough for most commands.
+        report::warning(&format!("irsa serve refuses this: {}", half.message()));
+    } else if !serve.issuers.value.is_empty() {
         // What `irsa serve` would refuse is refused here too.
         serve.specs()?;
     }
     serve.server()?;
-    context.print(&Settings { settings })?;
     Ok(Exit::Done)
+}
+
+/// Every key of the sections that the file has.
+fn sections(context: &Context) -> Result<Vec<Row>, Failure> {
+    let Some(path) = &context.global.config else {
+        return Ok(Vec::new());
+    };
+    let text = Config::read(path).map_err(|error| Failure::refused(&error))?;
+    let written = written(&text);
+    let has = |section: &str| {
+        let mut names = written.keys().map(|name| name.split('.').next());
+        names.any(|name| name == Some(section))
+    };
+    let config = &context.config;
+    let mut all = Vec::new();
+    if let Some(cluster) = &config.cluster {
+        all.extend(rows("cluster", cluster));
+    }
+    if has("webhook") {
+        all.extend(config.webhook.rows());
+    }
+    if has("apiserver") {
+        all.extend(rows("apiserver", &config.apiserver));
+    }
+    let row = |(name, value): (String, String)| Row {
+        origin: if written.contains_key(&name) {
+            Origin::File
+        } else {
+            Origin::Default
+        },
+        name,
+        value,
+    };
+    Ok(all.into_iter().map(row).collect())
 }
 
 /// The variables that `irsa serve` reads, that have no place in the file and that are set.

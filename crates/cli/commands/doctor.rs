@@ -17,13 +17,15 @@ use irsa_core::token::claims::ServiceAccount;
 
 use self::observe::Inputs;
 use self::show::Report;
-use crate::args::{FetchArgs, duration};
+use crate::args::{FetchArgs, address, duration};
 use crate::aws::AwsArgs;
 use crate::commands::publish::account_id;
+use crate::commands::webhook;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::kubernetes::KubernetesArgs;
 use crate::report::Failure;
+use crate::settings::only_issuer;
 
 /// Find out why AWS STS refuses a token, or whether it would.
 ///
@@ -79,7 +81,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s", requires = "watch")]
     pub every: Duration,
     /// Address of /metrics, /livez and /readyz with --watch, plain HTTP [default: none]
-    #[arg(long, value_name = "ADDR", requires = "watch")]
+    #[arg(long, value_name = "ADDR", value_parser = address, requires = "watch")]
     pub metrics_listen: Option<SocketAddr>,
     /// AWS.
     #[command(flatten)]
@@ -128,6 +130,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         aws,
         kubernetes,
         fetch,
+        webhook: webhook::flags::of_file(context)?,
     };
     if watch {
         if inputs
@@ -148,21 +151,13 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     })
 }
 
-/// The issuer that was given, or the only one of the file. One that ends in a slash is just what is to be looked at.
+/// The issuer that was given, or that of the file. One that ends in a slash is just what is to be looked at.
 fn which(given: Option<String>, context: &Context) -> Result<IssuerUrl, Failure> {
-    let issuers = &context.config.issuers;
-    let text = match (given, issuers.as_slice()) {
-        (Some(text), _) => text,
-        (None, [one]) => one.issuer.clone(),
-        (None, []) => return Err(Failure::usage("no issuer given", "add --issuer URL")),
-        (None, several) => {
-            let names: Vec<&str> = several.iter().map(|one| one.issuer.as_str()).collect();
-            let message = format!("the configuration file has {} issuers", several.len());
-            let help = format!("add --issuer URL with one of {}", names.join(", "));
-            return Err(Failure::usage(message, help));
-        }
+    let text = match &given {
+        Some(text) => text,
+        None => only_issuer(&context.config)?.0,
     };
-    IssuerUrl::parse(&text, TrailingSlash::Allow).map_err(|error| Failure::refused(&error))
+    IssuerUrl::parse(text, TrailingSlash::Allow).map_err(|error| Failure::refused(&error))
 }
 
 fn location(text: &str) -> Result<S3Location, String> {

@@ -241,8 +241,10 @@ fn configured(document: &DocumentArgs, context: &Context) -> Result<Vec<IssuerSp
     if let Some(named) = &document.issuer.issuer {
         specs.retain(|spec| spec.issuer.as_str() == named);
         if specs.is_empty() {
+            let from = context.variable("issuer");
+            let from = from.map_or_else(String::new, |name| format!(" (from {name})"));
             return Err(no_keys(format!(
-                "issuer \"{named}\" is not in the configuration file"
+                "issuer \"{named}\"{from} is not in the configuration file"
             )));
         }
     }
@@ -275,6 +277,9 @@ fn placed<P: PartialEq>(
 fn render(spec: &IssuerSpec) -> Result<IssuerDocuments, Failure> {
     let (documents, loaded) = spec.render()?;
     warn_of_deviations(&loaded);
+    for warning in loaded.warnings_of_private() {
+        report::warning(&warning);
+    }
     Ok(documents)
 }
 

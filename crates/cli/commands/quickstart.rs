@@ -82,7 +82,8 @@ impl Render for Report {
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args { dir, port, once } = args;
     let paths = PairPaths::new(&dir, "sa");
-    let made = ensure_key(&paths)?;
+    let made = ensure_key(&paths)
+        .map_err(|failure| failure.noted("--dir DIR makes the key in another directory"))?;
     let signer = Signer::new(&keyfile::read_private(&paths.private)?)?;
     context.block_on(async {
         // The port is part of the issuer, and known only once it is bound.
@@ -230,6 +231,8 @@ fn next_steps(issuer: &IssuerUrl, paths: &PairPaths, once: bool) -> String {
          {irsa} keys inspect {private} {public}\n  \
          {irsa} rotate rehearse             a whole rotation in ten seconds, under load\n\
          With the key of your cluster, on kubeadm /etc/kubernetes/pki/sa.pub, and a URL of yours:\n  \
-         {irsa} publish --issuer https://oidc.example.com --to dir:public --dry-run sa.pub"
+         {irsa} publish --issuer https://oidc.example.com --to dir:{tried} --dry-run sa.pub",
+        // Documents of another issuer may be in the directory that the README names.
+        tried = paths.private.with_file_name("published").display()
     )
 }

@@ -67,7 +67,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     if from.from.is_some() {
         return from::run(from, watch, (document, serve), context);
     }
-    let settings = ServeSettings::resolve(document, serve, &context.config, context)?;
+    let settings = ServeSettings::resolve(document, serve, &context.config, context);
     let (specs, config) = (settings.specs()?, settings.server()?);
     watch.check(config.admin_listen)?;
     let runtime = runtime()?;

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use irsa_core::provider::STS_AUDIENCE;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-use super::Seconds;
+use super::{Seconds, rows};
 use crate::commands::apiserver::DistroChoice;
 use crate::commands::apiserver::patch::PhaseArg;
 use crate::commands::keys::generate::AlgorithmName;
@@ -15,7 +15,7 @@ use crate::commands::publish::Target;
 use crate::commands::publish::s3::Access;
 
 /// One cluster, from its signing key to its pods. Relative paths are relative to the file.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterSection {
     /// What it is called; the value of the tag `irsa:cluster`.
@@ -46,7 +46,7 @@ pub struct ClusterSection {
 }
 
 /// Keys: those that exist, one that is made, or both.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeysSection {
     /// Public key files of the cluster as it runs, and directories of `*.pub` files.
@@ -56,7 +56,7 @@ pub struct KeysSection {
     /// Its files are `NAME.key` and `NAME.pub`.
     pub name: Option<String>,
     /// Its algorithm.
-    #[serde(deserialize_with = "choice")]
+    #[serde(deserialize_with = "choice", serialize_with = "rows::choice")]
     pub algorithm: Option<AlgorithmName>,
     /// Its size, for RSA.
     pub rsa_bits: Option<u16>,
@@ -66,17 +66,17 @@ pub struct KeysSection {
 }
 
 /// Where documents go.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishSection {
     /// `s3://BUCKET[/PREFIX]` or `dir:PATH`.
-    #[serde(deserialize_with = "target")]
+    #[serde(deserialize_with = "target", serialize_with = "rows::shown")]
     pub to: Target,
     /// The bucket's Region.
     #[serde(default)]
     pub region: Option<String>,
     /// Who reads the documents; everybody, by a bucket policy, unless said otherwise.
-    #[serde(default, deserialize_with = "choice")]
+    #[serde(default, deserialize_with = "choice", serialize_with = "rows::choice")]
     pub access: Option<Access>,
     /// The ACM certificate (us-east-1) of an issuer at a host name of one's own, with access `cloudfront`.
     #[serde(default)]
@@ -99,7 +99,7 @@ pub struct PublishSection {
 }
 
 /// The IAM OIDC provider.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProviderSection {
     /// The audiences that tokens may have: at least one, or nobody could use what is set up.
@@ -129,7 +129,7 @@ impl Default for ProviderSection {
 }
 
 /// A role.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoleSection {
     /// Its name.
@@ -157,16 +157,16 @@ pub struct RoleSection {
 }
 
 /// kube-apiserver's files. What the flags become is in the section `apiserver` of the file.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiserverStep {
     /// The files.
     pub files: Vec<PathBuf>,
     /// What distribution they are of; told from them unless said.
-    #[serde(default, deserialize_with = "distro")]
+    #[serde(default, deserialize_with = "distro", serialize_with = "rows::distro")]
     pub distro: Option<DistroChoice>,
     /// The pass: `accept` unless said otherwise.
-    #[serde(default, deserialize_with = "choice")]
+    #[serde(default, deserialize_with = "choice", serialize_with = "rows::choice")]
     pub phase: Option<PhaseArg>,
     /// Where a file as it was is kept.
     #[serde(default)]
@@ -174,7 +174,7 @@ pub struct ApiserverStep {
 }
 
 /// The webhook.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookStep {
     /// Image of irsa.
@@ -216,55 +216,9 @@ impl ClusterSection {
             *path = directory.join(&*path);
         }
     }
-
-    /// Name and value of what was set, for `irsa config show`.
-    pub fn rows(&self) -> Vec<(String, String)> {
-        let mut rows: Vec<(String, String)> = Vec::new();
-        let mut row = |name: &str, value: String| rows.push((format!("cluster.{name}"), value));
-        let paths = |all: &[PathBuf]| {
-            let all: Vec<_> = all.iter().map(|path| path.display().to_string()).collect();
-            all.join(",")
-        };
-        let path = |one: &Option<PathBuf>| {
-            one.as_ref()
-                .map_or_else(String::new, |one| one.display().to_string())
-        };
-        let text = |one: &Option<String>| one.clone().unwrap_or_default();
-        row("name", self.name.clone());
-        row("issuer", text(&self.issuer));
-        row("keys.adopt", paths(&self.keys.adopt));
-        row("keys.generate", path(&self.keys.generate));
-        row("keys.rotated", self.keys.rotated.to_string());
-        row("publish.to", self.publish.to.to_string());
-        row("publish.region", text(&self.publish.region));
-        row(
-            "publish.access",
-            self.publish.access.map_or_else(String::new, spelt),
-        );
-        row("provider.client_ids", self.provider.client_ids.join(","));
-        row("provider.thumbprints", self.provider.thumbprints.join(","));
-        for (at, role) in self.roles.iter().enumerate() {
-            row(&format!("roles[{at}].name"), role.name.clone());
-            row(
-                &format!("roles[{at}].service_accounts"),
-                role.service_accounts.join(","),
-            );
-        }
-        if let Some(step) = &self.apiserver {
-            row("apiserver.files", paths(&step.files));
-            row(
-                "apiserver.phase",
-                step.phase.map_or_else(String::new, spelt),
-            );
-        }
-        if let Some(step) = &self.webhook {
-            row("webhook.image", step.image.clone());
-        }
-        rows
-    }
 }
 
-fn spelt(value: impl ValueEnum) -> String {
+pub(super) fn spelt(value: impl ValueEnum) -> String {
     let value = value.to_possible_value();
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }

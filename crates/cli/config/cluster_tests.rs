@@ -55,8 +55,40 @@ fn values_are_those_of_the_options() {
         "{SMALL}    access: cloudfront\n  apiserver:\n    files: [a]\n    phase: sign\n    distro: kubeadm\n"
     );
     let cluster = Config::parse(&good).unwrap().cluster.unwrap();
-    let rows = cluster.rows();
+    let rows = crate::config::rows::rows("cluster", &cluster);
     let value = |name: &str| rows.iter().find(|(row, _)| row == name).unwrap().1.clone();
     assert_eq!(value("cluster.publish.access"), "cloudfront");
     assert_eq!(value("cluster.apiserver.phase"), "sign");
+}
+
+#[test]
+fn every_key_that_is_written_has_a_row_with_its_value() {
+    let text = format!(
+        "{SMALL}    region: eu-west-1\n    certificate_arn: arn:aws:acm:us-east-1:1:certificate/c\n    max_age: 60s\n    \
+         read_back: false\n  issuer: https://h/a\n  roles:\n    - name: app\n      service_accounts: [a/b, a/c]\n      \
+         policy_arns: [arn:aws:iam::aws:policy/x]\n      max_session: 2h\n  webhook:\n    image: i\n    replicas: 3\n"
+    );
+    let cluster = Config::parse(&text).unwrap().cluster.unwrap();
+    let rows: std::collections::BTreeMap<_, _> = crate::config::rows::rows("cluster", &cluster)
+        .into_iter()
+        .collect();
+    let written = crate::config::rows::written(&text);
+    assert!(written.len() > 14, "{written:?}");
+    for (name, value) in &written {
+        let shown = rows.get(name).unwrap_or_else(|| panic!("{name}"));
+        let same = if name.ends_with("max_session") {
+            "7200s"
+        } else {
+            value
+        };
+        assert_eq!(shown, same, "{name}");
+    }
+    // What is not written has a row too.
+    for name in ["keys.rotated", "publish.bucket_owner", "apiserver"] {
+        let name = format!("cluster.{name}");
+        assert!(
+            rows.contains_key(&name) && !written.contains_key(&name),
+            "{name}"
+        );
+    }
 }

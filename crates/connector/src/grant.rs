@@ -56,7 +56,7 @@ impl Explain for GrantError {
         match self {
             Self::Principal(error) => error.help(),
             _ => Some(
-                "write it like --grant arn:aws:iam::111122223333:role/Admin=full, or …=ns:team-a,team-b"
+                "write it like arn:aws:iam::111122223333:role/Admin=full, or …=ns:team-a,team-b"
                     .into(),
             ),
         }

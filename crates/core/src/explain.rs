@@ -14,4 +14,9 @@ pub trait Explain: std::error::Error {
     fn retryable(&self) -> bool {
         false
     }
+
+    /// Whether nothing was attempted, because what it takes was not given: no credentials, no cluster.
+    fn refused(&self) -> bool {
+        false
+    }
 }

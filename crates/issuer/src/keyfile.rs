@@ -77,6 +77,10 @@ impl Explain for KeyFileError {
             }
             Self::Read { source, .. } | Self::Write { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "check the path".into(),
+                io::ErrorKind::IsADirectory => "name the file in it".into(),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    "name a directory, new or existing: a file of that name is there".into()
+                }
                 io::ErrorKind::PermissionDenied if matches!(self, Self::Write { .. }) => {
                     "choose a directory that you may write to".into()
                 }

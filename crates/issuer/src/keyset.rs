@@ -42,6 +42,8 @@ pub struct LoadedKeys {
     pub keys: Vec<SourcedKey>,
     /// Where kube-apiserver would serve something else.
     pub deviations: Vec<Deviation>,
+    /// The files with private keys, of which the public half is taken, and the lines of these.
+    pub private: Vec<(PathBuf, usize)>,
 }
 
 /// Why keys cannot be loaded.
@@ -89,6 +91,17 @@ impl Explain for KeysetError {
 }
 
 impl LoadedKeys {
+    /// What is to be said where documents are published from private keys.
+    pub fn warnings_of_private(&self) -> impl Iterator<Item = String> {
+        self.private.iter().map(|(path, line)| {
+            format!(
+                "{}:{line}: a private key: its public half is published. Name a file with the public half alone \
+                 (openssl pkey -in FILE -pubout): the private half does not belong where documents are served from",
+                path.display()
+            )
+        })
+    }
+
     /// The keys alone.
     pub fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter().map(|sourced| &sourced.key)
@@ -100,6 +113,10 @@ pub fn load(paths: &[PathBuf]) -> Result<LoadedKeys, KeysetError> {
     let mut loaded = LoadedKeys::default();
     for path in expand(paths)? {
         let file = KeyFile::parse(&keyfile::read(&path)?);
+        let private = file.blocks.iter().filter(|block| block.is_private());
+        loaded
+            .private
+            .extend(private.map(|block| (path.clone(), block.line)));
         let keys = file
             .publishable_keys()
             .map_err(|source| KeysetError::Unpublishable {
@@ -303,6 +320,20 @@ mod tests {
                 .to_string()
                 .starts_with("line 2: ")
         );
+    }
+
+    #[test]
+    fn a_private_key_is_told_by_file_and_line() {
+        let home = tempfile::tempdir().unwrap();
+        let private = PrivateKeyPem::from_scalar(Curve::P256, &[3]).unwrap();
+        let text = format!("# x\n{}{}", public(1), private.expose_pem());
+        fs::write(home.path().join("oops.pub"), text).unwrap();
+        fs::write(home.path().join("a.pub"), public(2)).unwrap();
+        let loaded = load(&[home.path().to_owned()]).unwrap();
+        assert_eq!(loaded.keys.len(), 3);
+        let said: Vec<_> = loaded.warnings_of_private().collect();
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains("oops.pub:6: a private key"), "{said:?}");
     }
 
     #[test]

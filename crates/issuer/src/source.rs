@@ -92,6 +92,9 @@ impl IssuerSpec {
 
     fn serve(&self, max_age: Duration) -> Result<(Vec<Document>, Vec<ServedKey>), SourceError> {
         let (documents, loaded) = self.render()?;
+        for warning in loaded.warnings_of_private() {
+            tracing::warn!(issuer = %self.issuer, "{warning}");
+        }
         let document = |name| {
             let path = format!("{}/{}", self.issuer.path(), documents.path(name));
             Document::new(name, path, documents.bytes(name).to_vec(), max_age)

@@ -91,6 +91,9 @@ impl Explain for InstallError {
                 "see that namespace {} exists: kubectl create namespace NAME",
                 object.namespace.as_deref().unwrap_or("of the manifest")
             ),
+            Self::Api {
+                verb: "reading", ..
+            } => "see that kubectl reaches the same cluster, and run the same command again".into(),
             Self::Api { .. } => {
                 "run the same command again: what was done stands, and is not done twice".into()
             }

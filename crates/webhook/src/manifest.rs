@@ -28,6 +28,9 @@ pub enum ManifestError {
     /// Not an image.
     #[error("image \"{0}\" is empty or has blanks in it")]
     Image(String),
+    /// Nobody who answers.
+    #[error("0 replicas are asked for, expected at least 1")]
+    Replicas,
     /// A flag that would break the manifest's own.
     #[error("flag \"{0}\" is set by the manifest itself")]
     Flag(String),
@@ -47,6 +50,7 @@ impl irsa_core::explain::Explain for ManifestError {
         Some(match self {
             Self::Namespace(_) => "kubectl get namespaces lists those that exist".into(),
             Self::Image(_) => "write it like registry.example.com/irsa:1.0".into(),
+            Self::Replicas => "give --replicas 2; irsa webhook uninstall takes the webhook away".into(),
             Self::Flag(_) => "leave it out; only flags about what pods get are yours here".into(),
             Self::File(_) => {
                 "leave it out, and add it with a volume of yours to what irsa webhook manifest prints".into()
@@ -100,9 +104,12 @@ fn check(options: &ManifestOptions) -> Result<(), ManifestError> {
     let ManifestOptions {
         namespace,
         image,
-        replicas: _,
+        replicas,
         flags,
     } = options;
+    if *replicas == 0 {
+        return Err(ManifestError::Replicas);
+    }
     let label = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let bad = namespace.is_empty()
         || namespace.len() > 63

@@ -64,7 +64,7 @@ pub struct Args {
     /// Install the agents in the cluster of the kubeconfig
     #[arg(long)]
     pub apply: bool,
-    /// Write the objects to files in this folder, mode 0600, for kubectl apply -f DIR
+    /// Write the objects to files in this folder, mode 0600, for kubectl apply --server-side -f DIR
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "apply")]
     pub out: Option<PathBuf>,
     /// Print the calls and objects, and change nothing

@@ -100,7 +100,7 @@ fn tell(
             tracing::info!(issuer = %inputs.issuer, check = id, "mended");
         }
     }
-    context.print(&report)
+    context.print_to_reader(&report)
 }
 
 fn signals(kind: SignalKind) -> Result<Signal, Failure> {

@@ -1,7 +1,8 @@
 //! `irsa iam permissions`.
 
 use irsa_core::issuer::TrailingSlash;
-use irsa_core::store_url::{Partition, S3Location};
+use irsa_core::partition::Partition;
+use irsa_core::store_url::S3Location;
 use irsa_iam::permissions::{self, COMMANDS, Names};
 use serde::Serialize;
 
@@ -80,6 +81,12 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     };
     let Some(policy) = permissions::of(&command) else {
+        if command == "connector" || command.starts_with("connector-") {
+            return Err(Failure::usage(
+                format!("the policy of \"{command}\" is printed elsewhere"),
+                "irsa connector permissions prints it; --for narrows it",
+            ));
+        }
         let known: Vec<&str> = COMMANDS.iter().map(|policy| policy.command).collect();
         return Err(Failure::usage(
             format!("no command \"{command}\" needs permissions"),

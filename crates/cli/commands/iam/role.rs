@@ -39,13 +39,8 @@ pub enum Command {
 #[derive(Debug, Clone, clap::Args)]
 pub struct GrantArgs {
     /// The issuer URL of a cluster (several: repeat it; each service account is meant in each cluster)
-    #[arg(
-        long,
-        env = "IRSA_ISSUER",
-        value_name = "URL",
-        hide_env_values = true,
-        required = true
-    )]
+    /// [default: that of the configuration file]
+    #[arg(long, env = "IRSA_ISSUER", value_name = "URL", hide_env_values = true)]
     pub issuer: Vec<String>,
     /// Accept an issuer that ends in a slash
     #[arg(long, env = "IRSA_ALLOW_TRAILING_SLASH", hide_env_values = true)]
@@ -59,7 +54,8 @@ pub struct GrantArgs {
     /// The aud of the tokens
     #[arg(long, value_name = "AUDIENCE", default_value = STS_AUDIENCE)]
     pub audience: String,
-    /// The account of role and provider [default: that of the credentials]
+    /// The account of role and provider; with it nothing is asked of AWS to print a policy [default: that of the
+    /// credentials]
     #[arg(long, value_name = "ACCOUNT", value_parser = account_id)]
     pub account_id: Option<String>,
 }
@@ -96,7 +92,8 @@ pub struct DeleteArgs {
     pub fetch: FetchArgs,
 }
 
-/// Print the trust policy that lets service accounts assume a role. With --account-id nobody is asked.
+/// Print the trust policy that lets service accounts assume a role. With --account-id nobody is asked, and no
+/// credentials are needed.
 #[derive(Debug, clap::Args)]
 pub struct TrustPolicyArgs {
     /// Who.
@@ -112,8 +109,18 @@ pub struct TrustPolicyArgs {
 
 impl GrantArgs {
     /// The grants, one for each issuer.
-    pub async fn resolve(self, config: &aws_config::SdkConfig) -> Result<Vec<Grant>, Failure> {
-        let slash = settings::slash(self.allow_trailing_slash);
+    pub async fn resolve(
+        mut self,
+        config: &aws_config::SdkConfig,
+        context: &Context,
+    ) -> Result<Vec<Grant>, Failure> {
+        if self.issuer.is_empty() {
+            let (issuer, _) = settings::only_issuer(&context.config)?;
+            self.issuer.push(issuer.to_owned());
+        }
+        let file = context.config.allow_trailing_slash;
+        let slash = context.flag("allow_trailing_slash", self.allow_trailing_slash, file);
+        let slash = settings::slash(slash.value);
         let subject = |text: &String| {
             Subject::parse(text, self.allow_wildcard).map_err(|error| Failure::refused(&error))
         };
@@ -220,7 +227,11 @@ pub fn delete(args: DeleteArgs, context: &Context) -> Result<Exit, Failure> {
     context.block_on(async {
         let client = Client::new(&aws.load(fetch.ca_file.as_deref()).await?);
         let Some(state) = iam::observe(&client, &name).await? else {
-            output::line(format!("nothing to do: there is no role \"{name}\"").as_bytes())?;
+            context.print(&apply::Applied {
+                role: name,
+                applied: false,
+                changes: Vec::new(),
+            })?;
             return Ok(Exit::Done);
         };
         if !is_ours(&state.tags) && !force {
@@ -267,7 +278,7 @@ pub fn trust_policy(args: TrustPolicyArgs, context: &Context) -> Result<Exit, Fa
     context.block_on(async {
         let config = aws.load(fetch.ca_file.as_deref()).await?;
         let mut policy = TrustPolicy::default();
-        for grant in grant.resolve(&config).await? {
+        for grant in grant.resolve(&config, context).await? {
             policy = policy.with(&grant).0;
         }
         policy.to_json()?;

@@ -23,6 +23,7 @@ use super::world::Outside;
 use crate::args::DocumentArgs;
 use crate::commands::apiserver::servers::ClusterArgs;
 use crate::commands::apiserver::wanted::WantedArgs;
+use crate::commands::webhook;
 use crate::context::Context;
 use crate::drive::{self, Course};
 use crate::exit::Exit;
@@ -260,6 +261,7 @@ async fn outside<'a>(
         .collect();
     let account = cluster.service_account.clone();
     let node = on_node(node, document, cluster, &urls, context)?;
+    let prefix = webhook::flags::of_file(context)?.annotation_prefix;
     Ok(Outside {
         kind: kind(algorithm),
         keys: keys.open(config)?,
@@ -273,7 +275,7 @@ async fn outside<'a>(
         },
         servers,
         account,
-        cluster: Cluster::new(config)?,
+        cluster: Cluster::new(config, &prefix)?,
         node,
         ignore_stale_tokens,
         known: Known::new(),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use irsa_core::policy::{Assumptions, LONGEST, RotationPolicy, Timers, spell};
+use irsa_core::explain::Explain as _;
+use irsa_core::policy::{Assumptions, LONGEST, PolicyError, RotationPolicy, Timers, spell};
 use irsa_core::rotation::simulation::{self, Happening, Plan, Report};
 use serde::Serialize;
 
@@ -17,7 +18,7 @@ use crate::report::Failure;
 /// The very code that decides in irsa rotate goes through one rotation in simulated time. Every API server issues the
 /// longest tokens at every instant, every relying party uses the oldest JWKS that it may still have. With --crash runs
 /// also die between any two writes, stall, race and restart. Exits with 0 if no valid token was ever refused, and with 1
-/// and the counter-example if one was.
+/// and the counter-example if one was; with 1 also for timers that irsa rotate refuses, whatever this one schedule shows.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many API servers the cluster has, each with a run on its node
@@ -42,11 +43,14 @@ struct Simulated {
     publish_wait_seconds: u64,
     drain_seconds: u64,
     cluster_drain_seconds: u64,
+    skew_seconds: u64,
     took_seconds: u64,
     jwks_writes: usize,
     crashes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     counter_example: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
     timeline: Vec<Line>,
     #[serde(skip)]
     text: String,
@@ -77,14 +81,17 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         seed,
     } = args;
     let policy = believed(&chosen)?;
+    let truth = chosen.assumptions();
+    // One schedule may have the luck that timers lack.
+    let refused = RotationPolicy::new(truth, chosen.timers()).err();
     let report = simulation::simulate(&Plan {
         servers: apiservers.into(),
-        truth: chosen.assumptions(),
+        truth,
         policy,
         crash,
         seed,
     });
-    let safe = report.violation.is_none() && report.complete;
+    let safe = report.violation.is_none() && report.complete && refused.is_none();
     let timeline: Vec<Line> = report
         .timeline
         .iter()
@@ -97,6 +104,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         publish_wait_seconds: policy.publish_wait().as_secs(),
         drain_seconds: policy.public_drain(Duration::ZERO).as_secs(),
         cluster_drain_seconds: policy.cluster_drain(Duration::ZERO).as_secs(),
+        skew_seconds: policy.skew().as_secs(),
         took_seconds: report.took.as_secs(),
         jwks_writes: report.writes,
         crashes: report.crashes,
@@ -104,7 +112,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             .violation
             .as_ref()
             .map(|(_, violation)| violation.to_string()),
-        text: describe(&report, &policy, &timeline),
+        text: describe(&report, &policy, &truth, refused.as_ref(), &timeline),
+        refused: refused.map(|error| error.to_string()),
         timeline,
     })?;
     Ok(if safe { Exit::Done } else { Exit::Failed })
@@ -133,10 +142,16 @@ fn believed(chosen: &PolicyArgs) -> Result<RotationPolicy, Failure> {
     };
     // What irsa rotate would refuse about the period is refused here too.
     RotationPolicy::new(assumptions, chosen.timers()).map_err(|error| Failure::refused(&error))?;
-    // One rotation is looked at: the next one begins when it is over.
+    let outlive = |life: Duration| life.saturating_add(truth.skew * 2);
     let timers = Timers {
+        // One rotation is looked at: the next one begins when it is over.
         period: Some(LONGEST),
-        ..chosen.timers()
+        // What was left out is what irsa rotate would make of it.
+        publish_wait: chosen
+            .publish_wait
+            .or(Some(truth.caches.saturating_add(truth.skew))),
+        public_drain: chosen.drain.or(Some(outlive(truth.public_token))),
+        cluster_drain: chosen.cluster_drain.or(Some(outlive(truth.cluster_token))),
     };
     RotationPolicy::new(assumptions, timers).map_err(|error| Failure::refused(&error))
 }
@@ -161,7 +176,13 @@ fn line(at: Duration, what: &Happening) -> Line {
     }
 }
 
-fn describe(report: &Report, policy: &RotationPolicy, timeline: &[Line]) -> String {
+fn describe(
+    report: &Report,
+    policy: &RotationPolicy,
+    truth: &Assumptions,
+    refused: Option<&PolicyError>,
+    timeline: &[Line],
+) -> String {
     let rows = timeline.iter().map(|line| {
         [
             spell(Duration::from_secs(line.at_seconds)).to_string(),
@@ -170,25 +191,50 @@ fn describe(report: &Report, policy: &RotationPolicy, timeline: &[Line]) -> Stri
             line.place.clone().unwrap_or_default(),
         ]
     });
-    let verdict = match (&report.violation, &report.blocked, report.complete) {
+    let skew = if policy.skew() < truth.skew {
+        format!(
+            "\nthese timers leave room for {} between two clocks; here clocks may differ by {} (--skew)",
+            spell(policy.skew()),
+            spell(truth.skew)
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "publish wait {}, drain {}, cluster drain {}{skew}\n\n{}\n\n{}",
+        spell(policy.publish_wait()),
+        spell(policy.public_drain(Duration::ZERO)),
+        spell(policy.cluster_drain(Duration::ZERO)),
+        table(["after", "what", "which", "where"], rows),
+        verdict(report, refused)
+    )
+}
+
+fn verdict(report: &Report, refused: Option<&PolicyError>) -> String {
+    let shown = match (&report.violation, &report.blocked, report.complete) {
         (Some((at, violation)), _, _) => format!(
             "UNSAFE: after {} {violation}",
             spell(Duration::from_secs(at.as_secs()))
         ),
         (None, Some(block), _) => format!("STOPPED: {block}"),
         (None, None, true) => format!(
-            "safe: no valid token was refused; one fresh key and no leftover after {}, {} JWKS writes, {} crashes",
+            "{}: no valid token was refused; one fresh key and no leftover after {}, {} JWKS writes, {} crashes",
+            if refused.is_some() {
+                "by luck, in this one schedule"
+            } else {
+                "safe"
+            },
             spell(Duration::from_secs(report.took.as_secs())),
             report.writes,
             report.crashes
         ),
         (None, None, false) => "UNFINISHED: the rotation did not come to its end".to_owned(),
     };
-    format!(
-        "publish wait {}, drain {}, cluster drain {}\n\n{}\n\n{verdict}",
-        spell(policy.publish_wait()),
-        spell(policy.public_drain(Duration::ZERO)),
-        spell(policy.cluster_drain(Duration::ZERO)),
-        table(["after", "what", "which", "where"], rows)
-    )
+    match refused {
+        Some(error) => format!(
+            "{shown}\nREFUSED: irsa rotate does not take these timers: {error}; {}",
+            error.help().unwrap_or_default()
+        ),
+        None => shown,
+    }
 }

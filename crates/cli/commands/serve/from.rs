@@ -70,7 +70,7 @@ pub fn run(
         },
         jwks_uri: None,
     };
-    let settings = ServeSettings::resolve(endpoint_only, serve, &context.config, context)?;
+    let settings = ServeSettings::resolve(endpoint_only, serve, &context.config, context);
     let config = settings.server()?;
     watch.check(config.admin_listen)?;
     let interval = &settings.reload_interval;

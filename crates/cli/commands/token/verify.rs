@@ -109,7 +109,10 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let token = read(&file)?;
     let (keys, jwks) = if let Some(path) = jwks {
         (
-            JwkSet::parse(&keyfile::read(&path)?)?,
+            JwkSet::parse(&keyfile::read(&path)?).map_err(|error| {
+                let file = path.display();
+                Failure::prefixed(&format!("\"{file}\" is no JWKS"), &error)
+            })?,
             path.display().to_string(),
         )
     } else {

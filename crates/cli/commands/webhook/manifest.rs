@@ -8,6 +8,8 @@ use crate::output;
 use crate::report::Failure;
 
 /// Print what `irsa webhook install` applies, with a reason for each permission.
+///
+/// YAML, also with -o json.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What differs between clusters.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::ValueHint;
 use irsa_webhook::decision::{From, Injection, Known, Mode};
 use irsa_webhook::injection::{Fate, Patch};
+use irsa_webhook::note::Note;
 use irsa_webhook::pod::Pod;
 use irsa_webhook::review::{Answer, Demand, Finding, Review, Verdict};
 use irsa_webhook::settings::{REQUIRE_LABEL, SKIP_LABEL, SYSTEM_NAMESPACES, Settings};
@@ -205,7 +206,7 @@ fn describe(name: &str, review: &Review<'_>, answer: &Answer) -> Value {
         "audience": injection.map(|injection| &injection.audience),
         "tokenExpirationSeconds": injection.map(|injection| injection.expiration),
         "patch": patch.map(|patch| &patch.operations),
-        "warnings": answer.notes.iter().map(irsa_webhook::note::Note::sentence).collect::<Vec<_>>(),
+        "warnings": answer.notes.iter().map(Note::sentence).collect::<Vec<_>>(),
     })
 }
 
@@ -221,6 +222,10 @@ fn explain(settings: &Settings, review: &Review<'_>, answer: &Answer, name: &str
         Verdict::NoRole if review.service_account().is_none() => lines.push(
             "  nothing is injected: the pod names no service account (the API server fills in \"default\")".into(),
         ),
+        // A warning says the rest.
+        Verdict::NoRole if answer.notes.contains(&Note::NoSuchAccount) => {
+            lines.push("  nothing is injected".into());
+        }
         Verdict::NoRole => lines.push(format!(
             "  nothing is injected: the service account has no annotation {}",
             settings.annotation("role-arn")

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args as _;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 
 use super::flags::{Foreign, InjectionArgs};
 use super::serve_flags::{CertificateArgs, ServingArgs, go_duration};
+use crate::config::rows::rows;
 use crate::context::Context;
 
 /// `webhook:` in the configuration file. Keys are the names of the flags of `irsa webhook serve`, with underscores; a
@@ -94,19 +95,24 @@ impl WebhookSection {
         }
     }
 
-    /// Name and value of each key that the file has, for `irsa config show`.
+    /// Name and value of each key, for `irsa config show`: what the file does not set is as the flag has it.
     pub fn rows(&self) -> Vec<(String, String)> {
-        let Ok(Value::Object(keys)) = serde_json::to_value(self) else {
-            return Vec::new();
+        let serve = super::serve::Args::augment_args(clap::Command::new("serve"));
+        let default = |id: &str| {
+            let argument = serve.get_arguments().find(|one| one.get_id() == id);
+            let values = argument.map_or(&[][..], |one| one.get_default_values());
+            let values: Vec<_> = values.iter().map(|one| one.to_string_lossy()).collect();
+            values.join(",")
         };
-        let shown = |value: Value| match value {
-            Value::Null => None,
-            Value::String(text) => Some(text),
-            other => Some(other.to_string()),
-        };
-        keys.into_iter()
-            .filter_map(|(key, value)| Some((format!("webhook.{key}"), shown(value)?)))
-            .collect()
+        let rows = rows("webhook", self).into_iter();
+        rows.map(|(name, value)| match name.split_once('.') {
+            Some((_, id)) if value.is_empty() => {
+                let value = default(id);
+                (name, value)
+            }
+            _ => (name, value),
+        })
+        .collect()
     }
 }
 

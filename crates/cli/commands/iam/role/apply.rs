@@ -82,7 +82,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let (plan, aws, fetch) = (args.plan, args.aws.clone(), args.fetch.clone());
     context.block_on(async {
         let config = aws.load(fetch.ca_file.as_deref()).await?;
-        let wanted = wanted(args, &config).await?;
+        let wanted = wanted(args, &config, context).await?;
         if let Some(text) = whole(plan.format, &wanted)? {
             output::line(text.trim_end().as_bytes())?;
             return Ok(Exit::Done);
@@ -127,7 +127,11 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     })
 }
 
-async fn wanted(args: Args, config: &aws_config::SdkConfig) -> Result<RoleWanted, Failure> {
+async fn wanted(
+    args: Args,
+    config: &aws_config::SdkConfig,
+    context: &Context,
+) -> Result<RoleWanted, Failure> {
     let inline = match &args.policy_file {
         Some(path) => Some(policy_file(path)?),
         None => None,
@@ -136,7 +140,7 @@ async fn wanted(args: Args, config: &aws_config::SdkConfig) -> Result<RoleWanted
     RoleWanted {
         name: args.name,
         path: args.path,
-        grants: args.grant.resolve(config).await?,
+        grants: args.grant.resolve(config, context).await?,
         policy_arns: args.policy_arn,
         inline,
         boundary: args.permissions_boundary,
