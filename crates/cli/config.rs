@@ -251,8 +251,8 @@ impl TextError {
                 }),
             },
             DeserializeError::SerdeMissingField { field, .. } => Self {
-                message: format!("{at}the key \"{field}\" is missing"),
-                help: Some(format!("add {field}: to what begins there")),
+                message: format!("the key \"{field}\" is missing near line {line}"),
+                help: Some(format!("add {field}: beside the keys there")),
             },
             DeserializeError::Unexpected { expected, location } => {
                 let (what, help) = form(expected);
