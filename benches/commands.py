@@ -30,16 +30,14 @@ def alternate(runs, *commands):
     """The times of each command, run in turns so that a change of the machine's speed hits all alike."""
     times = [[] for _ in commands]
     for turn in range(runs):
-        for kept, command in zip(times, commands):
+        for kept, command in zip(times, commands, strict=True):
             kept.append(spawn(command(turn)))
     return times
 
 
 def start_up(runs, directory):
     subprocess.run([IRSA, "keys", "generate", "--out", directory], check=True, stdout=subprocess.DEVNULL)
-    ours, bare = alternate(
-        runs, lambda _: [IRSA, "jwks", directory / "sa.pub"], lambda _: ["/bin/true"]
-    )
+    ours, bare = alternate(runs, lambda _: [IRSA, "jwks", directory / "sa.pub"], lambda _: ["/bin/true"])
     over = (median(ours) - median(bare)) * 1000
     print(f"irsa jwks, one key: {median(ours) * 1000:.2f} ms; /bin/true: {median(bare) * 1000:.2f} ms; ", end="")
     print(f"difference {over:.2f} ms (aim: at most 1 ms), medians of {runs} alternating runs")
@@ -48,13 +46,15 @@ def start_up(runs, directory):
 def key_generation(runs, directory):
     for bits in (2048, 3072, 4096):
         count = runs if bits == 2048 else max(30, runs // 3)
-        ours, theirs = alternate(
-            count,
-            lambda turn: [
-                IRSA, "keys", "generate", "--out", directory / str(bits), "--name", f"k{turn}", "--rsa-bits", str(bits),
-            ],
-            lambda turn: ["/usr/bin/openssl", "genrsa", "-out", directory / f"{bits}-{turn}.pem", str(bits)],
-        )
+        folder = directory / str(bits)
+
+        def ours_at(turn, bits=bits, folder=folder):
+            return [IRSA, *f"keys generate --out {folder} --name k{turn} --rsa-bits {bits}".split()]
+
+        def theirs_at(turn, bits=bits):
+            return ["/usr/bin/openssl", "genrsa", "-out", directory / f"{bits}-{turn}.pem", str(bits)]
+
+        ours, theirs = alternate(count, ours_at, theirs_at)
         ratio = median(ours) / median(theirs)
         print(f"RSA {bits}: irsa {median(ours) * 1000:.0f} ms, openssl {median(theirs) * 1000:.0f} ms; ", end="")
         print(f"ratio of medians {ratio:.2f} (aim: at most 0.50), {count} runs of each")

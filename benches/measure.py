@@ -88,7 +88,7 @@ def until(what, ask, seconds=20):
 
 def ratios(ours, theirs):
     """Median and range of ratios of adjacent runs."""
-    pairs = [a / b for a, b in zip(ours, theirs)]
+    pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
     return statistics.median(pairs), min(pairs), max(pairs)
 
 

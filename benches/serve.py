@@ -199,10 +199,28 @@ def prepare(directory):
     publish = ["publish", "--issuer", "https://oidc.example.com", "--to", f"dir:{directory}/public", directory / "keys"]
     subprocess.run([IRSA, *publish], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-         "-keyout", directory / "tls.key", "-out", directory / "tls.crt"],
-        check=True, stderr=subprocess.DEVNULL,
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-keyout",
+            directory / "tls.key",
+            "-out",
+            directory / "tls.crt",
+        ],
+        check=True,
+        stderr=subprocess.DEVNULL,
     )
 
 

@@ -77,13 +77,41 @@ fn a_configuration_that_says_nothing_of_its_own_is_taken_where_it_is_named() {
     assert!(error.contains("\"none.yaml\" cannot be read"), "{error}");
 }
 
+/// k3s would never read it, and whoever typed it would think that the phase is through.
+#[test]
+fn a_mistyped_name_is_no_file_to_begin() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.path("etc/rancher/k3s")).unwrap();
+    for name in ["typo.yaml", "etc/rancher/k3s/confg.yaml"] {
+        for command in ["patch", "check"] {
+            let error = run(&home, command, &["--distro", "k3s"], name)
+                .code(1)
+                .stderr;
+            assert!(
+                error.contains(&format!("{name}\" cannot be read")),
+                "{error}"
+            );
+        }
+        assert!(!home.path(name).exists());
+    }
+    let checked = run(&home, "check", &[], STOCK).code(3);
+    assert!(
+        checked.stderr.contains("does not exist"),
+        "{}",
+        checked.stderr
+    );
+    let patched = run(&home, "patch", &[], STOCK).ok().stdout;
+    assert!(patched.contains("there was no such file"), "{patched}");
+}
+
 #[test]
 fn a_file_that_cannot_be_written_leaves_no_record_of_a_change() {
     let home = Home::new();
     std::fs::create_dir_all(home.path("etc/rancher/k3s")).unwrap();
     // A link that leads nowhere: there is no file, and none can be made.
     std::os::unix::fs::symlink("nowhere/config.yaml", home.path(STOCK)).unwrap();
-    run(&home, "patch", &[], STOCK).code(4);
+    let error = run(&home, "patch", &[], STOCK).code(1).stderr;
+    assert!(error.contains("a link that leads nowhere"), "{error}");
     let error = run(&home, "revert", &[], STOCK).code(1).stderr;
     assert!(error.contains("there is no backup of"), "{error}");
 }

@@ -55,3 +55,39 @@ fn keys_that_are_rotated_are_left_to_the_rotation() {
     assert!(refused.contains("rotated: true"), "{refused}");
     assert_eq!(jwks(), before);
 }
+
+/// The key files are those that the cluster began with: of what `irsa rotate` published since they know nothing.
+#[test]
+fn what_was_published_once_is_not_published_again_from_key_files() {
+    let setting = Setting::new(
+        "cluster:\n  name: prod\n  issuer: https://oidc.example.com/prod\n  keys:\n    generate: keys\n    \
+         algorithm: ES256\n    rotated: true\n  publish:\n    to: dir:www\n    read_back: false\n",
+    );
+    setting.bootstrap(&["--yes"]).ok();
+    setting.bootstrap(&["--check"]).ok();
+    let jwks = setting.home.path("www/openid/v1/jwks");
+    let stands = std::fs::read_to_string(&jwks).unwrap();
+
+    // An entry that irsa does not read is not taken for a reason to say the word that was said.
+    let other = stands.replacen(
+        '[',
+        r#"[{"kty":"OKP","kid":"other","crv":"Ed25519","x":"AA"},"#,
+        1,
+    );
+    std::fs::write(&jwks, &other).unwrap();
+    let refused = setting.bootstrap(&["--check"]).code(1).stderr;
+    assert!(
+        !refused.contains("say rotated: true") && refused.contains("irsa rotate stops at them too"),
+        "{refused}"
+    );
+
+    std::fs::remove_file(&jwks).unwrap();
+    for more in ["--check", "--yes"] {
+        let refused = setting.bootstrap(&[more]).code(1).stderr;
+        assert!(
+            refused.contains("is not published, and its OIDC provider exists"),
+            "{refused}"
+        );
+        assert!(!jwks.exists());
+    }
+}

@@ -63,6 +63,8 @@ mod publish_s3;
 mod quickstart;
 /// Rotations: simulated, refused, looked at.
 mod rotate;
+/// `irsa rotate`: where things rest.
+mod rotate_places;
 /// Timers tried in a simulated world, and output that nobody reads.
 mod rotate_simulate;
 /// `irsa rotate`: timers, and what they make of a ring.

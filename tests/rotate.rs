@@ -108,7 +108,7 @@ fn a_rotation_says_what_it_lacks() {
 }
 
 /// The kubeconfig of a cluster that is not there.
-fn nobody(home: &Home) -> String {
+pub(crate) fn nobody(home: &Home) -> String {
     home.write(
         "kubeconfig",
         "apiVersion: v1\nkind: Config\ncurrent-context: a\n\
@@ -119,7 +119,7 @@ fn nobody(home: &Home) -> String {
 }
 
 /// A run that comes as far as the world, and finds nobody there.
-fn lonely<'a>(kubeconfig: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn lonely<'a>(kubeconfig: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let words = [
         "rotate",
         "--kubeconfig",

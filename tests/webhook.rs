@@ -277,9 +277,27 @@ fn verify_prints_a_pod_that_asks_aws_who_it_is() {
     ] {
         assert!(text.contains(part), "{text}");
     }
-    let stderr = home
-        .irsa(&["verify", "--service-account", "app"])
-        .code(2)
-        .stderr;
-    assert!(stderr.contains("default/my-app"), "{stderr}");
+    // Not even a name that would lead elsewhere in the API.
+    for bad in ["app", "../..", "A B/x;y", "demo/..", "demo/app/x"] {
+        let stderr = home
+            .irsa(&["verify", "--service-account", bad, "--manifest"])
+            .code(2)
+            .stderr;
+        assert!(stderr.contains("default/my-app"), "{stderr}");
+        let stderr = home
+            .irsa(&[
+                "rotate",
+                "status",
+                "--issuer",
+                "https://h",
+                "--state",
+                &format!("secret:{bad}"),
+            ])
+            .code(2)
+            .stderr;
+        assert!(
+            stderr.contains("secret:kube-system/irsa-rotation"),
+            "{stderr}"
+        );
+    }
 }

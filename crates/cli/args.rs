@@ -111,6 +111,7 @@ pub struct ListenArgs {
         long,
         env = "IRSA_LISTEN",
         value_name = "ADDR",
+        value_parser = address,
         value_delimiter = ',',
         hide_env_values = true
     )]
@@ -129,6 +130,7 @@ pub struct ListenArgs {
         long,
         env = "IRSA_ADMIN_LISTEN",
         value_name = "ADDR",
+        value_parser = address,
         hide_env_values = true
     )]
     pub admin_listen: Option<SocketAddr>,
@@ -193,9 +195,24 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Where to listen. Names are not looked up: what they stand for may change, and be reachable by more than was meant.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write an IP address and a port, like 127.0.0.1:8443, 0.0.0.0:8443 or [::]:8443".to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_have_ports_and_no_names() {
+        assert_eq!(address("[::1]:80").map(|address| address.port()), Ok(80));
+        for bad in ["localhost:80", "127.0.0.1", ":8080", "8080"] {
+            assert!(address(bad).unwrap_err().contains("0.0.0.0:8443"), "{bad}");
+        }
+    }
 
     #[test]
     fn durations_have_units() {

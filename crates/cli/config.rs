@@ -250,6 +250,10 @@ impl TextError {
                     None => format!("known here: {}", expected.join(", ")),
                 }),
             },
+            DeserializeError::Budget { .. } => Self {
+                message: format!("{at}more values than a configuration has, or deeper ones"),
+                help: None,
+            },
             DeserializeError::SerdeMissingField { field, .. } => Self {
                 message: format!("the key \"{field}\" is missing near line {line}"),
                 help: Some(format!("add {field}: beside the keys there")),

@@ -158,7 +158,14 @@ async fn give_up<S: RingStore>(store: &S, held: &mut Held, action: &Action, cour
     let remote = action
         .place()
         .is_some_and(|place| place.starts_with(REMOTE));
-    if !remote && let Err(failure) = release(store, held, course).await {
+    if !remote {
+        give_back(store, held, course).await;
+    }
+}
+
+/// Gives the lease back at the end of a run that failed: that failure is the one to tell.
+async fn give_back<S: RingStore>(store: &S, held: &mut Held, course: &Course) {
+    if let Err(failure) = release(store, held, course).await {
         tracing::warn!(
             "the lease is not given back and runs out by itself: {}",
             failure.message()
@@ -259,7 +266,7 @@ async fn act<S: RingStore, W: World>(
 ) -> Result<(), Failure> {
     if let Err(failure) = world.ready(action).await {
         // Nothing is under way: nobody need wait.
-        release(store, held, course).await?;
+        give_back(store, held, course).await;
         return Err(failure);
     }
     let now = Timestamp::now();

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use http::HeaderValue;
@@ -10,6 +11,11 @@ use irsa_core::explain::Explain;
 use kube::client::AuthError;
 use kube::config::{AuthInfo, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use zeroize::Zeroizing;
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may be in coming, or rest in the middle: lists of a large cluster take a few seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Kubernetes.
 #[derive(Debug, Clone, Default, Args)]
@@ -102,8 +108,22 @@ impl Explain for KubernetesError {
 }
 
 impl KubernetesArgs {
-    /// How to reach the cluster.
+    /// How to reach the cluster for a command that a person waits for: an API server that is away, silent or busy ends it,
+    /// and the exit code says whether to run it again.
     pub async fn config(&self) -> Result<kube::Config, KubernetesError> {
+        let mut config = self.config_of_watches().await?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = Some(ANSWER_TIMEOUT);
+        config.write_timeout = Some(ANSWER_TIMEOUT);
+        // The time that a kept connection rested is none of the next answer's.
+        config.reset_reader_on_write = true;
+        // Fifteen times, each pause longer than the one before, without a word.
+        config.default_retry = false;
+        Ok(config)
+    }
+
+    /// How to reach the cluster for a process that watches it for years, through any time that it is away.
+    pub async fn config_of_watches(&self) -> Result<kube::Config, KubernetesError> {
         let Self {
             kubeconfig,
             context,

@@ -177,10 +177,27 @@ impl Failed {
     }
 }
 
+/// What an API server answered, in its own words: the library shows it as a structure of Rust, and once more as its cause.
+fn api_server(cause: &(dyn Error + 'static)) -> Option<String> {
+    let boxed = || cause.downcast_ref::<Box<kube::Error>>();
+    let error = cause.downcast_ref::<kube::Error>();
+    match error.or_else(|| boxed().map(AsRef::as_ref))? {
+        kube::Error::Api(status) => Some(format!(
+            "{} {}: {}",
+            status.code, status.reason, status.message
+        )),
+        _ => None,
+    }
+}
+
 /// Why, from the outside to the inside, each on one line.
 fn causes(message: &str, mut source: Option<&(dyn Error + 'static)>) -> Vec<String> {
     let mut causes = Vec::new();
     while let Some(cause) = source {
+        if let Some(said) = api_server(cause) {
+            causes.push(said);
+            break;
+        }
         let text = cause.to_string();
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let text = lines.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
@@ -258,8 +275,29 @@ mod tests {
     use std::fmt;
 
     use aws_credential_types::provider::error::CredentialsError;
+    use kube::core::Status;
 
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("pods cannot be listed")]
+    struct Refused(#[source] Box<kube::Error>);
+
+    impl Explain for Refused {
+        fn help(&self) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn an_answer_of_the_api_server_is_said_once_and_in_words() {
+        let status = Status::failure("pods is forbidden", "Forbidden").with_code(403);
+        let failure = Failure::from(Refused(Box::new(kube::Error::Api(Box::new(status)))));
+        assert_eq!(
+            failure.message(),
+            "pods cannot be listed: 403 Forbidden: pods is forbidden"
+        );
+    }
 
     #[derive(Debug)]
     struct Asked(CredentialsError);

@@ -20,6 +20,11 @@ use serde_json::Value;
 use crate::component::{Component, ComponentError, Role};
 use crate::plan::Phase;
 
+/// Whether a distribution reads this file where it is, and starts as well without it.
+pub fn need_not_be_there(path: &FilePath) -> bool {
+    k3s::need_not_be_there(path)
+}
+
 /// A way in which clusters are set up, each with a file format of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Distro {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use irsa_core::block::{KeyFile, Verdict};
 use irsa_core::kid::Kid;
+use irsa_core::provider::STS_AUDIENCE;
 use serde::Serialize;
 
 pub use self::seen::Seen;
@@ -15,7 +16,7 @@ pub use self::signing::{Unverified, between, demand_verified};
 use crate::component::Role;
 use crate::flags::{Arity, Flag, TokenFlags};
 use crate::mounts::is_below;
-use crate::plan::{STS_AUDIENCE, Wanted, bad_issuer, is_comma_joined};
+use crate::plan::{Wanted, bad_issuer, is_comma_joined};
 use crate::shape::Occurrence;
 
 /// How bad it is.

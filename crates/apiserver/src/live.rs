@@ -3,19 +3,19 @@
 //! A load balancer in front would answer for whichever server it likes; every question here goes to one address.
 
 mod addresses;
+mod error;
 mod legacy;
 mod metrics;
 
-use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
 use http::Request;
-use irsa_core::explain::Explain;
 use irsa_core::token::claims::ServiceAccount;
 use serde_json::{Value, json};
 
 use self::addresses::addresses;
+pub use self::error::{AddressError, Cause, LiveError, Unanswered};
 pub use self::legacy::LegacyToken;
 use self::metrics::stale_tokens;
 pub use self::metrics::start_instant;
@@ -41,104 +41,11 @@ pub struct Review {
     pub error: Option<String>,
 }
 
-/// Why a question has no answer.
-#[derive(Debug, thiserror::Error)]
-#[error("{server} does not answer {question}")]
-pub struct LiveError {
-    /// Which server.
-    pub server: String,
-    /// What was asked.
-    pub question: &'static str,
-    /// Why.
-    #[source]
-    pub source: Box<Cause>,
-}
-
-/// What the client met, in words for people.
-#[derive(Debug)]
-pub struct Cause(kube::Error);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            kube::Error::Api(status) => {
-                write!(f, "{} {}: {}", status.code, status.reason, status.message)
-            }
-            other => other.fmt(f),
-        }
-    }
-}
-
-impl Error for Cause {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.0 {
-            // The answer says all.
-            kube::Error::Api(_) => None,
-            other => other.source(),
-        }
-    }
-}
-
-impl LiveError {
-    /// Whether the server answered that there is no such thing.
-    pub fn is_not_found(&self) -> bool {
-        self.code() == Some(404)
-    }
-
-    /// Whether the object exists already, or is not as it was when it was read.
-    pub fn is_conflict(&self) -> bool {
-        self.code() == Some(409)
-    }
-
-    fn code(&self) -> Option<u16> {
-        match &self.source.0 {
-            kube::Error::Api(status) => Some(status.code),
-            _ => None,
-        }
-    }
-}
-
-impl Explain for LiveError {
-    fn help(&self) -> Option<String> {
-        Some(match self.code() {
-            Some(401 | 403) => {
-                "use a kubeconfig that may do this, such as /etc/kubernetes/admin.conf on a control-plane node".into()
-            }
-            Some(404) => "check the name, and that the API server has this feature".into(),
-            Some(_) => "see the log of that API server".into(),
-            None => "check the address, that the server is up, and --tls-server-name when its certificate has other names".into(),
-        })
-    }
-
-    fn retryable(&self) -> bool {
-        match self.code() {
-            None => true,
-            Some(code) => code == 429 || code >= 500,
-        }
-    }
-}
-
 impl fmt::Debug for ApiServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiServer")
             .field("url", &self.url)
             .finish_non_exhaustive()
-    }
-}
-
-/// A server's address that cannot be one, or a client that cannot be made.
-#[derive(Debug, thiserror::Error)]
-#[error("\"{url}\" cannot be asked: {reason}")]
-pub struct AddressError {
-    /// What was given.
-    pub url: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-impl Explain for AddressError {
-    fn help(&self) -> Option<String> {
-        Some("write it like https://10.0.0.11:6443".into())
     }
 }
 
@@ -149,7 +56,7 @@ impl ApiServer {
         url: &str,
         tls_server_name: Option<&str>,
     ) -> Result<Self, AddressError> {
-        let fail = |reason: String| AddressError {
+        let fail = |reason: String| AddressError::Url {
             url: url.to_owned(),
             reason,
         };
@@ -171,7 +78,10 @@ impl ApiServer {
         if tls_server_name.is_some() {
             config.tls_server_name = tls_server_name.map(str::to_owned);
         }
-        let client = kube::Client::try_from(config).map_err(|error| fail(error.to_string()))?;
+        let client = kube::Client::try_from(config).map_err(|error| AddressError::Credentials {
+            url: url.to_owned(),
+            source: error.into(),
+        })?;
         Ok(Self {
             url: url.to_owned(),
             client,

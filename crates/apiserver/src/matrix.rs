@@ -7,7 +7,7 @@ use irsa_core::token::Token;
 use serde::Serialize;
 
 use crate::findings::{Finding, Severity};
-use crate::live::{LegacyToken, Review};
+use crate::live::{LegacyToken, Review, Unanswered};
 use crate::plan::{Wanted, is_comma_joined};
 
 /// What was seen of one API server.
@@ -16,22 +16,23 @@ pub struct ServerSeen {
     /// Its address.
     pub url: String,
     /// Why it was not asked to the end; what it did not say is empty then.
-    pub silent: Option<String>,
+    pub silent: Option<Unanswered>,
     /// Its discovery document.
     pub discovery: Option<String>,
     /// Its JWKS.
     pub jwks: Option<String>,
     /// A token that it signed for its own audiences.
     pub token: String,
-    /// What each server, in the same order, says of that token; nothing when it does not answer.
-    pub reviews: Vec<Option<Review>>,
+    /// What each server, in the same order, says of that token, or why it says nothing of it; nothing when it was not
+    /// asked.
+    pub reviews: Vec<Option<Result<Review, Unanswered>>>,
     /// What it says itself of a token with the audience of STS.
     pub sts: Option<Review>,
 }
 
 impl ServerSeen {
     /// A server that does not answer, among `servers`.
-    pub fn silent(url: &str, why: String, servers: usize) -> Self {
+    pub fn silent(url: &str, why: Unanswered, servers: usize) -> Self {
         Self {
             url: url.to_owned(),
             silent: Some(why),
@@ -41,6 +42,14 @@ impl ServerSeen {
             reviews: vec![None; servers],
             sts: None,
         }
+    }
+
+    /// How many of the problems that [`judge`] finds here are questions whose answer may be another one soon.
+    pub fn passing(&self) -> usize {
+        let reviews = self.reviews.iter().flatten();
+        let unanswered = reviews.filter_map(|review| review.as_ref().err());
+        let all = self.silent.iter().chain(unanswered);
+        all.filter(|unanswered| unanswered.passing).count()
     }
 }
 
@@ -73,12 +82,22 @@ pub fn judge(servers: &[ServerSeen], wanted: Option<&Wanted>) -> (Vec<Row>, Vec<
         .collect();
     for (server, row) in servers.iter().zip(&rows) {
         for (other, review) in servers.iter().zip(&server.reviews) {
-            if let Some(review) = review.as_ref().filter(|review| !review.authenticated) {
-                let why = review.error.as_deref().unwrap_or("no reason given");
-                findings.push(problem(
-                    format!("{} refuses a token of {} (issuer \"{}\", kid {}): {why}", other.url, server.url, row.issuer, row.signing_kid),
-                    "bring every API server to phase accept before any of them signs: irsa apiserver patch --phase accept",
-                ));
+            match review {
+                Some(Ok(review)) if !review.authenticated => {
+                    let why = review.error.as_deref().unwrap_or("no reason given");
+                    findings.push(problem(
+                        format!("{} refuses a token of {} (issuer \"{}\", kid {}): {why}", other.url, server.url, row.issuer, row.signing_kid),
+                        "bring every API server to phase accept before any of them signs: irsa apiserver patch --phase accept",
+                    ));
+                }
+                Some(Err(unanswered)) => findings.push(problem(
+                    format!(
+                        "{} was not heard on a token of {}: {}",
+                        other.url, server.url, unanswered.why
+                    ),
+                    unanswered.help(),
+                )),
+                Some(Ok(_)) | None => {}
             }
         }
         if server.sts.as_ref().is_some_and(|sts| sts.authenticated) {
@@ -151,10 +170,16 @@ pub fn judge_legacy(rows: &[Row], tokens: &[LegacyToken]) -> Vec<Finding> {
 }
 
 /// The row of a server that does not answer: the others are judged without it.
-fn silent(server: &ServerSeen, why: &str, findings: &mut Vec<Finding>) -> Row {
+fn silent(server: &ServerSeen, unanswered: &Unanswered, findings: &mut Vec<Finding>) -> Row {
+    let Unanswered { why, passing } = unanswered;
+    let what = if *passing {
+        "does not answer"
+    } else {
+        "refuses to say"
+    };
     findings.push(problem(
-        format!("{} does not answer: {why}", server.url),
-        "see to it that it runs and can be reached: what it signs and accepts was not seen",
+        format!("{} {what}: {why}", server.url),
+        unanswered.help(),
     ));
     Row {
         server: server.url.clone(),
@@ -162,7 +187,7 @@ fn silent(server: &ServerSeen, why: &str, findings: &mut Vec<Finding>) -> Row {
         signing_kid: String::new(),
         kids: Vec::new(),
         accepted_by: vec![None; server.reviews.len()],
-        silent: Some(why.to_owned()),
+        silent: Some(why.clone()),
     }
 }
 
@@ -178,7 +203,7 @@ fn row(server: &ServerSeen, wanted: Option<&Wanted>, findings: &mut Vec<Finding>
         accepted_by: server
             .reviews
             .iter()
-            .map(|review| review.as_ref().map(|review| review.authenticated))
+            .map(|review| Some(review.as_ref()?.as_ref().ok()?.authenticated))
             .collect(),
         silent: None,
     };

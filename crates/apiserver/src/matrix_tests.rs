@@ -30,6 +30,13 @@ fn yes() -> Review {
     }
 }
 
+fn unanswered(why: &str, passing: bool) -> Unanswered {
+    Unanswered {
+        why: why.to_owned(),
+        passing,
+    }
+}
+
 fn no() -> Review {
     Review {
         authenticated: false,
@@ -47,7 +54,7 @@ fn server(url: &str) -> ServerSeen {
         discovery: Some(discovery.to_string()),
         jwks: Some(example("p256.jwks.json")),
         token: token(ISSUER, &kid),
-        reviews: vec![Some(yes()), Some(yes())],
+        reviews: vec![Some(Ok(yes())), Some(Ok(yes()))],
         sts: Some(no()),
     }
 }
@@ -79,7 +86,7 @@ fn each_fault_is_named() {
     };
     let cases: [(Change, &str); 7] = [
         (
-            |server| server.reviews[0] = Some(no()),
+            |server| server.reviews[0] = Some(Ok(no())),
             "https://a refuses a token of https://b",
         ),
         (
@@ -172,9 +179,9 @@ fn the_wanted_issuer_is_compared() {
 
 #[test]
 fn a_server_that_does_not_answer_is_marked_and_the_others_are_judged() {
-    let dead = |url| ServerSeen::silent(url, "connection refused".to_owned(), 3);
+    let dead = |url| ServerSeen::silent(url, unanswered("connection refused", true), 3);
     let alive = |url| ServerSeen {
-        reviews: vec![None, Some(yes()), Some(no())],
+        reviews: vec![None, Some(Ok(yes())), Some(Ok(no()))],
         ..server(url)
     };
     let (rows, findings) = judge(
@@ -193,6 +200,33 @@ fn a_server_that_does_not_answer_is_marked_and_the_others_are_judged() {
         "{messages:?}"
     );
     assert_eq!(messages.len(), 3, "{messages:?}");
+}
+
+/// One that restarts between two questions, and one that does not believe who asks.
+#[test]
+fn what_was_not_heard_is_a_problem() {
+    let mut deaf = server("https://a");
+    deaf.reviews[1] = Some(Err(unanswered("a TokenReview: 500", true)));
+    let strict = ServerSeen::silent(
+        "https://b",
+        unanswered("a TokenRequest: 401 Unauthorized", false),
+        2,
+    );
+    assert_eq!((deaf.passing(), strict.passing()), (1, 0));
+    let (rows, findings) = judge(&[deaf, strict], None);
+    assert_eq!(rows[0].accepted_by, [Some(true), None]);
+    let messages: Vec<_> = findings
+        .iter()
+        .map(|finding| finding.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            "https://b refuses to say: a TokenRequest: 401 Unauthorized",
+            "https://b was not heard on a token of https://a: a TokenReview: 500",
+        ]
+    );
+    assert_ne!(findings[0].help, findings[1].help);
 }
 
 #[test]

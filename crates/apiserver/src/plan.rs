@@ -6,12 +6,9 @@
 
 use irsa_core::explain::Explain;
 use irsa_core::issuer::{IssuerUrl, JwksUri};
+use irsa_core::provider::STS_AUDIENCE;
 
 use crate::flags::{Flag, FlagChange, TokenFlags};
-
-/// The audience of AWS STS. It must never be one of kube-apiserver's own: every pod token made for AWS could then be
-/// used on the cluster.
-pub const STS_AUDIENCE: &str = "sts.amazonaws.com";
 
 /// A pass over the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,11 +120,15 @@ pub fn api_server(
     }
     let issuers = current.values(Flag::Issuer);
     let goes = |issuer: &&String| phase == Phase::New && wanted.remove_issuers.contains(issuer);
-    let joined = issuers.iter().filter(|issuer| !goes(issuer));
-    if let Some(joined) = joined.clone().find(|issuer| is_comma_joined(issuer)) {
+    let staying: Vec<String> = issuers
+        .iter()
+        .filter(|issuer| !goes(issuer))
+        .cloned()
+        .collect();
+    if let Some(joined) = staying.iter().find(|issuer| is_comma_joined(issuer)) {
         return Err(PlanError::CommaJoined(joined.clone()));
     }
-    if let Some((issuer, fault)) = bad_issuer(issuers) {
+    if let Some((issuer, fault)) = bad_issuer(&staying) {
         let issuer = issuer.to_owned();
         return Err(PlanError::BadIssuer { issuer, fault });
     }
@@ -137,6 +138,7 @@ pub fn api_server(
     if wanted
         .api_audiences
         .iter()
+        // Every pod token made for AWS could be used on the cluster.
         .any(|audience| audience == STS_AUDIENCE)
     {
         return Err(PlanError::StsAudience);

@@ -197,6 +197,21 @@ fn the_controller_manager_changes_with_the_signer() {
     );
 }
 
+/// What is advised for two joined issuers can be done, also where a blank follows the comma.
+#[test]
+fn joined_issuers_that_go_are_not_judged() {
+    let joined = "https://a.example, https://b.example";
+    let current = flags(&[(Flag::Issuer, joined), (Flag::KeyFile, "/pki/sa.pub")]);
+    let wanted = Wanted {
+        remove_issuers: vec![joined.to_owned()],
+        ..wanted()
+    };
+    let changes = api_server(&current, &wanted, Phase::New).unwrap();
+    let next = after(&current, &changes);
+    assert_eq!(next.values(Flag::Issuer), [OURS]);
+    assert!(api_server(&current, &self::wanted(), Phase::New).is_err());
+}
+
 #[test]
 fn commas_that_join_and_commas_that_do_not() {
     assert!(is_comma_joined("https://a,https://b"));

@@ -2,6 +2,7 @@
 //! quoting; `serde-saphyr` reads what was there and what is there now, and any difference but the intended one refuses
 //! the edit. No other file knows either.
 
+mod comment;
 mod splice;
 
 use std::str::FromStr as _;
@@ -31,6 +32,12 @@ pub enum YamlError {
     /// Aliases that stand for more than [`MOST_REPEATED`] parts.
     #[error("its aliases repeat more than {MOST_REPEATED} parts")]
     Repeats,
+    /// More values, or deeper ones, than the library reads.
+    #[error("it has more values than any manifest, or deeper ones, up to line {line}")]
+    TooMuch {
+        /// Where reading ended.
+        line: u64,
+    },
     /// Not YAML, or YAML with repeated keys.
     #[error("it is not valid YAML: {0}")]
     Invalid(String),
@@ -65,6 +72,11 @@ pub fn parse(text: &str) -> Result<Vec<Value>, YamlError> {
         }
         if matches!(cause, DeserializeError::AliasReplayLimitExceeded { .. }) {
             return YamlError::Repeats;
+        }
+        if let DeserializeError::Budget { location, .. } = cause {
+            return YamlError::TooMuch {
+                line: location.line(),
+            };
         }
         let message = error.without_snippet().to_string();
         let first = message.lines().next().unwrap_or_default();
@@ -111,7 +123,7 @@ pub fn apply(text: &str, edits: &[Edit]) -> Result<String, YamlError> {
     if file.documents().count() != before.len() {
         return Err(YamlError::Ambiguous);
     }
-    let comments = comments(&file, edits);
+    let kept = comment::kept(text, &file, &before, edits)?;
     let mut touched = 0;
     for edit in edits {
         touched += make(&mut file, edit)?;
@@ -124,7 +136,7 @@ pub fn apply(text: &str, edits: &[Edit]) -> Result<String, YamlError> {
         ));
     }
     let reread = YamlFile::from_str(&after).map_err(|_| refuse(first, "the result is not YAML"))?;
-    if comments != self::comments(&reread, edits) {
+    if !kept.are(comment::all(&reread)) {
         return Err(refuse(first, "a comment would be lost"));
     }
     if lines_lost(text, &after) > touched {
@@ -186,19 +198,6 @@ fn refuse(edit: &Edit, reason: &'static str) -> YamlError {
         path: edit.path.clone(),
         reason,
     }
-}
-
-/// The comments of a file; in no order when items move with theirs.
-fn comments(file: &YamlFile, edits: &[Edit]) -> Vec<String> {
-    let all = file.comments();
-    let mut all: Vec<_> = all.map(|one| one.text().trim_end().to_owned()).collect();
-    if edits
-        .iter()
-        .any(|edit| matches!(edit.operation, Operation::Move(_)))
-    {
-        all.sort();
-    }
-    all
 }
 
 /// How many lines of the old text are not in the new one.

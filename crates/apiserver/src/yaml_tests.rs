@@ -42,6 +42,28 @@ fn comments_order_and_quoting_survive() {
 }
 
 #[test]
+fn a_comment_beside_an_item_goes_with_it_and_no_other_comment_does() {
+    let text = "# head\na:\n- x # one\n# about y\n- 'y'   # two\n- z # one\nb: 1 # three\n";
+    let remove = |index| Edit {
+        document: 0,
+        path: Path::keys(["a"]).index(index),
+        operation: Operation::Remove,
+    };
+    assert_eq!(
+        apply(text, &[remove(1)]).unwrap(),
+        "# head\na:\n- x # one\n# about y\n- z # one\nb: 1 # three\n"
+    );
+    assert_eq!(
+        apply(text, &[remove(0)]).unwrap(),
+        "# head\na:\n# about y\n- 'y'   # two\n- z # one\nb: 1 # three\n"
+    );
+    assert_eq!(
+        apply(text, &[remove(2), remove(1)]).unwrap(),
+        "# head\na:\n- x # one\n# about y\nb: 1 # three\n"
+    );
+}
+
+#[test]
 fn windows_line_ends_and_a_missing_last_one_survive() {
     let after = apply(
         "a:\r\n- x\r\n- y\r\nb: 1\r\n",
@@ -96,6 +118,14 @@ fn aliases_of_aliases_are_refused_before_they_are_followed() {
     let mut text = "x: &x {a: 1, b: [1, 2, 3]}\nall:\n".to_owned();
     text.push_str(&"- *x\n".repeat(90));
     assert_eq!(parse(&text).unwrap()[0]["all"][89]["a"], 1);
+}
+
+#[test]
+fn more_than_anybody_writes_is_refused_in_words() {
+    let error = parse(&"- x\n".repeat(300_000)).unwrap_err();
+    assert!(matches!(error, YamlError::TooMuch { .. }), "{error}");
+    let error = parse(&"[".repeat(5_000)).unwrap_err().to_string();
+    assert!(!error.contains('{'), "{error}");
 }
 
 #[test]

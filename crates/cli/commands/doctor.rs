@@ -17,9 +17,10 @@ use irsa_core::token::claims::ServiceAccount;
 
 use self::observe::Inputs;
 use self::show::Report;
-use crate::args::{FetchArgs, duration};
+use crate::args::{FetchArgs, address, duration};
 use crate::aws::AwsArgs;
 use crate::commands::publish::account_id;
+use crate::commands::webhook;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::kubernetes::KubernetesArgs;
@@ -80,7 +81,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s", requires = "watch")]
     pub every: Duration,
     /// Address of /metrics, /livez and /readyz with --watch, plain HTTP [default: none]
-    #[arg(long, value_name = "ADDR", requires = "watch")]
+    #[arg(long, value_name = "ADDR", value_parser = address, requires = "watch")]
     pub metrics_listen: Option<SocketAddr>,
     /// AWS.
     #[command(flatten)]
@@ -129,6 +130,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         aws,
         kubernetes,
         fetch,
+        webhook: webhook::flags::of_file(context)?,
     };
     if watch {
         if inputs

@@ -114,7 +114,7 @@ async fn account(config: &SdkConfig, given: Option<&str>) -> Result<(String, Str
                 "no Region is known: ARNs are written for the partition aws; add --region for cn-north-1 and its like",
             );
         }
-        let partition = irsa_core::store_url::Partition::of_region(&region.unwrap_or_default());
+        let partition = irsa_core::partition::Partition::of_region(&region.unwrap_or_default());
         return Ok((partition.name.to_owned(), account.to_owned()));
     }
     // Tells missing credentials from refused ones before STS is asked.

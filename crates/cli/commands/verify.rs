@@ -3,6 +3,7 @@
 use irsa_core::issuer::{IssuerUrl, TrailingSlash};
 use irsa_core::jwks::JwkSet;
 use irsa_core::token::Token;
+use irsa_core::token::claims::ServiceAccount;
 use irsa_core::token::verify::{Expectation, verify};
 use irsa_issuer::relying_party::RelyingParty;
 use irsa_webhook::audit;
@@ -358,12 +359,7 @@ fn test_pod(namespace: &str, name: &str, image: &str) -> Result<String, Failure>
 }
 
 fn account(text: &str) -> Result<(String, String), String> {
-    match text.split_once('/') {
-        Some((namespace, name))
-            if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
-        {
-            Ok((namespace.to_owned(), name.to_owned()))
-        }
-        _ => Err("write it like default/my-app".to_owned()),
-    }
+    let account = ServiceAccount::parse(text)
+        .map_err(|error| format!("{error}: write it like default/my-app"))?;
+    Ok((account.namespace().to_owned(), account.name().to_owned()))
 }

@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::report::Failure;
 
 pub mod audit;
-mod flags;
+pub(in crate::commands) mod flags;
 pub mod install;
 pub mod manifest;
 mod manifests;

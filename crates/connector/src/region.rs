@@ -3,19 +3,7 @@
 use std::fmt;
 
 use irsa_core::explain::Explain;
-
-/// Partitions by the prefix of their Regions; every other Region is in `aws`.
-const PARTITIONS: [(&str, &str); 9] = [
-    ("cn-", "aws-cn"),
-    ("us-gov-", "aws-us-gov"),
-    ("us-iso-", "aws-iso"),
-    ("us-isob-", "aws-iso-b"),
-    ("eu-isoe-", "aws-iso-e"),
-    ("us-isof-", "aws-iso-f"),
-    ("eu-isof-", "aws-iso-f"),
-    ("eusc-", "aws-eusc"),
-    ("", "aws"),
-];
+use irsa_core::partition::Partition;
 
 /// Partitions without EKS Connector: the EKS user guide excludes China and `GovCloud`; the isolated ones cannot be reached
 /// from clusters outside.
@@ -75,10 +63,7 @@ impl ConnectorRegion {
         if !well_formed {
             return Err(RegionError::Malformed(text.to_owned()));
         }
-        let partition = PARTITIONS
-            .iter()
-            .find(|(prefix, _)| text.starts_with(prefix))
-            .map_or("aws", |(_, partition)| partition);
+        let partition = Partition::of_region(text).name;
         if WITHOUT_CONNECTOR.contains(&partition) {
             return Err(RegionError::Unsupported {
                 region: text.to_owned(),
@@ -110,7 +95,7 @@ impl fmt::Display for ConnectorRegion {
 
 /// Whether an ARN may begin with this partition.
 pub(crate) fn is_partition(text: &str) -> bool {
-    PARTITIONS.iter().any(|(_, partition)| *partition == text)
+    Partition::named(text).is_some()
 }
 
 #[cfg(test)]

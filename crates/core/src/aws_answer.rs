@@ -86,7 +86,8 @@ impl Answer {
             | "IncompleteSignature"
             | "UnrecognizedClient" => CommonFault::Credentials,
             "Throttling"
-            | "ThrottledException"
+            | "Throttled"
+            | "RequestThrottled"
             | "TooManyRequests"
             | "RequestLimitExceeded"
             | "RequestTimeout"
@@ -170,6 +171,7 @@ mod tests {
             (403, "InvalidClientTokenId", "", CommonFault::Credentials),
             (403, "RequestTimeTooSkewed", "", CommonFault::Credentials),
             (400, "ThrottlingException", "", CommonFault::Busy),
+            (400, "ThrottledException", "", CommonFault::Busy),
             (503, "", "", CommonFault::Busy),
             (404, "NoSuchThing", "", CommonFault::Missing),
             (501, "", "", CommonFault::NotImplemented),

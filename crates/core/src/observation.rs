@@ -36,6 +36,8 @@ pub struct Observation {
     /// The longest that an answer with a JWKS, at the issuer URL or another address, may be kept by a cache
     /// (`Cache-Control`); zero if none said so.
     pub max_age: Duration,
+    /// The address whose answer said so; empty if none did.
+    pub max_age_at: String,
     /// The nodes with the label `node-role.kubernetes.io/control-plane`, whether they are ready or not.
     pub control_planes: BTreeSet<String>,
     /// The operator's word for it that clients which never read a new token may be cut off.

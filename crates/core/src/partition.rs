@@ -51,3 +51,27 @@ impl Partition {
             .copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_have_partitions() {
+        for (region, partition) in [
+            ("eu-central-1", "aws"),
+            ("", "aws"),
+            ("cn-north-1", "aws-cn"),
+            ("us-gov-west-1", "aws-us-gov"),
+            ("us-iso-east-1", "aws-iso"),
+            ("us-isob-east-1", "aws-iso-b"),
+            ("eu-isoe-west-1", "aws-iso-e"),
+            ("us-isof-south-1", "aws-iso-f"),
+            ("eusc-de-east-1", "aws-eusc"),
+        ] {
+            let found = Partition::of_region(region);
+            assert_eq!(found.name, partition, "{region}");
+            assert_eq!(Partition::named(partition), Some(found));
+        }
+    }
+}

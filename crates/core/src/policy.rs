@@ -124,53 +124,73 @@ impl Explain for PolicyError {
 impl RotationPolicy {
     /// Fills in what was left out, and refuses what would end a wait too early.
     pub fn new(assumptions: Assumptions, timers: Timers) -> Result<Self, PolicyError> {
+        not_too_long(&assumptions, &timers)?;
+        let policy = Self::remembered(assumptions, timers);
+        let needed = Self::remembered(assumptions, Timers::default());
+        for (timer, given, needed, because) in [
+            (
+                "publish wait",
+                policy.publish_wait,
+                needed.publish_wait,
+                "the caches of relying parties and the clock skew",
+            ),
+            (
+                "public drain",
+                policy.public_drain,
+                needed.public_drain,
+                "the longest token for an external audience and twice the clock skew",
+            ),
+            (
+                "cluster drain",
+                policy.cluster_drain,
+                needed.cluster_drain,
+                "the longest token for the API server and twice the clock skew",
+            ),
+            (
+                "period",
+                policy.period,
+                policy.publish_wait,
+                "the publish wait: one rotation ends before the next one begins",
+            ),
+        ] {
+            if given < needed {
+                return Err(PolicyError::TooShort {
+                    timer,
+                    given,
+                    needed,
+                    because,
+                });
+            }
+        }
+        // A drained key leaves before MOST_KEYS more have come.
+        let keys = MOST_KEYS.try_into().unwrap_or(u32::MAX);
+        if policy.period.saturating_mul(keys) < policy.public_drain {
+            return Err(PolicyError::TooManyKeys {
+                period: policy.period,
+                drain: policy.public_drain,
+            });
+        }
+        Ok(policy)
+    }
+
+    /// Fills in what was left out, and refuses nothing: to show what earlier runs were told, never to decide by it.
+    pub fn remembered(assumptions: Assumptions, timers: Timers) -> Self {
         let Assumptions {
             caches,
             public_token,
             cluster_token,
             skew,
         } = assumptions;
-        not_too_long(&assumptions, &timers)?;
-        let publish_wait = long_enough(
-            "publish wait",
-            timers.publish_wait,
-            caches.saturating_add(skew),
-            "the caches of relying parties and the clock skew",
-        )?;
-        let public_drain = long_enough(
-            "public drain",
-            timers.public_drain,
-            outlive(public_token, skew),
-            "the longest token for an external audience and twice the clock skew",
-        )?;
-        let cluster_drain = long_enough(
-            "cluster drain",
-            timers.cluster_drain,
-            outlive(cluster_token, skew),
-            "the longest token for the API server and twice the clock skew",
-        )?;
-        let default_period = Duration::from_secs(90 * DAY).max(publish_wait.saturating_mul(2));
-        let period = long_enough(
-            "period",
-            Some(timers.period.unwrap_or(default_period)),
-            publish_wait,
-            "the publish wait: one rotation ends before the next one begins",
-        )?;
-        // A drained key leaves before MOST_KEYS more have come.
-        let keys = MOST_KEYS.try_into().unwrap_or(u32::MAX);
-        if period.saturating_mul(keys) < public_drain {
-            return Err(PolicyError::TooManyKeys {
-                period,
-                drain: public_drain,
-            });
-        }
-        Ok(Self {
+        let publish_wait = timers.publish_wait.unwrap_or(caches.saturating_add(skew));
+        let period = Duration::from_secs(90 * DAY).max(publish_wait.saturating_mul(2));
+        let drain = |given: Option<Duration>, token| given.unwrap_or(outlive(token, skew));
+        Self {
             assumptions,
-            period,
+            period: timers.period.unwrap_or(period),
             publish_wait,
-            public_drain,
-            cluster_drain,
-        })
+            public_drain: drain(timers.public_drain, public_token),
+            cluster_drain: drain(timers.cluster_drain, cluster_token),
+        }
     }
 
     /// What is assumed of the world.
@@ -209,15 +229,7 @@ impl RotationPolicy {
 impl Default for RotationPolicy {
     /// 90 days, 24 h 5 min, 24 h 10 min, one year and 10 min.
     fn default() -> Self {
-        let assumptions = Assumptions::default();
-        let wait = assumptions.caches.saturating_add(assumptions.skew);
-        Self {
-            assumptions,
-            period: Duration::from_secs(90 * DAY),
-            publish_wait: wait,
-            public_drain: outlive(assumptions.public_token, assumptions.skew),
-            cluster_drain: outlive(assumptions.cluster_token, assumptions.skew),
-        }
+        Self::remembered(Assumptions::default(), Timers::default())
     }
 }
 
@@ -244,25 +256,6 @@ fn not_too_long(assumptions: &Assumptions, timers: &Timers) -> Result<(), Policy
         }
     }
     Ok(())
-}
-
-/// A wait as given, or as short as is safe.
-fn long_enough(
-    timer: &'static str,
-    given: Option<Duration>,
-    needed: Duration,
-    because: &'static str,
-) -> Result<Duration, PolicyError> {
-    let given = given.unwrap_or(needed);
-    if given < needed {
-        return Err(PolicyError::TooShort {
-            timer,
-            given,
-            needed,
-            because,
-        });
-    }
-    Ok(given)
 }
 
 /// How long after its last signature the last token of a key can be judged alive: two clocks of runs measure the wait,

@@ -161,6 +161,13 @@ pub fn other_jwks_path(wanted: &IssuerDocuments, discovery: &Stored) -> Option<S
     (published.jwks_uri != *wanted.jwks_uri()).then(|| path.to_owned())
 }
 
+/// Where the JWKS stays that the published discovery document points to, when the wanted one points to another place:
+/// relying parties go on reading it for as long as they keep the old discovery document.
+pub fn left_behind(wanted: &IssuerDocuments, observed: &Observed) -> Option<String> {
+    observed.other_jwks.as_ref()?;
+    other_jwks_path(wanted, observed.discovery.as_ref()?)
+}
+
 /// Key IDs that were to be withdrawn and are not published: done before, or mistyped.
 pub fn not_published<'a>(observed: &Observed, withdraw: &'a [String]) -> Vec<&'a str> {
     let sets: Vec<JwkSet> = [&observed.jwks, &observed.other_jwks]

@@ -144,6 +144,11 @@ fn keys_at_another_place_are_not_forgotten() {
     assert_eq!(other_jwks_path(&before, &discovery), None);
 
     observed.other_jwks = observed.jwks.take();
+    assert_eq!(
+        left_behind(&wanted(&[1, 2]), &observed).as_deref(),
+        Some("openid/v1/jwks")
+    );
+    assert_eq!(left_behind(&before, &holding(&before)), None);
     let error = plan(&wanted(&[1]), &observed, &[]).unwrap_err();
     assert!(
         matches!(error, PublicationError::WouldDrop { .. }),

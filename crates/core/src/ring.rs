@@ -308,6 +308,21 @@ impl RingKey {
         }
     }
 
+    /// Whether it came into the ring as a key that API servers trust and that no JWKS had: the decision that it is not
+    /// published is that by which it came. A key that a rotation withdrew left by a later one.
+    pub(crate) fn never_published(&self) -> bool {
+        let Stage::Draining {
+            intent: came,
+            public: Track::Leaving { intent } | Track::Gone { intent },
+            cluster: Track::Held,
+            ..
+        } = self.stage
+        else {
+            return false;
+        };
+        intent == came
+    }
+
     /// The generation in which the newest decision about it was taken, 0 while nothing depends on one.
     pub(crate) fn intent(&self) -> u64 {
         let of = |track| match track {

@@ -48,7 +48,8 @@
 //!
 //! A server that signs with a retired key, because its manifest was made anew or its node joined with old key material, is
 //! switched as soon as every server trusts the key that signs: its tokens are refused until then, and no wait saves one.
-//! Where that cannot be done here the run stops.
+//! Where that cannot be done here the run stops; but nothing is held up for a key whose private half is lost, or that is
+//! compromised: the next one is made, and that server waits for it.
 //!
 //! A compromised key ([`KeyRing::compromised`]) is not waited for: the new key signs before caches may have seen it, and
 //! the old one goes before its tokens expire. Guarantees 2 and 3 do not hold for these two keys; all others do.
@@ -150,6 +151,9 @@ mod foreign_tests;
 #[cfg(test)]
 #[path = "rotation/gate_tests.rs"]
 mod gate_tests;
+#[cfg(test)]
+#[path = "rotation/spent_tests.rs"]
+mod spent_tests;
 #[cfg(test)]
 #[path = "rotation/tests.rs"]
 mod tests;

@@ -9,8 +9,7 @@ use url::Url;
 
 use crate::explain::Explain;
 use crate::issuer::{IssuerUrl, IssuerUrlError, TrailingSlash};
-use crate::partition::PARTITIONS;
-pub use crate::partition::Partition;
+use crate::partition::{PARTITIONS, Partition};
 
 /// A bucket that can stand in an issuer URL: S3's rules for names, and no dot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,9 +4,9 @@
 //! killed leaves no copy of a private key behind. Where a file system knows no such files, as NFS, the file has a name
 //! that begins with [`UNFINISHED`] until then.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, TempPath};
@@ -126,6 +126,19 @@ pub fn parent(path: &Path) -> &Path {
     path.parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
+}
+
+/// Makes a directory, and those above it that are missing, so that it is still there after a power cut: what is synced in
+/// a new directory is lost with the directory's own name.
+pub fn create_directory(path: &Path, mode: u32) -> io::Result<()> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|each| !each.as_os_str().is_empty() && !each.exists())
+        .collect();
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    missing
+        .into_iter()
+        .try_for_each(|each| sync_directory(parent(each)))
 }
 
 /// Makes the names in a directory survive a power cut.

@@ -86,24 +86,6 @@ fn arn(id: &str, partition: &str, role: &str) -> String {
     format!("arn:{partition}:iam::{id}:role/{role}")
 }
 
-/// The partition of an AWS Region, by its prefix.
-pub fn partition_of(region: &str) -> &'static str {
-    // The longer prefix first: us-iso- would take us-isob- otherwise, were it not for the hyphen.
-    const PREFIXES: [(&str, &str); 7] = [
-        ("cn-", "aws-cn"),
-        ("us-gov-", "aws-us-gov"),
-        ("us-isob-", "aws-iso-b"),
-        ("us-isof-", "aws-iso-f"),
-        ("eu-isoe-", "aws-iso-e"),
-        ("us-iso-", "aws-iso"),
-        ("eusc-", "aws-eusc"),
-    ];
-    PREFIXES
-        .iter()
-        .find(|(prefix, _)| region.starts_with(prefix))
-        .map_or("aws", |(_, partition)| partition)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,19 +128,5 @@ mod tests {
         );
         assert!(Account::new("1", "aws").is_err());
         assert!(Account::new("111122223333", "gcp").is_err());
-    }
-
-    #[test]
-    fn regions_have_partitions() {
-        for (region, partition) in [
-            ("eu-central-1", "aws"),
-            ("cn-north-1", "aws-cn"),
-            ("us-gov-west-1", "aws-us-gov"),
-            ("us-iso-east-1", "aws-iso"),
-            ("us-isob-east-1", "aws-iso-b"),
-            ("eusc-de-east-1", "aws-eusc"),
-        ] {
-            assert_eq!(partition_of(region), partition, "{region}");
-        }
     }
 }

@@ -26,6 +26,20 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
     only_one: "give the flag once for each value",
 };
 
+/// Whether k3s or RKE2 reads this file, and starts as well without it.
+pub(super) fn need_not_be_there(path: &FilePath) -> bool {
+    ["k3s", "rke2"].iter().any(|program| {
+        let directory = FilePath::new("rancher").join(program);
+        let dropped_in = path.parent().is_some_and(|parent| {
+            parent.ends_with(directory.join("config.yaml.d"))
+                && path
+                    .extension()
+                    .is_some_and(|extension| extension == "yaml")
+        });
+        dropped_in || path.ends_with(directory.join("config.yaml"))
+    })
+}
+
 /// Keys of the file that only one of the two knows.
 const ONLY_K3S: &[&str] = &[
     "flannel-backend",

@@ -19,9 +19,16 @@ pub fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
 pub fn write(path: &Path, before: Option<&str>, after: &str) -> Result<(), FileError> {
     let Some(before) = before else {
         return irsa_files::create(path, after.as_bytes(), 0o600).map_err(|source| {
-            if source.kind() == io::ErrorKind::AlreadyExists {
-                return FileError::Changed(path.to_owned());
-            }
+            let link = path
+                .symlink_metadata()
+                .is_ok_and(|found| found.is_symlink());
+            let source = match source.kind() {
+                io::ErrorKind::AlreadyExists if link => {
+                    io::Error::other("it is a link that leads nowhere")
+                }
+                io::ErrorKind::AlreadyExists => return FileError::Changed(path.to_owned()),
+                _ => source,
+            };
             FileError::Io {
                 path: path.to_owned(),
                 action: "written",

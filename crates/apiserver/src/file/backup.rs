@@ -161,7 +161,7 @@ impl Backups {
             action: "written",
             source,
         };
-        fs::create_dir_all(&directory).map_err(fail)?;
+        irsa_files::create_directory(&directory, 0o777).map_err(fail)?;
         // A run that was killed may have left one half of a pair: its number is not free.
         let taken = self.numbers(&file, &["json", "yaml"])?;
         let number = taken.last().map_or(1, |last| last + 1);

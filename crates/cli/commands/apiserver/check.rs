@@ -19,7 +19,7 @@ use super::wanted::WantedArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Render;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 /// Compare kube-apiserver's token flags with what is wanted, and find what is wrong with them.
 ///
@@ -142,7 +142,13 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     }
     let (mut looked, mut rows) = (Vec::new(), Vec::new());
     for path in files {
-        let text = super::patch::read(&path, distro.known())?.unwrap_or_default();
+        let text = super::patch::read(&path)?.unwrap_or_else(|| {
+            report::warning(&format!(
+                "{} does not exist: these are the distribution's own settings",
+                path.display()
+            ));
+            String::new()
+        });
         let refused = |error: &PatchError| {
             Failure::prefixed(&format!("{} cannot be checked", path.display()), error)
         };

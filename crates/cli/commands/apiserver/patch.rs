@@ -100,6 +100,8 @@ pub(crate) struct FileRow {
     changes: Vec<ChangeRow>,
     mounts: usize,
     diff: String,
+    /// Whether there was no such file.
+    created: bool,
     /// The file as it was, when it was changed.
     backup: Option<PathBuf>,
 }
@@ -126,11 +128,12 @@ impl Render for Report {
             }
             lines.push(format!("{name} ({}: {})", file.distro, file.evidence));
             lines.push(file.diff.trim_end().to_owned());
-            lines.extend(
-                file.backup
-                    .as_ref()
-                    .map(|backup| format!("as it was: {}", backup.display())),
-            );
+            let backup = file.backup.as_ref();
+            lines.extend(if file.created {
+                Some("there was no such file".to_owned())
+            } else {
+                backup.map(|backup| format!("as it was: {}", backup.display()))
+            });
         }
         let changed = self.files.iter().any(|file| !file.diff.is_empty());
         if changed && self.written {
@@ -182,12 +185,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     }
     let changed = planned.iter().any(Planned::changes);
     let write = !dry_run && !check;
-    let mut next: Vec<String> = planned
-        .iter()
-        .filter(|one| one.changes())
-        .map(|one| one.next(phase.into()))
-        .collect();
-    next.dedup();
+    let next = next(&planned, phase);
     let mut rows = Vec::new();
     let backups = if write && changed {
         Some(super::backups(backup)?)
@@ -211,6 +209,14 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     } else {
         Exit::Done
     })
+}
+
+/// How what changes gets to the cluster.
+fn next(planned: &[Planned], phase: PhaseArg) -> Vec<String> {
+    let changing = planned.iter().filter(|one| one.changes());
+    let mut next: Vec<String> = changing.map(|one| one.next(phase.into())).collect();
+    next.dedup();
+    next
 }
 
 /// Whether what is named for removal and the phase belong together.

@@ -1,6 +1,5 @@
 //! The API servers of a cluster, each asked directly.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -88,7 +87,7 @@ pub(in crate::commands::apiserver) async fn look(
         seen.push(match alone(server, account).await {
             Ok(seen) => seen,
             Err(error) => {
-                let silent = ServerSeen::silent(server.url(), why(&error), servers.len());
+                let silent = ServerSeen::silent(server.url(), (&error).into(), servers.len());
                 lost.get_or_insert(error);
                 silent
             }
@@ -100,12 +99,12 @@ pub(in crate::commands::apiserver) async fn look(
     let answers: Vec<bool> = seen.iter().map(|one| one.silent.is_none()).collect();
     for one in seen.iter_mut().filter(|one| one.silent.is_none()) {
         for (server, answers) in servers.iter().zip(&answers) {
-            let review = if *answers {
-                server.review(&one.token).await.ok()
+            one.reviews.push(if *answers {
+                let review = server.review(&one.token).await;
+                Some(review.map_err(|error| (&error).into()))
             } else {
                 None
-            };
-            one.reviews.push(review);
+            });
         }
     }
     Ok(seen)
@@ -115,7 +114,7 @@ pub(in crate::commands::apiserver) async fn look(
 async fn alone(server: &ApiServer, account: &ServiceAccount) -> Result<ServerSeen, LiveError> {
     let token = server.mint(account, &[]).await?;
     let sts = server
-        .mint(account, &[irsa_apiserver::plan::STS_AUDIENCE])
+        .mint(account, &[irsa_core::provider::STS_AUDIENCE])
         .await?;
     Ok(ServerSeen {
         url: server.url().to_owned(),
@@ -126,20 +125,6 @@ async fn alone(server: &ApiServer, account: &ServiceAccount) -> Result<ServerSee
         reviews: Vec::new(),
         sts: Some(server.review(&sts).await?),
     })
-}
-
-/// What is behind an error of a server, without its name.
-fn why(error: &LiveError) -> String {
-    let mut texts = vec![error.question.to_owned()];
-    let mut cause = Error::source(error);
-    while let Some(one) = cause {
-        let text = one.to_string();
-        if texts.last() != Some(&text) {
-            texts.push(text);
-        }
-        cause = one.source();
-    }
-    texts.join(": ")
 }
 
 fn account(text: &str) -> Result<ServiceAccount, String> {

@@ -1,7 +1,8 @@
 //! What the flags shall be: from options, else from the configuration file.
 
 use clap::Args;
-use irsa_apiserver::plan::{STS_AUDIENCE, Wanted};
+use irsa_apiserver::plan::Wanted;
+use irsa_core::provider::STS_AUDIENCE;
 
 use crate::args::DocumentArgs;
 use crate::config::ApiserverSection;

@@ -4,9 +4,10 @@
 mod wanted;
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::time::Duration;
 
-use irsa_core::bootstrap::{self, BootstrapError, Change, KeySeen, Seen, Stage};
+use irsa_core::bootstrap::{self, BootstrapError, Change, KeySeen, Seen, Stage, Wanted};
 use irsa_core::discovery;
 use irsa_core::documents::{DocumentName, IssuerDocuments};
 use irsa_core::issuer::IssuerUrl;
@@ -49,6 +50,7 @@ pub struct Chain<'a> {
     /// The longest wait for a distribution.
     pub patience: Duration,
     warned: bool,
+    warned_of_files: bool,
 }
 
 /// In the order of looking: each needs at most what those before it found.
@@ -83,6 +85,7 @@ impl<'a> Chain<'a> {
             objects: Objects::default(),
             patience,
             warned: false,
+            warned_of_files: false,
         }
     }
 
@@ -125,21 +128,50 @@ impl<'a> Chain<'a> {
     /// Every change that is still to be made.
     pub fn plan(&mut self) -> Result<Vec<Change>, Failure> {
         let wanted = self.wanted()?;
+        let rotated = self.site.section.keys.rotated;
+        if rotated && self.kept.is_none() {
+            self.never_published(&wanted)?;
+        }
         bootstrap::plan(&wanted, &self.seen).map_err(|error| {
-            let rotated = matches!(
+            let drops = matches!(
                 error,
                 BootstrapError::Documents(PublicationError::WouldDrop { .. })
             );
             let failure = Failure::from(error);
-            if rotated {
-                failure.noted(
+            match (drops, rotated) {
+                (false, _) => failure,
+                (true, false) => failure.noted(
                     "if irsa rotate changes the keys of this cluster, say rotated: true under cluster.keys: what is \
                      published is then left as it is",
-                )
-            } else {
-                failure
+                ),
+                // Every key that is read is kept.
+                (true, true) => failure.noted(
+                    "rotated: true keeps every key that irsa reads, and these are none: irsa rotate stops at them too. Find out \
+                     who put them there; irsa publish --withdraw takes them out",
+                ),
             }
         })
+    }
+
+    /// Refuses key files that `irsa rotate` has left behind: of what was published once they hold the oldest key, which
+    /// may be the one that was stolen.
+    fn never_published(&self, wanted: &Wanted) -> Result<(), Failure> {
+        let Some(documents) = &wanted.documents else {
+            return Ok(());
+        };
+        let trace = match (&self.seen.provider, &self.seen.documents.discovery) {
+            (Some(_), _) => "its OIDC provider exists",
+            (None, Some(_)) => "its discovery document is published",
+            (None, None) => return Ok(()),
+        };
+        Err(Failure::failed(
+            format!(
+                "the JWKS of {} is not published, and {trace}: with rotated: true the key files are not published again",
+                documents.issuer()
+            ),
+            "run irsa rotate on a control-plane node: it publishes what signs. If these files hold every key in use, leave rotated: \
+             true out for one run",
+        ))
     }
 
     /// The issuer, if it is known.
@@ -156,7 +188,7 @@ impl<'a> Chain<'a> {
         if let Some(kept) = &self.kept {
             return Ok(Some(kept.clone()));
         }
-        let warn = !std::mem::replace(&mut self.warned, true);
+        let warn = !mem::replace(&mut self.warned, true);
         self.site.documents(&issuer, warn).map(Some)
     }
 
@@ -171,7 +203,8 @@ impl<'a> Chain<'a> {
             Stage::Roles => self.look_at_roles().await?,
             Stage::ApiServer => {
                 let issuer = self.issuer()?;
-                self.files = steps::files(self.site.section, issuer.as_ref(), self.context)?;
+                let warn = issuer.is_some() && !mem::replace(&mut self.warned_of_files, true);
+                self.files = steps::files(self.site.section, issuer.as_ref(), self.context, warn)?;
                 self.seen.files = self.files.rows().collect();
             }
             Stage::Webhook => {

@@ -34,7 +34,8 @@ pub(super) fn check(section: &ClusterSection, context: &Context) -> Result<(), F
     if let Some(text) = &section.issuer {
         let allowed = context.config.allow_trailing_slash.unwrap_or_default();
         let issuer = settings::parse_issuer(text, settings::slash(allowed))?;
-        steps::files(section, Some(&issuer), context)?;
+        // They are planned again when all is seen, and warned of then.
+        steps::files(section, Some(&issuer), context, false)?;
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use aws_config::SdkConfig;
 use irsa_core::bucket::distribution::{CdnState, DistributionWanted};
 use irsa_core::documents::IssuerDocuments;
 use irsa_core::issuer::{DISCOVERY_PATH, IssuerUrl, JwksUri, TrailingSlash};
-use irsa_core::store_url::{Partition, S3Location};
+use irsa_core::partition::Partition;
+use irsa_core::store_url::S3Location;
 use irsa_issuer::keyfile::PairPaths;
 use irsa_issuer::publish::s3::{self, S3Store};
 use irsa_issuer::relying_party::RelyingParty;
@@ -142,7 +143,7 @@ impl<'a> Site<'a> {
             (Store::S3(bucket), None) => bucket.reach.issuer(bucket.store.location()).map(Some),
             (Store::Directory(_), None) => Err(Failure::usage(
                 format!("cluster \"{}\" has no issuer", self.section.name),
-                "a directory is served by a web server of yours: name the issuer: it answers for",
+                "a directory is served by a web server of yours: add cluster.issuer, the URL that it answers for",
             )),
         }
     }

@@ -69,11 +69,13 @@ fn phase(step: &ApiserverStep) -> PhaseArg {
     step.phase.unwrap_or(PhaseArg::Accept)
 }
 
-/// Plans the changes of the control plane's files; none while the issuer is not known.
+/// Plans the changes of the control plane's files; none while the issuer is not known. With `warn` it says what a person
+/// should know of them.
 pub(super) fn files(
     section: &ClusterSection,
     issuer: Option<&IssuerUrl>,
     context: &Context,
+    warn: bool,
 ) -> Result<Files, Failure> {
     let (Some(step), Some(issuer)) = (&section.apiserver, issuer) else {
         return Ok(Files::default());
@@ -102,6 +104,9 @@ pub(super) fn files(
     for path in &step.files {
         let distro = step.distro.and_then(apiserver::DistroChoice::known);
         let planned = patch::plan(path.clone(), distro, &wanted, phase(step).into())?;
+        if warn {
+            planned.warn();
+        }
         if !planned.diff().is_empty() {
             files.push(planned);
         }

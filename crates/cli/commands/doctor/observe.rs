@@ -15,6 +15,7 @@ use irsa_core::token::Token;
 use irsa_core::token::claims::ServiceAccount;
 use irsa_issuer::keyfile;
 use irsa_issuer::relying_party;
+use irsa_webhook::settings::Settings;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -42,6 +43,8 @@ pub(super) struct Inputs {
     pub(super) aws: AwsArgs,
     pub(super) kubernetes: KubernetesArgs,
     pub(super) fetch: FetchArgs,
+    /// What the pod identity webhook gives pods, by the configuration file.
+    pub(super) webhook: Settings,
 }
 
 /// A token as a text, for STS alone.

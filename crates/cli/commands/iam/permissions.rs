@@ -1,7 +1,8 @@
 //! `irsa iam permissions`.
 
 use irsa_core::issuer::TrailingSlash;
-use irsa_core::store_url::{Partition, S3Location};
+use irsa_core::partition::Partition;
+use irsa_core::store_url::S3Location;
 use irsa_iam::permissions::{self, COMMANDS, Names};
 use serde::Serialize;
 

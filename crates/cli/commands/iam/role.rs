@@ -227,7 +227,11 @@ pub fn delete(args: DeleteArgs, context: &Context) -> Result<Exit, Failure> {
     context.block_on(async {
         let client = Client::new(&aws.load(fetch.ca_file.as_deref()).await?);
         let Some(state) = iam::observe(&client, &name).await? else {
-            output::line(format!("nothing to do: there is no role \"{name}\"").as_bytes())?;
+            context.print(&apply::Applied {
+                role: name,
+                applied: false,
+                changes: Vec::new(),
+            })?;
             return Ok(Exit::Done);
         };
         if !is_ours(&state.tags) && !force {

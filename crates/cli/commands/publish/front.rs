@@ -9,7 +9,8 @@ use irsa_core::bucket::distribution::{
 };
 use irsa_core::bucket::{self, Access, BucketChange, BucketWanted};
 use irsa_core::issuer::{DISCOVERY_PATH, IssuerUrl, TrailingSlash};
-use irsa_core::store_url::{Partition, S3Location};
+use irsa_core::partition::Partition;
+use irsa_core::store_url::S3Location;
 use irsa_issuer::publish::cloudfront;
 use irsa_issuer::publish::s3::S3Store;
 use irsa_issuer::source::IssuerSpec;

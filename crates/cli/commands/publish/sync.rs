@@ -203,6 +203,7 @@ impl Job<'_> {
     async fn decide(&self, publisher: &impl Publisher) -> Result<Vec<Change>, SyncError> {
         let observed = publish::observe(publisher, self.documents).await?;
         self.warn_of_unpublished(&observed);
+        self.warn_of_what_stays(&observed);
         Ok(publication::plan(self.documents, &observed, self.withdraw)?)
     }
 
@@ -236,6 +237,18 @@ impl Job<'_> {
         for kid in publication::not_published(observed, self.withdraw) {
             report::warning(&format!(
                 "key \"{kid}\" is to be withdrawn and is not published"
+            ));
+        }
+    }
+
+    /// Keys that are added or withdrawn later are not, where nobody writes any more.
+    fn warn_of_what_stays(&self, observed: &Observed) {
+        if let Some(path) = publication::left_behind(self.documents, observed) {
+            report::warning(&format!(
+                "the JWKS of {} moves: {path} in {} stays as it is for whoever still holds the old discovery document; \
+                 remove it when nobody may hold that any more (Cache-Control)",
+                self.documents.issuer(),
+                self.to
             ));
         }
     }

@@ -21,8 +21,8 @@ use serde::de::DeserializeOwned;
 const PAGE: u32 = 500;
 /// The life of a projected token that asks for none, in seconds.
 const DEFAULT_SECONDS: i64 = 3600;
-/// How long the pod identity webhook makes tokens live, in seconds.
-const LIFE_ANNOTATION: &str = "eks.amazonaws.com/token-expiration";
+/// How long the pod identity webhook makes tokens live, in seconds; the prefix of its annotations stands before it.
+const LIFE_ANNOTATION: &str = "token-expiration";
 
 /// Public keys that were seen anywhere.
 pub(super) type Known = BTreeMap<Kid, PublicKey>;
@@ -53,16 +53,22 @@ impl Explain for GateError {
 }
 
 /// The objects of a cluster.
-pub(super) struct Cluster(Client);
+pub(super) struct Cluster {
+    client: Client,
+    life_annotation: String,
+}
 
 impl Cluster {
-    /// The cluster of a configuration.
-    pub(super) fn new(config: &kube::Config) -> Result<Self, GateError> {
+    /// The cluster of a configuration. `prefix` is that of the pod identity webhook's annotations.
+    pub(super) fn new(config: &kube::Config, prefix: &str) -> Result<Self, GateError> {
         let client = Client::try_from(config.clone()).map_err(|source| GateError {
             what: "objects",
             source: Box::new(source),
         })?;
-        Ok(Self(client))
+        Ok(Self {
+            client,
+            life_annotation: format!("{prefix}/{LIFE_ANNOTATION}"),
+        })
     }
 
     /// What keeps keys. A token in a Secret never expires: what it is signed with must stay. One that names no key of
@@ -114,7 +120,7 @@ impl Cluster {
         .await?;
         self.each::<ServiceAccount>("ServiceAccounts", ListParams::default(), |account| {
             let annotations = account.metadata.annotations.as_ref();
-            let promised = annotations.and_then(|all| all.get(LIFE_ANNOTATION)?.parse().ok());
+            let promised = annotations.and_then(|all| all.get(&self.life_annotation)?.parse().ok());
             // What the webhook makes of it: whoever may write an annotation must not hold a key for ever.
             let life = promised.map(clamp_expiration).map(u64::try_from);
             if let Some(Ok(life)) = life {
@@ -150,7 +156,7 @@ impl Cluster {
     where
         K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
-        let api: Api<K> = Api::all(self.0.clone());
+        let api: Api<K> = Api::all(self.client.clone());
         let mut params = params.limit(PAGE);
         loop {
             let page = api.list(&params).await.map_err(|source| GateError {

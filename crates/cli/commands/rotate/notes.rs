@@ -50,12 +50,12 @@ fn timers(ring: &KeyRing, policy: &RotationPolicy) -> Vec<String> {
     });
     let longer = timing
         .now
-        .map(|waits| waits.of_timer(Timer::PublishWait))
-        .filter(|wait| *wait > policy.publish_wait());
-    let served = longer.map(|wait| {
+        .filter(|waits| waits.for_served() > policy.publish_wait());
+    let served = longer.map(|waits| {
         format!(
-            "the JWKS is served with a longer max-age than --cache: the publish wait is {}",
-            spell(wait)
+            "the JWKS is served with a max-age of {}, which is longer than --cache: the publish wait is {}",
+            spell(waits.served),
+            spell(waits.of_timer(Timer::PublishWait))
         )
     });
     earlier.chain(served).collect()

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use irsa_core::explain::Explain as _;
 use irsa_core::store_url::S3Location;
+use irsa_core::token::claims::ServiceAccount;
 use irsa_issuer::publish::s3::{self, S3Store};
 use irsa_issuer::state::AnyRingStore;
 use irsa_issuer::state::dir::StateDirectory;
@@ -50,19 +51,15 @@ impl SecretName {
     /// Reads `NAMESPACE/NAME`.
     fn parse(text: &str) -> Result<Self, String> {
         let fail = || "write it like secret:kube-system/irsa-rotation".to_owned();
-        let (namespace, name) = text.split_once('/').ok_or_else(fail)?;
-        let is_name = |text: &str| {
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
-            !text.is_empty() && text.len() <= 240 && text.chars().all(plain)
-        };
-        if is_name(namespace) && is_name(name) {
-            Ok(Self {
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-            })
-        } else {
-            Err(fail())
+        // Names of Secrets follow the rules of those of service accounts; room is left for what is added to this one.
+        let parsed = ServiceAccount::parse(text).map_err(|_| fail())?;
+        if parsed.name().len() > 240 {
+            return Err(fail());
         }
+        Ok(Self {
+            namespace: parsed.namespace().to_owned(),
+            name: parsed.name().to_owned(),
+        })
     }
 }
 

@@ -62,38 +62,39 @@ impl PolicyArgs {
         }
     }
 
-    /// The timers of the last run, and over them those that were given here.
+    /// The timers of the last run, and over them those that were given here: for showing a key ring.
     pub fn over(&self, saved: Option<&Waits>) -> Result<RotationPolicy, Failure> {
+        let given = self.policy()?;
         let Some(saved) = saved else {
-            return self.policy();
+            return Ok(given);
         };
-        let skew = self.skew.unwrap_or(saved.skew);
-        let caches = self.cache.or(self.publish_wait);
-        let tokens = (
-            self.token_ttl.or(self.drain),
-            self.cluster_token_ttl.or(self.cluster_drain),
+        let kept = |is_given: bool, given, saved| if is_given { given } else { saved };
+        let publish_wait = kept(
+            self.cache.or(self.publish_wait).is_some(),
+            given.publish_wait(),
+            saved.publish,
         );
-        // A wait that was saved covers what it was computed from: nothing needs to be assumed beyond it.
-        let assumptions = Assumptions {
-            caches: self.cache.unwrap_or_default(),
-            public_token: self.token_ttl.unwrap_or_default(),
-            cluster_token: self.cluster_token_ttl.unwrap_or_default(),
-            skew,
-        };
-        let kept = |given: Option<Duration>, timer: Option<Duration>, saved: Duration, margin| {
-            if given.is_some() {
-                timer
-            } else {
-                Some(saved.max(margin))
-            }
-        };
+        // A period that no longer holds the wait is not that of the next run either.
+        let fits = publish_wait <= saved.period;
         let timers = Timers {
-            period: self.period.or(Some(saved.period)),
-            publish_wait: kept(caches, self.publish_wait, saved.publish, skew),
-            public_drain: kept(tokens.0, self.drain, saved.public, skew * 2),
-            cluster_drain: kept(tokens.1, self.cluster_drain, saved.cluster, skew * 2),
+            period: self.period.or(fits.then_some(saved.period)),
+            publish_wait: Some(publish_wait),
+            public_drain: Some(kept(
+                self.token_ttl.or(self.drain).is_some(),
+                given.public_drain(Duration::ZERO),
+                saved.public,
+            )),
+            cluster_drain: Some(kept(
+                self.cluster_token_ttl.or(self.cluster_drain).is_some(),
+                given.cluster_drain(Duration::ZERO),
+                saved.cluster,
+            )),
         };
-        RotationPolicy::new(assumptions, timers).map_err(|error| Failure::refused(&error))
+        let assumptions = Assumptions {
+            skew: self.skew.unwrap_or(saved.skew),
+            ..*given.assumptions()
+        };
+        Ok(RotationPolicy::remembered(assumptions, timers))
     }
 
     /// A policy that is safe under its assumptions.

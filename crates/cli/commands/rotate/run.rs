@@ -23,6 +23,7 @@ use super::world::Outside;
 use crate::args::DocumentArgs;
 use crate::commands::apiserver::servers::ClusterArgs;
 use crate::commands::apiserver::wanted::WantedArgs;
+use crate::commands::webhook;
 use crate::context::Context;
 use crate::drive::{self, Course};
 use crate::exit::Exit;
@@ -58,11 +59,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         let store = places::open(&state, config, &mut buckets, to).await?;
         let mut world = outside(args, &keys, &config().await?, &mut buckets, context).await?;
         lease_outlives(&buckets, course.lease)?;
-        if dry_run {
-            world.keys.demand(&course.issuer).await?;
-        } else {
-            world.keys.bind(&course.issuer).await?;
-        }
+        bind(&store, &world, &course).await?;
         let breaks = match &asked.compromised {
             Some(kid) => {
                 let ring = read(&store, &course.issuer).await?;
@@ -89,6 +86,24 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             (false, false) => Exit::Done,
         })
     })
+}
+
+/// Makes the place of private keys this issuer's. One that is not that of earlier runs is left as it is: it is mistyped, or
+/// lost, and the run says so.
+async fn bind(store: &impl RingStore, world: &Outside<'_>, course: &Course) -> Result<(), Failure> {
+    let ring = match store.load().await? {
+        Some(stored) => Some(KeyRing::parse(&stored.bytes, &course.issuer)?),
+        None => None,
+    };
+    let known = ring.as_ref().and_then(KeyRing::keys_place);
+    let found = world.keys.place_id().await?;
+    let other = known.is_some() && known != found.as_deref();
+    if course.dry_run || other {
+        world.keys.demand(&course.issuer).await?;
+    } else {
+        world.keys.bind(&course.issuer).await?;
+    }
+    Ok(())
 }
 
 async fn read(store: &impl RingStore, issuer: &IssuerUrl) -> Result<KeyRing, Failure> {
@@ -246,6 +261,7 @@ async fn outside<'a>(
         .collect();
     let account = cluster.service_account.clone();
     let node = on_node(node, document, cluster, &urls, context)?;
+    let prefix = webhook::flags::of_file(context)?.annotation_prefix;
     Ok(Outside {
         kind: kind(algorithm),
         keys: keys.open(config)?,
@@ -259,7 +275,7 @@ async fn outside<'a>(
         },
         servers,
         account,
-        cluster: Cluster::new(config)?,
+        cluster: Cluster::new(config, &prefix)?,
         node,
         ignore_stale_tokens,
         known: Known::new(),

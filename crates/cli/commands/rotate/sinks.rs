@@ -36,17 +36,22 @@ pub(super) struct Sinks {
 }
 
 /// What answers with a JWKS say of themselves.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Heard {
     /// The longest that a cache may keep one of them.
     pub(super) max_age: Duration,
+    /// The address that said so.
+    pub(super) max_age_at: String,
     /// By how many seconds the clock of whoever serves the issuer URL is ahead of this host's, if that is certain.
     pub(super) ahead: Option<i64>,
 }
 
 impl Heard {
-    fn hear(&mut self, answer: Answer) {
-        self.max_age = self.max_age.max(answer.max_age);
+    fn hear(&mut self, answer: Answer, from: &str) {
+        if answer.max_age > self.max_age {
+            self.max_age = answer.max_age;
+            from.clone_into(&mut self.max_age_at);
+        }
     }
 }
 
@@ -131,7 +136,7 @@ impl Sinks {
         let asked = Timestamp::now();
         match self.relying_party.keys(&self.issuer).await {
             Ok(found) => {
-                self.heard.hear(found.answer);
+                self.heard.hear(found.answer, self.issuer.as_str());
                 let date = found.answer.date;
                 self.heard.ahead =
                     date.map(|date| servers::ahead(date.as_second(), asked, Timestamp::now()));
@@ -152,7 +157,7 @@ impl Sinks {
         for url in &self.served {
             let set = match self.relying_party.ask(url).await {
                 Ok((bytes, answer)) => {
-                    self.heard.hear(answer);
+                    self.heard.hear(answer, url);
                     JwkSet::parse(&bytes).map_err(|source| FetchError::Jwks {
                         url: url.clone(),
                         source,

@@ -63,18 +63,19 @@ impl World for Outside<'_> {
         let sinks = self.sinks.written(known).await?;
         let public = self.sinks.public(known).await?;
         let served = self.sinks.served(known).await?;
-        let max_age = self.sinks.heard.max_age;
+        let heard = self.sinks.heard.clone();
         let node = self.node.as_ref();
         let looked = servers::look(&self.servers, &self.account, node, known).await?;
         let mut clocks = looked.clocks;
-        if let Some(ahead) = self.sinks.heard.ahead {
+        if let Some(ahead) = heard.ahead {
             clocks.insert(self.sinks.issuer.to_string(), ahead);
         }
         Ok(Observation {
             public,
             sinks,
             served,
-            max_age,
+            max_age: heard.max_age,
+            max_age_at: heard.max_age_at,
             servers: looked.servers,
             clocks,
             keys_place: self.keys.place_id().await?,

@@ -2,8 +2,9 @@
 
 use std::num::ParseIntError;
 
-use clap::Args;
-use irsa_webhook::role::{Account, partition_of};
+use clap::{Args, Parser as _};
+use irsa_core::partition::Partition;
+use irsa_webhook::role::Account;
 use irsa_webhook::settings::{ContainerCredentials, DEFAULT_EXPIRATION, ForeignVolume, Settings};
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,20 @@ pub enum Foreign {
     Keep,
 }
 
+/// What pods get by the configuration file, for commands without flags of the webhook.
+pub(in crate::commands) fn of_file(context: &Context) -> Result<Settings, Failure> {
+    /// A command line on which nothing is typed.
+    #[derive(clap::Parser)]
+    struct Untyped {
+        #[command(flatten)]
+        injection: InjectionArgs,
+    }
+    let untyped = Untyped::try_parse_from(["irsa"]).map_err(|error| {
+        Failure::usage(error.to_string(), "correct webhook: in the configuration")
+    })?;
+    untyped.injection.settings(context)
+}
+
 impl InjectionArgs {
     /// The settings of the injection, over those of the configuration file.
     pub fn settings(self, context: &Context) -> Result<Settings, Failure> {
@@ -161,7 +176,7 @@ impl InjectionArgs {
                 let partition = self
                     .partition
                     .as_deref()
-                    .unwrap_or_else(|| partition_of(&self.aws_default_region));
+                    .unwrap_or_else(|| Partition::of_region(&self.aws_default_region).name);
                 Account::new(id, partition).map(Some).map_err(|error| {
                     Failure::usage(
                         error.to_string(),

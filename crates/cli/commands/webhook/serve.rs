@@ -110,7 +110,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::system("the runtime cannot be started", &error))?;
     let served = runtime.block_on(async {
-        let mut config_of_cluster = kubernetes.config().await?;
+        let mut config_of_cluster = kubernetes.config_of_watches().await?;
         if let Some(url) = serving.kube_api.as_ref().filter(|url| !url.is_empty()) {
             config_of_cluster.cluster_url = url.parse().map_err(|error| {
                 Failure::usage(

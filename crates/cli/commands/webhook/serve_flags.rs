@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgAction, ValueHint};
 
 use super::flags::go_bool;
+use crate::args::address;
 
 /// How to serve.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,10 +24,10 @@ pub struct ServingArgs {
     #[arg(long, value_name = "PORT", default_value_t = 9999)]
     pub metrics_port: u16,
     /// Address to listen on, instead of --port
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub listen: Option<SocketAddr>,
     /// Address of /metrics, instead of --metrics-port
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub metrics_listen: Option<SocketAddr>,
     /// URL of the API server, instead of the kubeconfig's
     #[arg(long, value_name = "URL")]

@@ -33,9 +33,12 @@ pub struct Waits {
     /// How long a key signs before the next rotation begins.
     #[serde(with = "seconds")]
     pub period: Duration,
-    /// How long a key is published and trusted before it signs, also where a JWKS is served with a longer `max-age`.
+    /// How long a key is published and trusted before it signs. Rings of earlier versions have the wait for `served` here.
     #[serde(with = "seconds")]
     pub publish: Duration,
+    /// The longest `max-age` that a JWKS was served with.
+    #[serde(with = "seconds", default, skip_serializing_if = "Duration::is_zero")]
+    pub served: Duration,
     /// How long a key stays published after it last signed.
     #[serde(with = "seconds")]
     pub public: Duration,
@@ -88,23 +91,42 @@ impl Timer {
 impl Waits {
     /// Those of a policy, where a JWKS is served as it was seen.
     pub(crate) fn of(policy: &RotationPolicy, observed: &Observation) -> Self {
-        let served = observed.max_age.saturating_add(policy.skew());
+        // What stops a run, unless it is an emergency, is no wait to remember.
+        let believed = observed.max_age <= Self::longest_served(policy);
         Self {
             period: whole(policy.period()),
-            publish: whole(policy.publish_wait().max(served)),
+            publish: whole(policy.publish_wait()),
+            served: if believed {
+                whole(observed.max_age)
+            } else {
+                Duration::ZERO
+            },
             public: whole(policy.public_drain(Duration::ZERO)),
             cluster: whole(policy.cluster_drain(Duration::ZERO)),
             skew: whole(policy.skew()),
         }
     }
 
-    /// One of them.
-    pub const fn of_timer(&self, timer: Timer) -> Duration {
+    /// The longest `max-age` that a run waits for by itself: one rotation ends before the next one begins.
+    pub(crate) fn longest_served(policy: &RotationPolicy) -> Duration {
+        policy.period().saturating_sub(policy.skew())
+    }
+
+    /// One of them; that before a key signs covers what was served.
+    pub fn of_timer(&self, timer: Timer) -> Duration {
         match timer {
-            Timer::PublishWait => self.publish,
+            Timer::PublishWait => self.publish.max(self.for_served()),
             Timer::PublicDrain => self.public,
             Timer::ClusterDrain => self.cluster,
         }
+    }
+
+    /// How long a key must be published where copies may be kept as long as was served.
+    pub fn for_served(&self) -> Duration {
+        if self.served.is_zero() {
+            return Duration::ZERO;
+        }
+        self.served.saturating_add(self.skew)
     }
 }
 
@@ -172,6 +194,7 @@ mod tests {
         Waits {
             period: seconds(10_000),
             publish: seconds(publish),
+            served: Duration::ZERO,
             public: seconds(50),
             cluster: seconds(50),
             skew: seconds(1),
@@ -224,10 +247,24 @@ mod tests {
     fn a_served_copy_that_may_be_kept_for_longer_lengthens_the_wait() {
         let policy = RotationPolicy::default();
         let mut observed = Observation::default();
-        let kept = Waits::of(&policy, &observed).publish;
-        assert_eq!(kept, policy.publish_wait());
+        let kept =
+            |observed: &Observation| Waits::of(&policy, observed).of_timer(Timer::PublishWait);
+        assert_eq!(kept(&observed), policy.publish_wait());
         observed.max_age = Duration::from_hours(48);
-        let kept = Waits::of(&policy, &observed).publish;
-        assert_eq!(kept, Duration::from_hours(48) + policy.skew());
+        assert_eq!(kept(&observed), Duration::from_hours(48) + policy.skew());
+        assert_eq!(Waits::of(&policy, &observed).publish, policy.publish_wait());
+        // A year is somebody's mistake: it stops a run, and is not remembered.
+        observed.max_age = Duration::from_hours(8760);
+        assert_eq!(kept(&observed), policy.publish_wait());
+    }
+
+    #[test]
+    fn a_ring_that_knows_nothing_of_what_was_served_is_read() {
+        let earlier =
+            r#"{"period": 864000, "publish": 3900, "public": 4200, "cluster": 7200, "skew": 300}"#;
+        let waits: Waits = serde_json::from_str(earlier).unwrap();
+        assert_eq!(waits.of_timer(Timer::PublishWait).as_secs(), 3900);
+        let written = serde_json::to_string(&waits).unwrap();
+        assert!(!written.contains("served"), "{written}");
     }
 }

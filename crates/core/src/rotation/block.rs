@@ -1,9 +1,12 @@
 //! Why a person is needed.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::explain::Explain;
 use crate::kid::Kid;
+use crate::policy::spell;
 
 /// Why a person is needed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,6 +106,19 @@ pub enum Block {
         /// How many are assumed.
         skew: u64,
     },
+    /// Caches may keep the JWKS for longer than a key signs.
+    #[error(
+        "the JWKS at {place} is served with a max-age of {}, expected at most {}: every later key would wait for that",
+        spell(*max_age), spell(*limit)
+    )]
+    ServedTooLong {
+        /// Who says so.
+        place: String,
+        /// For how long a copy may be kept.
+        max_age: Duration,
+        /// The period without the clock skew.
+        limit: Duration,
+    },
     /// A key that servers must be switched to is nowhere.
     #[error(
         "the private half of key \"{kid}\" is not where keys rest, and API server \"{server}\" must be switched to it"
@@ -164,17 +180,23 @@ impl Explain for Block {
             Self::ClocksApart { .. } => {
                 "let NTP set both clocks; or, if they cannot agree better, give a longer --skew".into()
             }
+            Self::ServedTooLong { max_age, .. } => format!(
+                "mend the Cache-Control there; nothing of it was remembered. If it is meant, and caches may keep a copy for so long: \
+                 --cache {}s, and a --period that is longer",
+                max_age.as_secs()
+            ),
             Self::NoServers => "name the API servers with --server".into(),
             Self::ClockWentBack { .. } => {
                 "set the clock of this host. If it is right, the one that wrote the key ring was ahead: move the key ring away, and \
                  the next run makes another from what it sees"
                     .into()
             }
-            Self::OtherKeyPlace { .. } => {
+            Self::OtherKeyPlace { expected, .. } => format!(
                 "give each node the same --private-keys, and one that all of them reach. If the keys were moved, move the file \
-                 \"place\" (of a Secret: the annotation irsa/place) with them"
-                    .into()
-            }
+                 \"place\" (of a Secret: the annotation irsa/place) with them. If that place is lost for good, write {expected} into \
+                 that file of a new directory, mode 0700 (into that annotation of a new Secret): keys that are not there are then \
+                 given up, and irsa rotate --now replaces the one that signs"
+            ),
             Self::RingOutdated { .. } => {
                 "the key ring is older than the world, as one from a backup: move it away, and the next run makes another from \
                  what it sees"

@@ -194,7 +194,7 @@ fn the_word_that_stale_tokens_do_not_count_holds_for_what_was_saved_before() {
 }
 
 /// Key 2 signs everywhere, and key 1 is spent.
-fn rotated() -> (simulation::world::World, KeyRing) {
+pub(super) fn rotated() -> (simulation::world::World, KeyRing) {
     let (mut world, ring) = drained();
     let ring = ring.leaving(&kid(1), What::Retired, "x".into(), at(5));
     let ring = ring.leaving(&kid(1), What::Disowned, "x".into(), at(5));
@@ -214,7 +214,7 @@ fn rotated() -> (simulation::world::World, KeyRing) {
 }
 
 /// As kubeadm writes a manifest: the files of the first key, whatever a rotation has put there.
-fn anew(world: &mut simulation::world::World, server: usize) {
+pub(super) fn anew(world: &mut simulation::world::World, server: usize) {
     let disk = Disk::new(BTreeSet::from([kid(1)]), kid(1));
     world.servers[server].disk = disk.clone();
     world.servers[server].loaded = disk;

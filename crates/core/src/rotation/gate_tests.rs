@@ -291,3 +291,45 @@ fn a_copy_that_may_be_kept_for_longer_is_waited_for() {
         Step::Act(Action::Promote(_))
     ));
 }
+
+#[test]
+fn a_copy_that_may_be_kept_for_a_year_stops_a_run_and_is_not_remembered() {
+    let (world, ring) = with_next();
+    let mut observed = seen(&world);
+    observed.max_age = Duration::from_hours(8760);
+    observed.max_age_at = "https://h/keys.json".into();
+    let asked = next_step(&ring, &RotationPolicy::default(), &observed, at(3));
+    let Step::Blocked(block @ Block::ServedTooLong { .. }) = &asked else {
+        panic!("{asked:?}")
+    };
+    assert!(
+        block
+            .to_string()
+            .contains("https://h/keys.json is served with a max-age of 365d"),
+        "{block}"
+    );
+    let help = crate::explain::Explain::help(block).unwrap();
+    assert!(help.contains("--cache 31536000s"), "{help}");
+    let told = ring.compromised(&kid(1), "x".into(), at(3)).unwrap();
+    let (told, asked) = settle(told, &observed, at(3));
+    assert!(
+        matches!(asked, Step::Act(Action::Promote(_))),
+        "nobody waits for caches: {asked:?}"
+    );
+    assert!(told.timing().now.unwrap().served.is_zero());
+    // Who says that it is meant is believed.
+    let assumptions = Assumptions {
+        caches: observed.max_age,
+        ..Assumptions::default()
+    };
+    let meant = RotationPolicy::new(assumptions, Timers::default()).unwrap();
+    assert!(!matches!(
+        next_step(&ring, &meant, &observed, at(3)),
+        Step::Blocked(_)
+    ));
+    // Once it is mended nothing is left of it.
+    assert!(matches!(
+        step(&ring, &seen(&world), at(3)),
+        Step::Act(Action::Promote(_))
+    ));
+}

@@ -38,6 +38,8 @@ struct Rotation {
     guards: Guards,
     fences: Fences,
     holds: bool,
+    /// It begins after a rotation, with the private half of the key that signs lost and a manifest written anew.
+    lost: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -92,6 +94,7 @@ impl Rotation {
             guards: Guards::ALL,
             fences: Fences::ALL,
             holds: false,
+            lost: false,
         }
     }
 
@@ -139,10 +142,17 @@ impl Rotation {
             && ring.requested().is_none()
             && state.runs.iter().all(Option::is_none)
         {
-            state.world.store = Some(
-                ring.request(String::new(), state.world.now)
-                    .without_history(),
-            );
+            ask(&mut state.world);
+        }
+    }
+
+    /// Every node's run in turn, twice.
+    fn calm(&self, world: &mut World) {
+        for at in [0, 1, 0, 1] {
+            let mut run = Run::start(world, "first", self.nodes(at), Duration::ZERO);
+            while let Turned::On | Turned::Decided(..) = run.turn(world, &self.rules()) {
+                // until it rests
+            }
         }
     }
 
@@ -157,6 +167,10 @@ impl Rotation {
             }
             // The run on that node goes on.
             Turned::Rest | Turned::Blocked(Block::SpentSigner { .. }) => state.ran[at] = true,
+            Turned::Blocked(Block::PrivateLost { .. }) if self.lost => {
+                state.ran[at] = true;
+                ask(&mut state.world);
+            }
             Turned::Blocked(_) => {
                 state.ran[at] = true;
                 state.verdict = Some("blocked");
@@ -192,6 +206,14 @@ impl Rotation {
     }
 }
 
+/// A person asks for another key.
+fn ask(world: &mut World) {
+    if let Some(ring) = &world.store {
+        let asked = ring.request(String::new(), world.now);
+        world.store = Some(asked.without_history());
+    }
+}
+
 /// The key that may turn out to be compromised: the one that signs next, or has just begun to.
 fn newest(ring: &KeyRing) -> Option<Kid> {
     let key = ring
@@ -218,16 +240,16 @@ impl Model for Rotation {
         world.lags = self.faults.lags;
         world.held = self.holds.then(|| kid(1));
         // The first runs make the ring and learn what each node has to report; they are alike in every order.
-        for _ in 0..2 {
-            for at in 0..2 {
-                let mut run = Run::start(&world, "first", self.nodes(at), Duration::ZERO);
-                while run.turn(&mut world, &self.rules()) == Turned::On {
-                    // until it rests
-                }
+        self.calm(&mut world);
+        ask(&mut world);
+        if self.lost {
+            while !world.is_fresh(1) {
+                self.calm(&mut world);
+                world.pass(after(world.now, TICK));
             }
+            world.lose_signing();
+            world.write_anew(0);
         }
-        let ring = world.store.take().unwrap();
-        world.store = Some(ring.request(String::new(), world.now).without_history());
         vec![State {
             world,
             runs: [None, None, None],

@@ -70,6 +70,18 @@ fn a_manifest_is_written_anew_at_any_point() {
     holds_with(2, Faults { anew: 1, ..CALM });
 }
 
+/// Its tokens are refused until another key has been made and has aged: nothing else can be done, and nothing less is.
+#[test]
+fn a_manifest_is_written_anew_and_the_key_that_signs_is_lost() {
+    let model = Rotation {
+        lost: true,
+        ..Rotation::new(2, CALM)
+    };
+    let (found, states) = search(model, &[RULES, NO_PERSON, NO_SPENT, FRESH]);
+    assert!(found.is_none(), "{found:?}");
+    assert!(states > 1000, "only {states} states were searched");
+}
+
 #[test]
 #[ignore = "half a minute: tests/e2e/rotation runs it"]
 fn a_node_joins_with_old_key_material_at_any_point() {

@@ -100,21 +100,26 @@ pub(super) fn promote(scene: &Scene<'_>) -> Option<Step> {
     let mut servers = scene.observed.servers.iter();
     let server = servers.find(|server| server.disk.is_some() && scene.lags(server, &key.kid))?;
     if !scene.observed.at_rest.contains(&key.kid) {
-        // Who has asked for another key has been told, and gets one.
-        let replaced = scene.ring.next().is_some() || scene.ring.requested().is_some();
-        if replaced || scene.is_burnt(key) {
-            return None;
-        }
-        return Some(Step::Blocked(Block::PrivateLost {
-            kid: key.kid.clone(),
-            server: server.name.clone(),
-        }));
+        return lost(scene, key, server);
     }
     // Where the tokens of a server are refused everywhere, waiting for caches saves none of them.
-    let lost = scene.spent_signer(server).is_some();
-    let (published, trusted) = proofs(scene, key, lost)?;
+    let refused = scene.spent_signer(server).is_some();
+    let (published, trusted) = proofs(scene, key, refused)?;
     Promotion::new(&server.name, published, trusted)
         .map(|promotion| Step::Act(Action::Promote(promotion)))
+}
+
+/// No run can switch a server to a key whose private half is not at rest. Who has asked for another key has been told,
+/// and gets one.
+fn lost(scene: &Scene<'_>, key: &RingKey, server: &Server) -> Option<Step> {
+    let asked = scene.ring.requested().is_some() || key.compromised.is_some();
+    let replaced = scene.ring.next().is_some() || asked;
+    (!replaced).then(|| {
+        Step::Blocked(Block::PrivateLost {
+            kid: key.kid.clone(),
+            server: server.name.clone(),
+        })
+    })
 }
 
 fn proofs(
@@ -136,18 +141,34 @@ fn proofs(
 pub(super) fn spent(scene: &Scene<'_>) -> Option<Step> {
     let key = scene.ring.signing()?;
     let mut servers = scene.observed.servers.iter();
-    let (server, kid) =
-        servers.find_map(|server| Some((server, scene.spent_signer(server)?.clone())))?;
-    let lacking = scene
+    let (server, kid) = servers.find_map(|server| {
+        let kid = scene.spent_signer(server)?;
+        let adopted = scene.ring.key(kid).is_some_and(RingKey::never_published);
+        (!adopted).then_some((server, kid))
+    })?;
+    // Nothing is held up for a key that no server can be, or shall be, switched to: the next one mends this server too.
+    if !scene.observed.at_rest.contains(&key.kid) {
+        return lost(scene, key, server);
+    }
+    if key.compromised.is_some() {
+        return None;
+    }
+    let lacking: Vec<String> = scene
         .observed
         .servers
         .iter()
-        .filter(|other| other.name != server.name && !scene.trusts(other, &key.kid));
+        .filter(|other| other.name != server.name && !scene.trusts(other, &key.kid))
+        .map(|other| other.name.clone())
+        .collect();
+    // A run that is there switches it as soon as the JWKS shows the key, and says so.
+    if server.disk.is_some() && lacking.is_empty() {
+        return None;
+    }
     Some(Step::Blocked(Block::SpentSigner {
         server: server.name.clone(),
-        kid,
+        kid: kid.clone(),
         current: key.kid.clone(),
-        lacking: lacking.map(|other| other.name.clone()).collect(),
+        lacking,
     }))
 }
 

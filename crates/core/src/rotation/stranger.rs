@@ -8,6 +8,7 @@ use super::step::Step;
 use crate::kid::Kid;
 use crate::observation::{Loaded, Server};
 use crate::ring::after;
+use crate::ring::timing::Waits;
 
 /// Is there anything that this ring cannot explain?
 pub(super) fn stranger(scene: &Scene<'_>) -> Option<Step> {
@@ -103,11 +104,22 @@ fn unsound(scene: &Scene<'_>) -> Option<Block> {
             skew,
         })
     };
+    let served = || {
+        let limit = Waits::longest_served(scene.policy);
+        // In an emergency nobody waits for caches.
+        let stops = observed.max_age > limit && !scene.is_emergency();
+        stops.then(|| Block::ServedTooLong {
+            place: observed.max_age_at.clone(),
+            max_age: observed.max_age,
+            limit,
+        })
+    };
     no_servers()
         .or_else(left)
         .or_else(unlisted)
         .or_else(clock)
         .or_else(clocks)
+        .or_else(served)
 }
 
 fn stranger_on(scene: &Scene<'_>, server: &Server) -> Option<Block> {

@@ -3,9 +3,9 @@
 //! The lock is on a regular file, opened for writing: NFS version 4 keeps such locks between hosts, and none on
 //! directories. What a file system does with locks is its own promise; where it makes none, use a Secret.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use irsa_core::change::Expected;
@@ -45,11 +45,7 @@ impl StateDirectory {
             action: "used",
             source,
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(fail)?;
+        irsa_files::create_directory(path, 0o700).map_err(fail)?;
         let mode = fs::metadata(path).map_err(fail)?.mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(StateError::Exposed {
@@ -146,17 +142,23 @@ impl RingStore for StateDirectory {
 
 /// Removes what was being written when a run died. Only the holder of the lock writes here.
 fn sweep(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with(irsa_files::UNFINISHED)
-        {
-            irsa_files::remove(&entry.path())?;
-        }
+    for path in unfinished(directory)? {
+        irsa_files::remove(&path)?;
     }
     Ok(())
+}
+
+/// What was being written, and is not finished.
+pub(super) fn unfinished(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with(irsa_files::UNFINISHED) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Signing keys at rest: `KID.key` and `KID.pub`, named for what they are, so that no other file is taken for one.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::kid::Kid;
@@ -19,6 +19,9 @@ const OWNER: &str = "issuer";
 
 /// The file that names the place: a random text, so that two places are told apart however they are reached.
 const PLACE: &str = "place";
+
+/// No run takes as long as this to write a file.
+const LONGEST_WRITE: Duration = Duration::from_hours(1);
 
 /// A place where private keys rest, of any kind.
 #[derive(Debug, Clone)]
@@ -218,7 +221,27 @@ impl KeysAtRest {
     /// The first one to do so has the place: a name that exists is not taken away.
     fn bind(&self, issuer: &IssuerUrl, name: &str) -> Result<(), StateError> {
         self.write_once(OWNER, issuer.as_str())?;
-        self.write_once(PLACE, name)
+        self.write_once(PLACE, name)?;
+        self.sweep()
+    }
+
+    /// Removes private keys that a run which was killed left half-written, where files have a name from the beginning (NFS).
+    /// There is no lock here: another node may be storing a key now.
+    fn sweep(&self) -> Result<(), StateError> {
+        let fail = |source| StateError::Io {
+            path: self.0.clone(),
+            action: "swept",
+            source,
+        };
+        for path in super::dir::unfinished(&self.0).map_err(fail)? {
+            let written = path.symlink_metadata().and_then(|file| file.modified());
+            // One that is gone was finished meanwhile.
+            let age = written.ok().and_then(|written| written.elapsed().ok());
+            if age.is_some_and(|age| age > LONGEST_WRITE) {
+                irsa_files::remove(&path).map_err(fail)?;
+            }
+        }
+        Ok(())
     }
 
     fn write_once(&self, file: &str, line: &str) -> Result<(), StateError> {
@@ -230,11 +253,7 @@ impl KeysAtRest {
             action: "written",
             source,
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.0)
-            .map_err(fail)?;
+        irsa_files::create_directory(&self.0, 0o700).map_err(fail)?;
         let line = format!("{line}\n");
         match irsa_files::create(&self.0.join(file), line.as_bytes(), 0o600) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(fail(error)),
@@ -340,6 +359,21 @@ mod tests {
         block(Box::pin(keys.demand(&first))).unwrap();
         let left: Vec<_> = fs::read_dir(home.path().join("keys")).unwrap().collect();
         assert_eq!(left.len(), 2, "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_run_left_of_a_key_is_removed_and_what_is_being_written_is_not() {
+        use irsa_core::issuer::TrailingSlash;
+        let home = tempfile::tempdir().unwrap();
+        let place = AnyKeys::Directory(KeysAtRest::new(home.path().to_owned()));
+        let issuer = IssuerUrl::parse("https://h/a", TrailingSlash::Refuse).unwrap();
+        let (old, new) = (home.path().join(".irsa-old"), home.path().join(".irsa-new"));
+        fs::write(&new, "half").unwrap();
+        let file = fs::File::create(&old).unwrap();
+        let before = std::time::SystemTime::now() - LONGEST_WRITE * 2;
+        file.set_modified(before).unwrap();
+        place.bind(&issuer).await.unwrap();
+        assert!(!old.exists() && new.exists());
     }
 
     #[tokio::test]

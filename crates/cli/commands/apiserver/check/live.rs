@@ -24,8 +24,8 @@ impl Render for Report {
         let mut lines = Vec::new();
         for (number, row) in self.servers.iter().enumerate() {
             lines.push(format!("[{}] {}", number + 1, row.server));
-            if row.silent.is_some() {
-                lines.push("    does not answer".to_owned());
+            if let Some(why) = &row.silent {
+                lines.push(format!("    not seen: {why}"));
                 continue;
             }
             lines.push(format!("    issuer   {}", row.issuer));
@@ -81,7 +81,7 @@ pub(super) fn run(
                 }
             }
         }
-        let silent = rows.iter().filter(|row| row.silent.is_some()).count();
+        let passing: usize = seen.iter().map(matrix::ServerSeen::passing).sum();
         let problems = findings
             .iter()
             .filter(|finding| finding.severity == Severity::Problem)
@@ -90,8 +90,8 @@ pub(super) fn run(
             servers: rows,
             findings,
         })?;
-        // Each silent server is one problem. Nothing else being wrong, the same question may have another answer.
-        Ok(match (problems.saturating_sub(silent), silent) {
+        // Nothing else being wrong, the same question may have another answer.
+        Ok(match (problems.saturating_sub(passing), passing) {
             (0, 0) => Exit::Done,
             (0, _) => Exit::TryAgain,
             _ => Exit::Differences,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use irsa_apiserver::component::Role;
 use irsa_apiserver::diff;
-use irsa_apiserver::distro::Distro;
+use irsa_apiserver::distro::{self, Distro};
 use irsa_apiserver::file::{self, Backups, Written};
 use irsa_apiserver::findings;
 use irsa_apiserver::flags::{Flag, FlagChange};
@@ -39,7 +39,6 @@ pub(crate) fn plan(
 ) -> Result<Planned, Failure> {
     let planned = prepare(path, distro, wanted, phase)?;
     demand_verified(std::slice::from_ref(&planned), wanted, phase)?;
-    planned.warn();
     Ok(planned)
 }
 
@@ -81,7 +80,7 @@ pub(super) fn prepare(
     wanted: &Wanted,
     phase: plan::Phase,
 ) -> Result<Planned, Failure> {
-    let before = read(&path, distro)?;
+    let before = read(&path)?;
     let text = before.as_deref().unwrap_or_default();
     let manifest =
         Manifest::read(text, &absolute(&path), distro).map_err(|error| about(&path, &error))?;
@@ -110,6 +109,7 @@ pub(super) fn prepare(
             .collect(),
         mounts: patched.mounts,
         diff: diff::shown(&path.display().to_string(), text, &patched.text),
+        created: before.is_none(),
         backup: None,
     };
     Ok(Planned {
@@ -145,14 +145,10 @@ fn look_at(text: &str, path: &Path, distro: Distro) -> Result<Vec<Looked>, Patch
         .collect()
 }
 
-/// The text of a file; none when there is no such file, and it need not be there.
-pub(in crate::commands::apiserver) fn read(
-    path: &Path,
-    distro: Option<Distro>,
-) -> Result<Option<String>, Failure> {
-    let empty = || Manifest::read("", &absolute(path), distro);
+/// The text of a file; none when there is no such file, and it need not be there: any other name is a mistyped one.
+pub(in crate::commands::apiserver) fn read(path: &Path) -> Result<Option<String>, Failure> {
     match file::read_if_there(path)? {
-        None if empty().is_ok() => Ok(None),
+        None if distro::need_not_be_there(&absolute(path)) => Ok(None),
         None => Ok(Some(file::read(path)?)),
         found => Ok(found),
     }
@@ -185,7 +181,7 @@ impl Planned {
     }
 
     /// Says what is wrong with the flags in their new state: all that `irsa apiserver check` would find.
-    pub(super) fn warn(&self) {
+    pub(crate) fn warn(&self) {
         for looked in &self.looked {
             for finding in findings::of_component(&looked.inspected(), None) {
                 report::warning(&format!(
@@ -230,8 +226,11 @@ impl Planned {
         }
         let backup = backups.save(&path, before.as_deref(), &patched.text, &reason)?;
         if let Err(error) = file::write(&path, before.as_deref(), &patched.text) {
-            // Nothing was changed, and there is nothing to undo.
-            Backups::discard(&backup)?;
+            // Nothing to undo, unless the file was replaced and only its directory could not be brought to disk.
+            let untouched = file::read_if_there(&path).is_ok_and(|now| now == before);
+            if untouched && let Err(left) = Backups::discard(&backup) {
+                report::warning(&format!("{left}: it is of a change that was not made"));
+            }
             return Err(error.into());
         }
         Ok(FileRow {

@@ -69,9 +69,9 @@ impl Node {
             };
             if let Err(hold) = rollout::accepts(peer.url(), &review) {
                 if self.goal.phase == Phase::Accept {
-                    // What it signs is what it signed before: this is what `irsa rotate` mends next, or a fault of its own.
+                    // Nothing changed in what it signs: this is what `irsa rotate` mends next, or a fault of its own.
                     report::warning(&format!(
-                        "{} refuses what {} signs, as it did before",
+                        "{} refuses what {} signs, which this phase does not change",
                         peer.url(),
                         self.server.url()
                     ));

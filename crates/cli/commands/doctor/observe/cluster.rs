@@ -61,10 +61,10 @@ impl Cluster {
         };
         if inputs.live {
             cluster.servers = servers(inputs).await;
-            cluster.webhook = webhook(&client).await;
+            cluster.webhook = webhook(&client, &inputs.webhook).await;
         }
         if let Some(account) = &inputs.service_account {
-            cluster.account = look_at(&client, account).await;
+            cluster.account = look_at(&client, account, &inputs.webhook.annotation_prefix).await;
             cluster.make_token(&client, account).await;
         }
         cluster
@@ -142,7 +142,7 @@ async fn ask(server: &ApiServer) -> Result<ServerSeen, LiveError> {
     })
 }
 
-async fn look_at(client: &Client, account: &ServiceAccount) -> Seen<AccountSeen> {
+async fn look_at(client: &Client, account: &ServiceAccount, prefix: &str) -> Seen<AccountSeen> {
     let (namespace, name) = (account.namespace(), account.name());
     let accounts: Api<ServiceAccountObject> = Api::namespaced(client.clone(), namespace);
     let found = match accounts.get_metadata_opt(name).await {
@@ -159,7 +159,7 @@ async fn look_at(client: &Client, account: &ServiceAccount) -> Seen<AccountSeen>
         account: account.clone(),
         annotations: found.map(|found| found.annotations().clone()),
         namespace: of_namespace.map_or_else(BTreeMap::new, |found| found.annotations().clone()),
-        prefix: Settings::default().annotation_prefix,
+        prefix: prefix.to_owned(),
     })
 }
 
@@ -177,7 +177,7 @@ fn refused(error: &kube::Error, verb: &str, what: &str) -> Unseen {
     }
 }
 
-async fn webhook(client: &Client) -> Seen<WebhookSeen> {
+async fn webhook(client: &Client, settings: &Settings) -> Seen<WebhookSeen> {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let list = match api.list(&ListParams::default()).await {
         Ok(list) => list,
@@ -207,8 +207,7 @@ async fn webhook(client: &Client) -> Seen<WebhookSeen> {
         }
         registrations.push(name);
     }
-    let settings = Settings::default();
-    let pods = audit::audit(client, &settings, None, &audit::Sources::default()).await;
+    let pods = audit::audit(client, settings, None, &audit::Sources::default()).await;
     let pods = pods.map(|findings| {
         let rows = findings.iter().map(|finding| {
             (

@@ -35,6 +35,17 @@ impl World {
         self.mend();
     }
 
+    /// Somebody destroys the private half of the key that signs.
+    #[cfg(test)]
+    pub(crate) fn lose_signing(&mut self) {
+        let ring = self.store.as_ref();
+        let Some(kid) = ring.and_then(KeyRing::signing).map(|key| key.kid.clone()) else {
+            return;
+        };
+        self.at_rest.remove(&kid);
+        self.lost.insert(kid);
+    }
+
     /// Whether what a server does is still the work of whoever wrote it anew.
     pub(super) fn is_anew(&self, server: usize) -> bool {
         self.anew.contains(&server)
