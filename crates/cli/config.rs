@@ -255,8 +255,8 @@ impl TextError {
                 help: None,
             },
             DeserializeError::SerdeMissingField { field, .. } => Self {
-                message: format!("{at}the key \"{field}\" is missing"),
-                help: Some(format!("add {field}: to what begins there")),
+                message: format!("the key \"{field}\" is missing near line {line}"),
+                help: Some(format!("add {field}: beside the keys there")),
             },
             DeserializeError::Unexpected { expected, location } => {
                 let (what, help) = form(expected);

@@ -36,7 +36,7 @@ fn a_value_of_the_wrong_form_is_told_with_its_key_and_the_right_one() {
         ("hello\n", "line 1: expected keys with values"),
         (
             "cluster:\n  name: a\n  publish: {to: dir:x}\n",
-            "line 2: the key \"keys\" is missing",
+            "the key \"keys\" is missing near line 3",
         ),
     ] {
         let error = Config::parse(text).unwrap_err();

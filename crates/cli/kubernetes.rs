@@ -1,6 +1,7 @@
 //! Access to the cluster: the kubeconfig that kubectl would use, or the pod's own service account.
 
 use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use clap::{Args, ValueHint};
 use http::HeaderValue;
 use irsa_core::explain::Explain;
 use kube::client::AuthError;
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use zeroize::Zeroizing;
 
 /// How long a connection may take.
@@ -127,11 +128,12 @@ impl KubernetesArgs {
             kubeconfig,
             context,
         } = self;
-        let fail = |error| KubernetesError::Kubeconfig {
+        let wrong = |error: &(dyn Error + 'static)| KubernetesError::Kubeconfig {
             path: kubeconfig.clone(),
             context: context.clone(),
-            source: Said::of(&error),
+            source: Said::of(error),
         };
+        let fail = |error: KubeconfigError| wrong(&error);
         let options = KubeConfigOptions {
             context: context.clone(),
             ..KubeConfigOptions::default()
@@ -146,9 +148,13 @@ impl KubernetesArgs {
             None if context.is_some() => {
                 kube::Config::from_kubeconfig(&options).await.map_err(fail)
             }
-            None => kube::Config::infer()
-                .await
-                .map_err(|error| KubernetesError::None(Said::of(&error))),
+            None => kube::Config::infer().await.map_err(|error| {
+                if is_nowhere(&error) {
+                    KubernetesError::None(Said::of(&error))
+                } else {
+                    wrong(&error)
+                }
+            }),
         }?;
         // The client would panic on it.
         if token(&config).is_some_and(|token| HeaderValue::from_str(&token).is_err()) {
@@ -161,6 +167,15 @@ impl KubernetesArgs {
     pub async fn client(&self) -> Result<kube::Client, KubernetesError> {
         let config = self.config().await?;
         kube::Client::try_from(config).map_err(|error| KubernetesError::client(&error))
+    }
+}
+
+/// Whether there is no kubeconfig, rather than one that is wrong.
+fn is_nowhere(error: &InferConfigError) -> bool {
+    match error.source().and_then(|cause| cause.downcast_ref()) {
+        Some(KubeconfigError::ReadConfig(error, _)) => error.kind() == io::ErrorKind::NotFound,
+        Some(KubeconfigError::FindPath) => true,
+        _ => false,
     }
 }
 

@@ -97,7 +97,10 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     settings.extend(variables());
     context.print(&Settings { settings })?;
     if let Err(half) = serve.whole() {
-        // IRSA_ISSUER alone is enough for most commands.
+        // IRSA_ISSUER alone is enough for most commands; what was typed here was meant for this one.
+        if serve.given_by.is_none() {
+            return Err(half);
+        }
         report::warning(&format!("irsa serve refuses this: {}", half.message()));
     } else if !serve.issuers.value.is_empty() {
         // What `irsa serve` would refuse is refused here too.

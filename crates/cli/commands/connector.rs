@@ -107,6 +107,8 @@ impl RegistrationArgs {
         })?;
         let region = ConnectorRegion::parse(region.as_ref());
         let region = region.map_err(|error| Failure::refused(&error))?;
+        // Missing ones are the same refusal here as everywhere.
+        crate::aws::credentials(&config).await?;
         let aws = Aws::new(&config);
         let caller = aws.caller().await?;
         let registration = Registration {
