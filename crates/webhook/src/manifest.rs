@@ -243,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_that_nobody_runs_is_refused() {
+        let none = ManifestOptions {
+            replicas: 0,
+            ..options()
+        };
+        assert!(matches!(render(&none), Err(ManifestError::Replicas)));
+    }
+
+    #[test]
     fn no_number_of_replicas_keeps_a_node_from_being_drained() {
         for replicas in [1, 2, 3] {
             let objects = objects(&ManifestOptions {
