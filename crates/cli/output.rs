@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::report::Failure;
+use crate::visible;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
@@ -38,7 +39,7 @@ pub fn print(result: &impl Render, format: Format) -> Result<(), Failure> {
         Format::Json => {
             let json = serde_json::to_string_pretty(result)
                 .map_err(|error| Failure::output(&io::Error::other(error)))?;
-            line(json.as_bytes())
+            line(visible::json(&json).as_bytes())
         }
         Format::Svg => match result.svg() {
             Some(svg) => line(svg.as_bytes()),
