@@ -15,6 +15,7 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_types::service_config::ServiceConfigKey;
 use clap::Args;
+use irsa_aws::bounded::bounded;
 use irsa_core::explain::Explain;
 use irsa_iam::caller;
 use irsa_issuer::relying_party;
@@ -56,21 +57,20 @@ impl AwsArgs {
         if let Some(url) = endpoint_url {
             loader = loader.endpoint_url(url);
         }
+        let mut roots = TrustStore::default();
         if let Some(path) = ca_file {
             // The SDK would panic on a file that holds no certificate.
-            let roots =
-                TrustStore::default().with_pem_certificate(relying_party::read_ca_file(path)?);
-            let tls = TlsContext::builder().with_trust_store(roots).build();
-            let tls = tls.map_err(|error| {
-                Failure::system("TLS to AWS cannot be set up", &io::Error::other(error))
-            })?;
-            let client = Builder::new()
-                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-                .tls_context(tls)
-                .build_https();
-            loader = loader.http_client(client);
+            roots = roots.with_pem_certificate(relying_party::read_ca_file(path)?);
         }
-        Ok(loader.load().await)
+        let tls = TlsContext::builder().with_trust_store(roots).build();
+        let tls = tls.map_err(|error| {
+            Failure::system("TLS to AWS cannot be set up", &io::Error::other(error))
+        })?;
+        let client = Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(tls)
+            .build_https();
+        Ok(loader.http_client(bounded(client)).load().await)
     }
 }
 

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::report::Failure;
+use crate::visible;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ pub fn print_to_reader(result: &impl Render, format: Format) -> Result<(), Failu
         Format::Json => {
             let json = serde_json::to_string_pretty(result)
                 .map_err(|error| Failure::output(&io::Error::other(error)))?;
-            write(json.as_bytes())
+            write(visible::json(&json).as_bytes())
         }
         Format::Svg => match result.svg() {
             Some(svg) => write(svg.as_bytes()),

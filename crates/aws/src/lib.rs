@@ -1,6 +1,8 @@
 //! What every adapter of an AWS service shares: a call of the SDK that failed is sorted by what came back. What the
 //! answer means is each adapter's own, by its service's codes, then by those that all share ([`irsa_core::aws_answer`]).
 
+pub mod bounded;
+
 use std::error::Error;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;

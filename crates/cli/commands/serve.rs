@@ -1,16 +1,15 @@
 //! `irsa serve`.
 
+mod config_file;
 pub mod from;
 mod rotation;
 pub mod watch;
 
 use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use irsa_issuer::keyset::Stamp;
 use irsa_issuer::serve::{Bound, Metrics, ServeError, Server, ServerConfig, SiteHandle};
 use irsa_issuer::source::{Changes, IssuerSpec, Refused, SiteSource};
 use jiff::Timestamp;
@@ -18,9 +17,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
+use self::config_file::ConfigFile;
 use self::watch::{Watch, WatchArgs};
 use crate::args::{DocumentArgs, ServeArgs};
-use crate::config::Config;
 use crate::context::{Context, Origin};
 use crate::exit::Exit;
 use crate::report::Failure;
@@ -314,7 +313,12 @@ impl Reloader {
                     self.metrics.reload_succeeded();
                 }
                 for reloaded in &changes.reloaded {
-                    tracing::info!(issuer = reloaded.issuer, "new documents are served");
+                    let what = if reloaded.changed {
+                        "new documents are served"
+                    } else {
+                        "read again: the documents are the same"
+                    };
+                    tracing::info!(issuer = reloaded.issuer, "{what}");
                     if !reloaded.withdrawn.is_empty() {
                         tracing::warn!(
                             issuer = reloaded.issuer,
@@ -332,50 +336,5 @@ impl Reloader {
                 tracing::warn!(%error, "new issuers not taken, the last good ones stay");
             }
         }
-    }
-}
-
-/// The configuration file, when the issuers come from it.
-struct ConfigFile {
-    path: PathBuf,
-    allow_trailing_slash: Option<bool>,
-    loaded: Stamp,
-    pending: Option<Stamp>,
-}
-
-impl ConfigFile {
-    fn of(context: &Context, settings: &ServeSettings) -> Option<Self> {
-        let path = context.global.config.clone()?;
-        let from_flag = settings.allow_trailing_slash.origin < Origin::File;
-        (settings.issuers.origin == Origin::File).then(|| Self {
-            loaded: Stamp::of(std::slice::from_ref(&path)),
-            allow_trailing_slash: from_flag.then_some(settings.allow_trailing_slash.value),
-            pending: None,
-            path,
-        })
-    }
-
-    /// As in [`SiteSource::poll`], a change counts once it has been seen twice.
-    fn has_changed(&mut self) -> bool {
-        let stamp = Stamp::of(std::slice::from_ref(&self.path));
-        let settled = self.pending.as_ref() == Some(&stamp);
-        let changed = stamp != self.loaded;
-        self.pending = changed.then_some(stamp);
-        changed && settled
-    }
-
-    fn read(&mut self) -> Result<Vec<IssuerSpec>, Failure> {
-        self.loaded = Stamp::of(std::slice::from_ref(&self.path));
-        self.pending = None;
-        self.specs()
-    }
-
-    fn specs(&self) -> Result<Vec<IssuerSpec>, Failure> {
-        let config = Config::load(&self.path).map_err(|error| Failure::refused(&error))?;
-        let allowed = self
-            .allow_trailing_slash
-            .or(config.allow_trailing_slash)
-            .unwrap_or(false);
-        crate::settings::specs(&config.issuers, crate::settings::slash(allowed))
     }
 }

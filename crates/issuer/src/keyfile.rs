@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use irsa_core::explain::Explain;
 use irsa_core::private::{PrivateKeyError, PrivateKeyPem};
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 /// Far above any key file: a bound on what a wrong path (a disk, a log) makes us read.
@@ -103,6 +104,37 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let file = File::open(path).map_err(fail)?;
     let size = file.metadata().map_err(fail)?.len();
     read_all(path, file, size)
+}
+
+/// Reads a file for whoever reads it again and again: what is no regular file is refused. Whoever opens a pipe waits
+/// for its writer, and an endpoint that follows its files would wait for ever.
+pub fn read_regular(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let fail = |source| KeyFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let (file, size) = open_regular(path).map_err(fail)?;
+    read_all(path, file, size)
+}
+
+/// Opens a regular file without waiting, with its size. What else stands there is an error.
+pub fn open_regular(path: &Path) -> io::Result<(File, u64)> {
+    let wait_for_nobody = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    let file = File::options()
+        .read(true)
+        .custom_flags(wait_for_nobody)
+        .open(path)?;
+    // The file that is looked at is the one that is read.
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() {
+            "it is a directory, expected a file"
+        } else {
+            "it is a pipe, a socket or a device, expected a file"
+        };
+        return Err(io::Error::other(what));
+    }
+    Ok((file, metadata.len()))
 }
 
 /// Reads a private key, unless group or others could do so too.
@@ -219,6 +251,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use irsa_core::algorithm::Curve;
+    use rustix::fs::{CWD, FileType, Mode};
 
     use super::*;
 
@@ -281,6 +314,20 @@ mod tests {
                 .ends_with("can be read by others (mode 0640, expected 0600)")
         );
         assert!(error.help().unwrap().starts_with("chmod 600 "));
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let pipe = home.path().join("a.pub");
+        rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let error = read_regular(&pipe).unwrap_err();
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert!(why.contains("a pipe, a socket or a device"), "{why}");
+        assert!(read_regular(Path::new("/dev/zero")).is_err());
+        let file = home.path().join("b.pub");
+        fs::write(&file, "x").unwrap();
+        assert_eq!(read_regular(&file).unwrap().as_slice(), b"x");
     }
 
     #[test]

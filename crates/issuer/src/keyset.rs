@@ -10,6 +10,7 @@ use irsa_core::block::publishable::UnpublishableFile;
 use irsa_core::block::{ApiserverRefusal, KeyFile};
 use irsa_core::explain::Explain;
 use irsa_core::keys::PublicKey;
+use zeroize::Zeroizing;
 
 use crate::keyfile::{self, KeyFileError};
 
@@ -110,9 +111,20 @@ impl LoadedKeys {
 
 /// Every publishable key of these files and directories.
 pub fn load(paths: &[PathBuf]) -> Result<LoadedKeys, KeysetError> {
+    load_by(paths, keyfile::read)
+}
+
+/// The same, of regular files only: see [`keyfile::read_regular`].
+pub fn load_regular(paths: &[PathBuf]) -> Result<LoadedKeys, KeysetError> {
+    load_by(paths, keyfile::read_regular)
+}
+
+type Reading = fn(&Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError>;
+
+fn load_by(paths: &[PathBuf], read: Reading) -> Result<LoadedKeys, KeysetError> {
     let mut loaded = LoadedKeys::default();
     for path in expand(paths)? {
-        let file = KeyFile::parse(&keyfile::read(&path)?);
+        let file = KeyFile::parse(&read(&path)?);
         let private = file.blocks.iter().filter(|block| block.is_private());
         loaded
             .private

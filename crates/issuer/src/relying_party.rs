@@ -237,7 +237,7 @@ impl RelyingParty {
                 status: response.status(),
                 location: location
                     .and_then(|value| value.to_str().ok())
-                    .map(str::to_owned),
+                    .map(|to| to.chars().take(MAX_LOCATION).collect()),
             });
         }
         let answer = Answer::of(response.headers());
@@ -371,6 +371,9 @@ fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, FetchError> {
     .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
+
+/// Characters of a redirect that are told.
+const MAX_LOCATION: usize = 300;
 
 fn moved(location: Option<&str>) -> String {
     location.map_or_else(String::new, |to| format!(" (redirect to {to})"))

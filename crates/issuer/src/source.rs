@@ -17,7 +17,7 @@ use irsa_core::documents::{DocumentName, DocumentsError, IssuerDocuments};
 use irsa_core::explain::Explain;
 use irsa_core::issuer::{DISCOVERY_PATH, IssuerUrl, JwksUri};
 
-use crate::keyset::{self, KeysetError, LoadedKeys, Stamp};
+use crate::keyset::{self, KeysetError, LoadedKeys, SourcedKey, Stamp};
 use crate::serve::{Document, ServeError, ServedIssuer, ServedKey, Site};
 
 /// An issuer and the files that hold its keys.
@@ -66,7 +66,10 @@ impl Explain for SourceError {
 impl IssuerSpec {
     /// Reads the key files and renders the documents.
     pub fn render(&self) -> Result<(IssuerDocuments, LoadedKeys), SourceError> {
-        let keys = keyset::load(&self.keys)?;
+        self.render_with(keyset::load(&self.keys)?)
+    }
+
+    fn render_with(&self, keys: LoadedKeys) -> Result<(IssuerDocuments, LoadedKeys), SourceError> {
         let (issuer, jwks_uri) = (self.issuer.clone(), self.jwks_uri.clone());
         Ok((
             IssuerDocuments::render(issuer, jwks_uri, keys.public_keys())?,
@@ -91,7 +94,7 @@ impl IssuerSpec {
     }
 
     fn serve(&self, max_age: Duration) -> Result<(Vec<Document>, Vec<ServedKey>), SourceError> {
-        let (documents, loaded) = self.render()?;
+        let (documents, loaded) = self.render_with(keyset::load_regular(&self.keys)?)?;
         for warning in loaded.warnings_of_private() {
             tracing::warn!(issuer = %self.issuer, "{warning}");
         }
@@ -128,6 +131,10 @@ struct Entry {
     loaded: Stamp,
     /// A state seen once that is not loaded yet.
     pending: Option<Stamp>,
+    /// For how many looks in a row no state was seen twice.
+    restless: u32,
+    /// What the last of those looks read, once there were many: no key if nothing good.
+    glimpsed: Option<Vec<SourcedKey>>,
     good: Option<(Vec<Document>, Vec<ServedKey>)>,
     problem: Option<String>,
 }
@@ -181,8 +188,8 @@ impl SiteSource {
         for entry in &mut self.entries {
             let stamp = Stamp::of(&entry.spec.keys);
             if stamp == entry.loaded {
-                entry.pending = None;
-            } else if entry.pending.as_ref() == Some(&stamp) {
+                entry.settled();
+            } else if entry.pending.as_ref() == Some(&stamp) || entry.is_quiet_inside() {
                 entry.reload(self.max_age, stamp, &mut changes);
             } else {
                 entry.pending = Some(stamp);
@@ -224,14 +231,34 @@ impl Entry {
             spec,
             loaded: Stamp::default(),
             pending: None,
+            restless: 0,
+            glimpsed: None,
             good,
             problem: None,
         }
     }
 
+    fn settled(&mut self) {
+        self.pending = None;
+        self.restless = 0;
+        self.glimpsed = None;
+    }
+
+    /// Whether files that are touched again and again hold what they held at the look before: somebody who touches
+    /// them must not keep a change from being served. Counts a restless look.
+    fn is_quiet_inside(&mut self) -> bool {
+        self.restless = self.restless.saturating_add(1);
+        if self.restless < RESTLESS_LOOKS {
+            return false;
+        }
+        let keys = keyset::load_regular(&self.spec.keys);
+        let seen = keys.map(|loaded| loaded.keys).unwrap_or_default();
+        self.glimpsed.replace(seen.clone()) == Some(seen)
+    }
+
     fn reload(&mut self, max_age: Duration, stamp: Stamp, changes: &mut Changes) {
         self.loaded = stamp;
-        self.pending = None;
+        self.settled();
         let issuer = self.spec.issuer.to_string();
         match self.spec.serve(max_age) {
             Ok(good) => {
@@ -239,6 +266,7 @@ impl Entry {
                 self.problem = None;
                 changes.reloaded.push(Reloaded {
                     issuer,
+                    changed: self.differs(before.as_ref()),
                     withdrawn: self.withdrawn(before),
                 });
             }
@@ -252,6 +280,15 @@ impl Entry {
                 });
             }
         }
+    }
+
+    fn differs(&self, before: Option<&(Vec<Document>, Vec<ServedKey>)>) -> bool {
+        let bodies = |good: &(Vec<Document>, Vec<ServedKey>)| {
+            let all = good.0.iter();
+            all.map(|document| document.body().clone())
+                .collect::<Vec<_>>()
+        };
+        self.good.as_ref().map(bodies) != before.map(bodies)
     }
 
     /// The kids that were served before and are no more.
@@ -282,6 +319,9 @@ impl Entry {
         }
     }
 }
+
+/// Looks at files that never rest before their content is compared instead.
+const RESTLESS_LOOKS: u32 = 5;
 
 #[cfg(test)]
 #[path = "source_tests.rs"]

@@ -124,3 +124,68 @@ fn a_key_that_goes_is_named_and_a_dangling_link_takes_none() {
     fs::remove_file(home.path().join("b.pub")).unwrap();
     assert_eq!(source.reload().reloaded[0].withdrawn, [second]);
 }
+
+#[test]
+fn files_that_never_rest_are_read_once_their_content_does() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("a.pub");
+    fs::write(&file, public(1)).unwrap();
+    let specs = vec![spec("https://h/a", file.clone())];
+    let (mut source, _) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
+    let touch = |second| {
+        let at = std::time::UNIX_EPOCH + Duration::from_secs(second);
+        let opened = fs::File::options().write(true).open(&file).unwrap();
+        opened.set_modified(at).unwrap();
+    };
+    fs::write(&file, public(2) + &public(3)).unwrap();
+    for look in 0..5 {
+        touch(look);
+        assert!(source.poll().is_empty(), "look {look}");
+    }
+    touch(6);
+    let changes = source.poll();
+    assert!(changes.reloaded[0].changed);
+    assert_eq!(kids(&source, 0).len(), 2);
+
+    // What is written without end is no content to serve.
+    for look in 10..30_u8 {
+        fs::write(&file, public(look)).unwrap();
+        touch(u64::from(look));
+        assert!(source.poll().is_empty(), "look {look}");
+    }
+}
+
+#[test]
+fn what_was_read_again_and_is_the_same_is_no_change() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("a.pub");
+    fs::write(&file, public(1)).unwrap();
+    let specs = vec![spec("https://h/a", file.clone())];
+    let (mut source, changes) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
+    assert!(changes.reloaded[0].changed);
+    assert!(!source.reload().reloaded[0].changed);
+    fs::write(&file, public(2)).unwrap();
+    assert!(source.reload().reloaded[0].changed);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_one_key_file_keeps_no_other_issuer_waiting() {
+    let home = tempfile::tempdir().unwrap();
+    let (first, second) = (home.path().join("a.pub"), home.path().join("b.pub"));
+    fs::write(&first, public(1)).unwrap();
+    fs::write(&second, public(1)).unwrap();
+    let specs = vec![
+        spec("https://h/a", first.clone()),
+        spec("https://h/b", second.clone()),
+    ];
+    let (mut source, _) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
+    fs::remove_file(&first).unwrap();
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &first, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    fs::write(&second, public(1) + &public(2)).unwrap();
+    source.poll();
+    let changes = source.poll();
+    assert_eq!(changes.refused[0].issuer, "https://h/a");
+    assert!(changes.refused[0].last_good_kept);
+    assert_eq!(kids(&source, 1).len(), 2);
+}

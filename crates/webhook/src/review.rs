@@ -43,6 +43,11 @@ pub enum Malformed {
     /// A review without request.
     #[error("bad content")]
     NoRequest,
+    /// A `uid` that no API server makes.
+    #[error(
+        "the uid of the request is none: expected at most {MAX_UID} printable ASCII characters"
+    )]
+    Uid,
     /// The object is not a pod.
     #[error("the object of request \"{uid}\" is not a pod")]
     Pod {
@@ -110,6 +115,10 @@ impl<'a> Review<'a> {
         let none = || Text(Cow::Borrowed(""));
         let creates = request.creates_a_pod();
         let uid = request.uid.unwrap_or_else(none);
+        // It comes back in the answer, and in the log where the object is no pod.
+        if uid.0.len() > MAX_UID || !uid.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Malformed::Uid);
+        }
         let read = |object: &'a RawValue| {
             serde_json::from_str::<Option<Object<Pod<'a>>>>(object.get()).map_err(|source| {
                 Malformed::Pod {
@@ -270,6 +279,9 @@ impl<'a> Review<'a> {
         })
     }
 }
+
+/// Kubernetes writes 36 characters.
+const MAX_UID: usize = 64;
 
 /// Why a pod that requires its role would be without it.
 fn lost(verdict: &Verdict, notes: &[Note]) -> Option<Note> {

@@ -297,3 +297,25 @@ fn text_with_escapes_is_read_as_text() {
     assert_eq!(parsed.service_account(), Some(("d", "sa")));
     assert_eq!(parsed.pod().unwrap().annotation("k"), Some(""));
 }
+
+#[test]
+fn a_uid_that_no_api_server_makes_comes_back_nowhere() {
+    for uid in [
+        "u\u{1b}[2J\u{9b}\nFORGED INFO\u{202e}",
+        &"u".repeat(MAX_UID + 1),
+        "a b",
+    ] {
+        let more = json!({"request": {"uid": uid, "object": {"spec": 5}}});
+        let review = request(&more).to_string();
+        let error = Review::parse(review.as_bytes()).unwrap_err();
+        assert!(matches!(error, Malformed::Uid), "{error}");
+        let body = String::from_utf8(error.body()).unwrap();
+        assert!(
+            !error.to_string().contains(uid) && !body.contains("FORGED"),
+            "{body}"
+        );
+        assert!(body.len() < 1_000);
+    }
+    let longest = json!({"request": {"uid": "u".repeat(MAX_UID)}});
+    assert!(Review::parse(request(&longest).to_string().as_bytes()).is_ok());
+}

@@ -9,6 +9,7 @@ mod clients;
 mod error;
 mod files;
 mod mutate;
+mod pace;
 mod room;
 mod routes;
 mod server;

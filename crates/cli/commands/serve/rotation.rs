@@ -1,10 +1,10 @@
 //! The file from which the status page knows a rotation: the endpoint needs no access to the key ring, which lies beside the
 //! private keys.
 
-use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
+use irsa_issuer::keyfile;
 use irsa_issuer::serve::status::{RotatingKey, Rotation};
 use jiff::Timestamp;
 
@@ -33,7 +33,8 @@ struct Row {
 /// Reads such a file, or says what is wrong with it.
 pub(super) fn read(file: &Path) -> Result<Rotation, String> {
     let mut text = String::new();
-    let opened = fs::File::open(file).map_err(|error| format!("cannot be read: {error}"))?;
+    let opened = keyfile::open_regular(file);
+    let (opened, _) = opened.map_err(|error| format!("cannot be read: {error}"))?;
     let read = opened.take(MAX_STATUS + 1).read_to_string(&mut text);
     read.map_err(|error| format!("cannot be read: {error}"))?;
     if text.len() as u64 > MAX_STATUS {
@@ -65,6 +66,16 @@ const MAX_STATUS: u64 = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let pipe = home.path().join("rotation.json");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let why = read(&pipe).unwrap_err();
+        assert!(why.contains("a pipe, a socket or a device"), "{why}");
+    }
 
     #[test]
     fn a_rotation_is_what_rotate_status_prints() {

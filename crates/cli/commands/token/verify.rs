@@ -23,7 +23,7 @@ use crate::visible::visible;
 /// Verify a token as a relying party does: signature, issuer, audience, times and kid.
 ///
 /// The keys are fetched through the issuer, as AWS STS does: the discovery document first, then the JWKS that it
-/// names, without redirects.
+/// names, without redirects. As STS does, it demands iat, and refuses an issuer with more than 100 RSA or 100 EC keys.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The issuer.

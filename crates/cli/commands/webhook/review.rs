@@ -219,6 +219,10 @@ fn explain(settings: &Settings, review: &Review<'_>, answer: &Answer, name: &str
         Verdict::NotApplicable => {
             lines.push("  nothing is injected: the request does not create a pod".into());
         }
+        Verdict::NoRole if review.service_account().is_none() && names_one(review) => lines.push(
+            "  nothing is injected: the pod's serviceAccountName is no valid name, and the API server refuses such a pod"
+                .into(),
+        ),
         Verdict::NoRole if review.service_account().is_none() => lines.push(
             "  nothing is injected: the pod names no service account (the API server fills in \"default\")".into(),
         ),
@@ -248,6 +252,11 @@ fn explain(settings: &Settings, review: &Review<'_>, answer: &Answer, name: &str
     lines.extend(warnings);
     let lines: Vec<_> = lines.iter().map(|line| visible(line)).collect();
     lines.join("\n")
+}
+
+fn names_one(review: &Review<'_>) -> bool {
+    let pod = review.pod();
+    pod.is_some_and(|pod| !pod.service_account().is_empty())
 }
 
 fn injected(settings: &Settings, injection: &Injection, patch: &Patch) -> Vec<String> {

@@ -2,13 +2,13 @@
 
 use super::facts::{Answer, Look, NoAnswer, NoAnswerKind, RelyingParty};
 use super::{Check, Diagnosis, Facts, StsAnswer, served};
-use crate::algorithm::Algorithm;
 use crate::discovery::{self, DiscoveryError};
 use crate::explain::Explain;
 use crate::issuer::{IssuerUrl, TrailingSlash};
 use crate::jwks::{JwkSet, JwksError, MAX_DOCUMENT_BYTES, MAX_KEYS};
 use crate::store_url::S3Issuer;
 use crate::strict_json;
+use crate::token::verify::families;
 
 /// The `jwks_uri` of a discovery document, also of one that is not the issuer's: what STS would fetch next.
 pub fn jwks_uri(body: &[u8]) -> Option<String> {
@@ -282,13 +282,7 @@ fn jwks(diagnosis: &mut Diagnosis<'_>, url: &str, answer: &Answer) {
             return;
         }
     };
-    let is_rsa = |algorithm| algorithm == Algorithm::Rs256;
-    let rsa = set
-        .keys()
-        .iter()
-        .filter(|jwk| is_rsa(jwk.key.algorithm()))
-        .count();
-    let ec = set.keys().len() - rsa;
+    let (rsa, ec) = families(&set);
     let check = if set.keys().is_empty() {
         Check::failure("jwks", url, "has no key that Kubernetes signs with")
             .help("publish the keys: irsa publish; irsa keys inspect FILE shows each kid")

@@ -115,6 +115,7 @@ const fn is_about_the_key(refusal: &Refusal) -> bool {
         | Refusal::OtherAlgorithm { .. }
         | Refusal::Signature(_) => true,
         Refusal::Issuer { .. }
+        | Refusal::TooManyKeys { .. }
         | Refusal::Audience { .. }
         | Refusal::Claim(_)
         | Refusal::Expired { .. }
@@ -190,13 +191,23 @@ fn times(diagnosis: &mut Diagnosis<'_>, seen: &TokenSeen, token: &Token) {
         |at: i64| Timestamp::from_second(at).map_or_else(|_| "?".to_owned(), |at| at.to_string());
     let early = ["nbf", "iat"].into_iter().find_map(|claim| {
         let at = token.time_claim(claim)?;
-        let ahead = clocks.iter().map(|now| at - now).min()?;
+        let ahead = clocks.iter().map(|now| at.saturating_sub(*now)).min()?;
         (ahead > SKEW_SECONDS).then_some((claim, at, ahead))
     });
-    let check = match (token.time_claim("exp"), early) {
-        (None, _) => Check::failure(id, &seen.from, "exp is no time")
+    let untimely = ["exp", "nbf", "iat"]
+        .into_iter()
+        .find(|claim| token.claims().contains_key(*claim) && token.time_claim(claim).is_none());
+    let no_time = |claim: &str| {
+        Check::failure(id, &seen.from, format!("{claim} is no time"))
             .help("use a projected service account token")
-            .sts(StsAnswer::Claim),
+            .sts(StsAnswer::Claim)
+    };
+    if let Some(claim) = untimely {
+        diagnosis.push(no_time(claim));
+        return;
+    }
+    let check = match (token.time_claim("exp"), early) {
+        (None, _) => no_time("exp"),
         (Some(expires), _) if clocks.iter().all(|now| expires <= *now) => {
             let ago = clocks.iter().map(|now| now - expires).min().unwrap_or(0);
             Check::failure(

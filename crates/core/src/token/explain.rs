@@ -269,6 +269,9 @@ fn time_problems(token: &Token, now: Timestamp, problems: &mut Vec<Problem>) {
         };
         add(problems, Verifier::Sts, found);
     }
+    if token.claims().contains_key("nbf") && token.time_claim("nbf").is_none() {
+        add(problems, Verifier::Both, format!("its nbf is {NO_TIME}"));
+    }
     for claim in ["nbf", "iat"] {
         if let Some(at) = token.time_claim(claim)
             && at.saturating_sub(seconds) > SKEW_SECONDS

@@ -157,3 +157,11 @@ fn an_issuer_that_only_a_cluster_reaches_is_out_of_the_reach_of_sts() {
         assert!(reason.contains(why), "{host}: {reason}");
     }
 }
+
+#[test]
+fn a_start_that_is_no_time_is_a_problem() {
+    let claims = CLAIMS.replace("\"nbf\":1000", "\"nbf\":\"soon\"");
+    let (verifier, reason) = only_problem(HEADER, &claims, 2000);
+    assert_eq!(verifier, Verifier::Both);
+    assert!(reason.starts_with("its nbf is no time"), "{reason}");
+}

@@ -9,7 +9,7 @@ use jsonwebtoken::DecodingKey;
 use crate::algorithm::Algorithm;
 use crate::explain::Explain;
 use crate::issuer::IssuerUrl;
-use crate::jwks::JwkSet;
+use crate::jwks::{JwkSet, MAX_KEYS};
 use crate::keys::{Numbers, PublicKey};
 use crate::token::Token;
 use crate::token::wording::instant;
@@ -85,6 +85,14 @@ pub enum Refusal {
     /// Somebody else signed it, or it was changed.
     #[error("its signature was not made by key \"{0}\"")]
     Signature(String),
+    /// More keys than AWS reads.
+    #[error("its issuer publishes {rsa} RSA and {ec} EC keys, expected at most {MAX_KEYS} of each")]
+    TooManyKeys {
+        /// RSA keys.
+        rsa: usize,
+        /// EC keys.
+        ec: usize,
+    },
     /// `iss` differs.
     #[error("its issuer is \"{found}\", expected \"{expected}\"")]
     Issuer {
@@ -135,6 +143,7 @@ impl Explain for Refusal {
             Self::UnknownKid { .. } => {
                 "publish the public half of the key that kube-apiserver signs with; irsa keys inspect FILE shows each kid".into()
             }
+            Self::TooManyKeys { .. } => "withdraw keys that sign no more: irsa publish --withdraw KID".into(),
             Self::Signature(_) => "the token was changed or cut on its way, or the published key is not the signer's".into(),
             Self::Issuer { found, expected } if found.trim_end_matches('/') == expected.trim_end_matches('/') => {
                 "they differ only in the final slash, which counts: use one form everywhere".into()
@@ -152,7 +161,8 @@ impl Explain for Refusal {
     }
 }
 
-/// Checks signature, issuer, audience and times, in this order.
+/// Checks signature, issuer, audience and times, in this order, and that there are no more keys than AWS reads. As STS
+/// does, it demands `exp` and `iat`.
 ///
 /// The algorithm is that of the published key; the header may only agree with it. That rules out `none` and the
 /// trick of using the public key as an HMAC secret.
@@ -160,6 +170,7 @@ pub fn verify(token: &Token, expected: &Expectation<'_>) -> Result<Verified, Ref
     let (kid, algorithm) = verify_signature(token, expected.keys)?;
     verify_parties(token, expected)?;
     let expires = verify_times(token, expected.now)?;
+    verify_count(expected.keys)?;
     let subject = token
         .text_claim("sub")
         .filter(|subject| !subject.is_empty());
@@ -170,6 +181,24 @@ pub fn verify(token: &Token, expected: &Expectation<'_>) -> Result<Verified, Ref
         subject,
         expires,
     })
+}
+
+/// How many RSA and how many EC keys there are: AWS reads at most [`MAX_KEYS`] of each.
+pub fn families(keys: &JwkSet) -> (usize, usize) {
+    let all = keys.keys();
+    let rsa = all
+        .iter()
+        .filter(|jwk| jwk.key.algorithm() == Algorithm::Rs256)
+        .count();
+    (rsa, all.len() - rsa)
+}
+
+fn verify_count(keys: &JwkSet) -> Result<(), Refusal> {
+    let (rsa, ec) = families(keys);
+    if rsa > MAX_KEYS || ec > MAX_KEYS {
+        return Err(Refusal::TooManyKeys { rsa, ec });
+    }
+    Ok(())
 }
 
 fn verify_signature(token: &Token, keys: &JwkSet) -> Result<(String, Algorithm), Refusal> {
@@ -274,8 +303,8 @@ fn verify_times(token: &Token, now: Timestamp) -> Result<i64, Refusal> {
     }
     for claim in ["nbf", "iat"] {
         let Some(start) = token.time_claim(claim) else {
-            // Optional (RFC 7519, section 4.1), but never of another type.
-            if token.claims().contains_key(claim) {
+            // Both are optional (RFC 7519, section 4.1), but never of another type; and STS demands iat.
+            if claim == "iat" || token.claims().contains_key(claim) {
                 return Err(Refusal::Claim(claim));
             }
             continue;
@@ -301,5 +330,42 @@ fn list(texts: &[String]) -> String {
             .map(|text| format!("\"{text}\""))
             .collect::<Vec<_>>()
             .join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::Curve;
+    use crate::private::PrivateKeyPem;
+
+    fn times(claims: &str) -> Result<i64, Refusal> {
+        let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let text = format!("{}.{}.AA", encode("{}"), encode(claims));
+        let now = Timestamp::from_second(1_000).unwrap();
+        verify_times(&Token::parse(&text).unwrap(), now)
+    }
+
+    #[test]
+    fn what_sts_demands_of_times_is_demanded() {
+        assert_eq!(times(r#"{"exp":2000,"iat":1000}"#), Ok(2_000));
+        for (claims, claim) in [
+            (r#"{"exp":2000}"#, "iat"),
+            (r#"{"exp":2000,"iat":"1000"}"#, "iat"),
+            (r#"{"exp":2000,"iat":1000,"nbf":true}"#, "nbf"),
+            (r#"{"iat":1000}"#, "exp"),
+        ] {
+            assert_eq!(times(claims), Err(Refusal::Claim(claim)), "{claims}");
+        }
+    }
+
+    #[test]
+    fn more_keys_than_aws_reads_are_refused() {
+        let key = |scalar| PrivateKeyPem::from_scalar(Curve::P256, &[scalar]).unwrap();
+        let keys: Vec<_> = (1..=101).map(key).collect();
+        let set = |count| JwkSet::from_keys(keys.iter().take(count).map(PrivateKeyPem::public_key));
+        assert_eq!(verify_count(&set(100)), Ok(()));
+        let refused = verify_count(&set(101));
+        assert_eq!(refused, Err(Refusal::TooManyKeys { rsa: 0, ec: 101 }));
     }
 }

@@ -4,6 +4,7 @@
 //! somebody scrapes. prometheus-client's own families and histograms lock and search per observation, so only its
 //! encoder is used.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -311,10 +312,16 @@ fn encode_key_ages(
     let help = "Age of each verification key";
     let mut family = out.encode_descriptor("key_age_seconds", help, None, MetricType::Gauge)?;
     for issuer in issuers {
-        for key in &issuer.keys {
+        let mut told = HashSet::new();
+        for key in issuer.keys.iter().take(MAX_KEYS) {
+            // A foreign store may name two keys alike, or at any length; a series may stand there once.
+            let kid: String = key.kid.chars().take(MAX_KID).collect();
+            if !told.insert(kid.clone()) {
+                continue;
+            }
             // a key from the future (a skewed clock) is as good as new
             let age = now.duration_since(key.since).unwrap_or_default().as_secs();
-            let labels = [("issuer", &*issuer.url), ("kid", key.kid.as_str())];
+            let labels = [("issuer", &*issuer.url), ("kid", kid.as_str())];
             family.encode_family(&labels)?.encode_gauge(&age)?;
         }
     }
@@ -332,6 +339,11 @@ fn counter<S: EncodeLabelSet>(
 fn counter_value(metric: &mut MetricEncoder<'_>, value: &AtomicU64) -> fmt::Result {
     metric.encode_counter::<NoLabelSet, _, u64>(&value.load(Ordering::Relaxed), None)
 }
+
+/// AWS reads a hundred RSA and a hundred EC keys of an issuer.
+const MAX_KEYS: usize = 200;
+/// Characters of a kid; Kubernetes makes 43.
+const MAX_KID: usize = 128;
 
 #[cfg(test)]
 #[path = "metrics_tests.rs"]

@@ -75,3 +75,27 @@ fn every_counter_has_its_line() {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
 }
+
+#[test]
+fn a_kid_has_one_series_of_bounded_length_however_often_it_is_served() {
+    let key = |kid: String| ServedKey {
+        kid,
+        since: SystemTime::now(),
+    };
+    let mut keys = vec![key("twice".into()), key("twice".into())];
+    keys.extend((0..1_000).map(|at| key(format!("{}{at}", "é".repeat(100)))));
+    keys.insert(0, key("k".repeat(5_000)));
+    let issuer = ServedIssuer {
+        issuer: "https://a".into(),
+        documents: Ok(Vec::new()),
+        paths: Vec::new(),
+        keys,
+    };
+    let site = SiteHandle::new(Site::new(vec![issuer]).unwrap());
+    let metrics = Metrics::new();
+    metrics.attach(&site);
+    let text = metrics.render();
+    assert_eq!(text.matches("kid=\"twice\"").count(), 1);
+    assert_eq!(text.matches("irsa_key_age_seconds{").count(), MAX_KEYS - 1);
+    assert!(!text.contains(&"k".repeat(MAX_KID + 1)));
+}

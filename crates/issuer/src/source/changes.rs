@@ -18,6 +18,8 @@ pub struct Refused {
 pub struct Reloaded {
     /// Which issuer.
     pub issuer: String,
+    /// Whether they differ from those that were served before: files are read again when they are touched, too.
+    pub changed: bool,
     /// The kids that it had before and has no more: tokens that they signed are refused from now on.
     pub withdrawn: Vec<String>,
 }

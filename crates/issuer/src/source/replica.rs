@@ -175,6 +175,7 @@ impl<S: DocumentStore> Entry<S> {
                     let before = self.good.replace(good);
                     changes.reloaded.push(Reloaded {
                         issuer: self.issuer.to_string(),
+                        changed: true,
                         withdrawn: self.withdrawn(before),
                     });
                 } else if recovered {

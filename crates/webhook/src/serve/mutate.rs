@@ -98,8 +98,11 @@ impl Webhook {
         let review = match parsed {
             Ok(review) => review,
             Err(error) => {
-                let why = std::error::Error::source(&error).map(tracing::field::display);
-                tracing::warn!(%error, why, bytes = body.len(), "a request cannot be reviewed");
+                if let Some(untold) = self.state.complaints.may_speak() {
+                    let why = std::error::Error::source(&error).map(tracing::field::display);
+                    let bytes = body.len();
+                    tracing::warn!(%error, why, bytes, untold, "a request cannot be reviewed");
+                }
                 self.metrics.note("Malformed");
                 return json(StatusCode::BAD_REQUEST, error.body());
             }

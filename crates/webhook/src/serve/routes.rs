@@ -26,6 +26,7 @@ use hyper::body::Incoming;
 use irsa_endpoint::{Asker, Peer, Responder};
 use tokio::sync::Semaphore;
 
+use super::pace::Pace;
 use super::room::Room;
 use crate::event::Notices;
 use crate::identities::Identities;
@@ -60,6 +61,8 @@ pub struct State {
     pub(super) room: Arc<Room>,
     /// Large bodies that are parsed at once: the others wait, and the small ones do not wait for them.
     pub(super) turns: Semaphore,
+    /// What is said of requests that cannot be reviewed: anybody who reaches the port may send them.
+    pub(super) complaints: Pace,
 }
 
 impl Default for State {
@@ -69,6 +72,7 @@ impl Default for State {
             certificate: ArcSwapOption::default(),
             room: Arc::default(),
             turns: Semaphore::new(TURNS),
+            complaints: Pace::default(),
         }
     }
 }
