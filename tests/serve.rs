@@ -160,6 +160,9 @@ fn signals_reload_and_end() {
     let server = one(&home);
     server.signal("HUP");
     server.wait_for("SIGHUP: reading everything again");
+    server.wait_for("read again: the documents are the same");
+    home.key_in("keys", "b", "ES256");
+    server.signal("HUP");
     server.wait_for("new documents are served");
     server.signal("TERM");
     assert_eq!(server.finish().1, Some(0));
