@@ -160,7 +160,7 @@ fn signals_reload_and_end() {
     let server = one(&home);
     server.signal("HUP");
     server.wait_for("SIGHUP: reading everything again");
-    server.wait_for("new documents are served");
+    server.wait_for("read again: the documents are the same");
     server.signal("TERM");
     assert_eq!(server.finish().1, Some(0));
 }
