@@ -175,7 +175,9 @@ mod tests {
         let client = aws_sdk_sts::Client::from_conf(config.build());
         let error = client.get_caller_identity().send().await.unwrap_err();
         drop(client);
-        (Refusal::of("AWS", error), server.join().unwrap())
+        // The runtime must be free to end the connection: the server writes until it does.
+        let sent = tokio::task::spawn_blocking(|| server.join().unwrap());
+        (Refusal::of("AWS", error), sent.await.unwrap())
     }
 
     #[tokio::test]
