@@ -212,6 +212,20 @@ impl irsa_core::explain::Explain for NotAvailable {
     }
 }
 
+/// Everything that an installation may have made, whatever it was asked for: objects go by their names.
+fn removed(namespace: String) -> Result<Vec<serde_json::Value>, ManifestError> {
+    let options = ManifestOptions {
+        namespace,
+        image: "-".to_owned(),
+        replicas: 1,
+        flags: Vec::new(),
+    };
+    let any = ["0.0.0.0/0".to_owned()];
+    let mut objects = vec![manifest::policy(&options, &any)?];
+    objects.extend(manifest::objects(&options)?);
+    Ok(objects)
+}
+
 /// Removes.
 pub fn uninstall(args: UninstallArgs, context: &Context) -> Result<Exit, Failure> {
     let UninstallArgs {
@@ -219,17 +233,7 @@ pub fn uninstall(args: UninstallArgs, context: &Context) -> Result<Exit, Failure
         dry_run,
         kubernetes,
     } = args;
-    let options = ManifestOptions {
-        namespace,
-        image: "-".to_owned(),
-        replicas: 0,
-        flags: Vec::new(),
-    };
-    let refused = |error: ManifestError| Failure::refused(&error);
-    // Of any addresses: it goes by its name.
-    let any = ["0.0.0.0/0".to_owned()];
-    let mut objects = vec![manifest::policy(&options, &any).map_err(refused)?];
-    objects.extend(manifest::objects(&options).map_err(refused)?);
+    let objects = removed(namespace).map_err(|error| Failure::refused(&error))?;
     context.block_on(async {
         let client = kubernetes.client().await?;
         let changes = install::plan_removal(&client, &objects).await?;
@@ -316,3 +320,20 @@ pub fn status(args: StatusArgs, context: &Context) -> Result<Exit, Failure> {
 }
 
 const PAUSE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_removed_is_all_that_an_installation_has() {
+        let kinds: Vec<_> = removed("kube-system".to_owned())
+            .unwrap()
+            .iter()
+            .map(|object| object["kind"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        for kind in ["NetworkPolicy", "Deployment", "ClusterRole", "Service"] {
+            assert!(kinds.iter().any(|found| found == kind), "{kinds:?}");
+        }
+    }
+}
