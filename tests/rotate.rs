@@ -1,3 +1,4 @@
+use crate::rotate_timers::STATUS;
 use crate::util::Home;
 
 #[test]
@@ -293,15 +294,7 @@ fn the_ring_is_told_as_a_table_a_timeline_and_a_picture() {
     );
     home.write("keys/ring.json", ring);
     std::fs::set_permissions(home.path("keys"), std::fs::Permissions::from_mode(0o700)).unwrap();
-    let status = [
-        "rotate",
-        "status",
-        "--issuer",
-        "https://h/a",
-        "--state",
-        "keys",
-    ];
-    let text = home.irsa(&status).ok().stdout;
+    let text = home.irsa(&STATUS).ok().stdout;
     for words in [
         "previous",
         "leaves the JWKS",
@@ -314,7 +307,7 @@ fn the_ring_is_told_as_a_table_a_timeline_and_a_picture() {
         assert!(text.contains(words), "{words}: {text}");
     }
     let json = home
-        .irsa(&[&status[..], &["-o", "json"]].concat())
+        .irsa(&[&STATUS[..], &["-o", "json"]].concat())
         .ok()
         .stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -329,7 +322,7 @@ fn the_ring_is_told_as_a_table_a_timeline_and_a_picture() {
         ["leaves the JWKS", "is replaced", "leaves the API servers"]
     );
     let svg = home
-        .irsa(&[&status[..], &["-o", "svg"]].concat())
+        .irsa(&[&STATUS[..], &["-o", "svg"]].concat())
         .ok()
         .stdout;
     assert!(

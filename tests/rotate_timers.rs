@@ -34,7 +34,8 @@ fn documents_that_outlive_the_wait_for_caches_are_refused() {
     assert!(!ran.stderr.contains("--max-age"), "{}", ran.stderr);
 }
 
-const STATUS: [&str; 6] = [
+/// What looks at a key ring in `keys`.
+pub(crate) const STATUS: [&str; 6] = [
     "rotate",
     "status",
     "--issuer",
