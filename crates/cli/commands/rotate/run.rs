@@ -261,18 +261,20 @@ async fn outside<'a>(
         .collect();
     let account = cluster.service_account.clone();
     let node = on_node(node, document, cluster, &urls, context)?;
-    let prefix = webhook::flags::of_file(context)?.annotation_prefix;
+    let prefix = webhook::flags::prefix_of_file(context);
+    let sinks = Sinks {
+        issuer,
+        jwks_uri,
+        places: Place::open(to, buckets).await?,
+        served,
+        relying_party: RelyingParty::new(fetch.ca_file.as_deref(), fetch.timeout),
+        heard: Heard::default(),
+    };
+    sinks.unless_moved().await?;
     Ok(Outside {
         kind: kind(algorithm),
         keys: keys.open(config)?,
-        sinks: Sinks {
-            issuer,
-            jwks_uri,
-            places: Place::open(to, buckets).await?,
-            served,
-            relying_party: RelyingParty::new(fetch.ca_file.as_deref(), fetch.timeout),
-            heard: Heard::default(),
-        },
+        sinks,
         servers,
         account,
         cluster: Cluster::new(config, &prefix)?,
