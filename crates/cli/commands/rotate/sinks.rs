@@ -7,7 +7,7 @@ use irsa_core::documents::IssuerDocuments;
 use irsa_core::issuer::{IssuerUrl, JwksUri};
 use irsa_core::jwks::JwkSet;
 use irsa_core::keys::PublicKey;
-use irsa_core::observation::{Published, Sink};
+use irsa_core::observation::{Published, Sink, clock_ahead};
 use irsa_core::publication;
 use irsa_issuer::answer::Answer;
 use irsa_issuer::publish::dir::Directory;
@@ -18,7 +18,6 @@ use jiff::Timestamp;
 
 use super::gates::Known;
 use super::places::Buckets;
-use super::servers;
 use crate::commands::publish::target::Target;
 use crate::report::Failure;
 
@@ -139,7 +138,7 @@ impl Sinks {
                 self.heard.hear(found.answer, self.issuer.as_str());
                 let date = found.answer.date;
                 self.heard.ahead =
-                    date.map(|date| servers::ahead(date.as_second(), asked, Timestamp::now()));
+                    date.map(|date| clock_ahead(date.as_second(), asked, Timestamp::now()));
                 remember(known, &found.keys);
                 Ok(Published::of(&found.keys))
             }
