@@ -170,6 +170,14 @@ impl KubernetesArgs {
     }
 }
 
+/// The HTTP status of an API server's refusal.
+pub(crate) fn status(error: &kube::Error) -> Option<u16> {
+    match error {
+        kube::Error::Api(status) => Some(status.code),
+        _ => None,
+    }
+}
+
 /// Whether there is no kubeconfig, rather than one that is wrong.
 fn is_nowhere(error: &InferConfigError) -> bool {
     match error.source().and_then(|cause| cause.downcast_ref()) {

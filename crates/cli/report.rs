@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::{self, Write as _};
 
 use clap::error::ErrorKind;
+use irsa_core::api_answer::Refusal;
 use irsa_core::explain::Explain;
 
 use crate::aws;
@@ -182,10 +183,14 @@ fn api_server(cause: &(dyn Error + 'static)) -> Option<String> {
     let boxed = || cause.downcast_ref::<Box<kube::Error>>();
     let error = cause.downcast_ref::<kube::Error>();
     match error.or_else(|| boxed().map(AsRef::as_ref))? {
-        kube::Error::Api(status) => Some(format!(
-            "{} {}: {}",
-            status.code, status.reason, status.message
-        )),
+        kube::Error::Api(status) => {
+            let refusal = Refusal {
+                code: status.code,
+                reason: &status.reason,
+                message: &status.message,
+            };
+            Some(refusal.to_string())
+        }
         _ => None,
     }
 }

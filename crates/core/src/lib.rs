@@ -37,6 +37,7 @@
 //! - Errors name the object and the next step ([`explain::Explain`]).
 
 pub mod algorithm;
+pub mod api_answer;
 pub mod aws_answer;
 pub mod block;
 pub mod bootstrap;

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use irsa_core::api_answer::{Refusal, is_passing};
 use irsa_core::explain::Explain;
 
 /// Why a question has no answer.
@@ -65,7 +66,12 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             kube::Error::Api(status) => {
-                write!(f, "{} {}: {}", status.code, status.reason, status.message)
+                let refusal = Refusal {
+                    code: status.code,
+                    reason: &status.reason,
+                    message: &status.message,
+                };
+                write!(f, "{refusal}")
             }
             other => other.fmt(f),
         }
@@ -114,10 +120,7 @@ impl Explain for LiveError {
     }
 
     fn retryable(&self) -> bool {
-        match self.code() {
-            None => true,
-            Some(code) => code == 429 || code >= 500,
-        }
+        is_passing(self.code())
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::Duration;
 
+use irsa_core::api_answer::is_passing;
 use irsa_core::explain::Explain;
 use irsa_core::keys::PublicKey;
 use irsa_core::kid::Kid;
@@ -16,6 +17,8 @@ use k8s_openapi::api::core::v1::{
 use kube::api::ListParams;
 use kube::{Api, Client, Error};
 use serde::de::DeserializeOwned;
+
+use crate::kubernetes::status;
 
 /// Objects that one page of a list holds.
 const PAGE: u32 = 500;
@@ -38,8 +41,8 @@ pub(super) struct GateError {
 
 impl Explain for GateError {
     fn help(&self) -> Option<String> {
-        Some(match &*self.source {
-            Error::Api(status) if status.code == 403 => format!(
+        Some(match status(&self.source) {
+            Some(403) => format!(
                 "allow it to list {} in all namespaces: a key must not go while something there needs it",
                 self.what
             ),
@@ -48,7 +51,7 @@ impl Explain for GateError {
     }
 
     fn retryable(&self) -> bool {
-        !matches!(&*self.source, Error::Api(status) if status.code < 500 && status.code != 429)
+        is_passing(status(&self.source))
     }
 }
 

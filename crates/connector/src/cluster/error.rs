@@ -1,5 +1,6 @@
 //! Why the cluster is not as it should be.
 
+use irsa_core::api_answer::is_passing;
 use irsa_core::explain::Explain;
 
 use crate::manifest::{NAMESPACE, ObjectRef, STATEFUL_SET};
@@ -96,7 +97,7 @@ impl Explain for ClusterError {
     fn retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Changed { .. } | Self::Terminating => true,
-            Self::Refused { code, .. } => *code == 429 || *code >= 500,
+            Self::Refused { code, .. } => is_passing(Some(*code)),
             _ => false,
         }
     }
