@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use clap::error::ErrorKind;
 use irsa_core::api_answer::Refusal;
-use irsa_core::explain::Explain;
+use irsa_core::explain::{Explain, chain};
 
 use crate::aws;
 use crate::exit::Exit;
@@ -137,15 +137,11 @@ impl Failure {
 
 impl Failed {
     fn of(error: &(impl Explain + ?Sized)) -> Self {
-        let mut next = error.source();
-        while let Some(cause) = next {
-            if let Some(missing) = aws::no_credentials(cause) {
-                // One thing to say and one exit code, whichever request would have been the first.
-                return missing;
-            }
-            next = cause.source();
-        }
-        Self::of_chain(error)
+        let mut causes = error.source().into_iter().flat_map(chain);
+        // One thing to say and one exit code, whichever request would have been the first.
+        causes
+            .find_map(aws::no_credentials)
+            .unwrap_or_else(|| Self::of_chain(error))
     }
 
     /// There are no credentials for AWS, for this reason.

@@ -7,7 +7,7 @@ use aws_sdk_eks::config::http::HttpResponse;
 use aws_sdk_eks::error::{ProvideErrorMetadata, SdkError};
 use irsa_aws::Refusal;
 use irsa_core::aws_answer::{Answer, AwsFault};
-use irsa_core::explain::Explain;
+use irsa_core::explain::{Explain, on_one_line};
 
 /// A call that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -112,8 +112,8 @@ impl CallError {
                 let cause = Cause(answer.to_string());
                 (CallKind::Refused(Box::new(answer)), Some(cause))
             }
-            Refusal::Unsent(source) => (CallKind::NotSent, Some(chain(&*source))),
-            Refusal::Broken { source, .. } => (CallKind::Unclear, Some(chain(&*source))),
+            Refusal::Unsent(source) => (CallKind::NotSent, Some(causes(&*source))),
+            Refusal::Broken { source, .. } => (CallKind::Unclear, Some(causes(&*source))),
         };
         Self {
             call,
@@ -189,20 +189,8 @@ fn is_throttling(answer: &Answer) -> bool {
 }
 
 /// The texts of an error's causes. The SDK's own `Debug` would show bodies.
-fn chain(error: &dyn Error) -> Cause {
-    let mut texts: Vec<String> = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !texts.iter().any(|known| known.contains(&text)) {
-            texts.push(text);
-        }
-        next = cause.source();
-    }
-    if texts.is_empty() {
-        texts.push(error.to_string());
-    }
-    Cause(texts.join(": "))
+fn causes(error: &dyn Error) -> Cause {
+    Cause(on_one_line(error.source().map_or(error, |cause| cause)))
 }
 
 #[cfg(test)]

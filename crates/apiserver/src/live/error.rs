@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use irsa_core::api_answer::{Refusal, is_passing};
-use irsa_core::explain::Explain;
+use irsa_core::explain::{Explain, on_one_line};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -42,17 +42,8 @@ impl Unanswered {
 
 impl From<&LiveError> for Unanswered {
     fn from(error: &LiveError) -> Self {
-        let mut texts = vec![error.question.to_owned()];
-        let mut cause = Error::source(error);
-        while let Some(one) = cause {
-            let text = one.to_string();
-            if texts.last() != Some(&text) {
-                texts.push(text);
-            }
-            cause = one.source();
-        }
         Self {
-            why: texts.join(": "),
+            why: format!("{}: {}", error.question, on_one_line(&*error.source)),
             passing: error.retryable(),
         }
     }

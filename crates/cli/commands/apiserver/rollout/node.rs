@@ -12,10 +12,11 @@ use irsa_core::private::PrivateKeyPem;
 use irsa_core::token::claims::ServiceAccount;
 use irsa_issuer::keyfile;
 
+use super::super::standing::{Standing, controller_manager};
 use super::canary::Canary;
 use super::controller_manager::ControllerManager;
 use super::keys::{Key, Sources, kids};
-use super::manifest::{self, File, Standing};
+use super::manifest::File;
 use super::wait::{Watched, silent};
 use super::{Args, diff};
 use crate::context::Context;
@@ -252,7 +253,7 @@ fn manager(
     named: Option<&Path>,
     keys_change: bool,
 ) -> Result<Option<Standing>, Failure> {
-    let Some(path) = manifest::controller_manager(manifest, named) else {
+    let Some(path) = controller_manager(manifest, named) else {
         if keys_change {
             report::warning(
                 "no manifest of kube-controller-manager: it goes on signing tokens of legacy Secrets with its own key",

@@ -6,8 +6,8 @@ use irsa_apiserver::component::Role;
 use irsa_apiserver::file::{Backups, Written};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::super::standing::{Standing, controller_manager};
 use super::Args;
-use super::manifest::{self, Standing};
 use crate::report::Failure;
 
 /// What a run can be asked about when it has ended.
@@ -19,7 +19,7 @@ pub(super) struct Stopped {
 impl Stopped {
     pub(super) fn of(args: &Args, backups: Backups) -> Self {
         let named = args.controller_manager_manifest.as_deref();
-        let manager = manifest::controller_manager(&args.manifest, named);
+        let manager = controller_manager(&args.manifest, named);
         let manager = manager.map(|path| (path, Role::ControllerManager));
         let own = (args.manifest.clone(), Role::ApiServer);
         Self {
