@@ -5,7 +5,6 @@ use irsa_core::kid::Kid;
 use irsa_core::observation::Observation;
 use irsa_core::policy::RotationPolicy;
 use irsa_core::ring::KeyRing;
-use irsa_issuer::relying_party::RelyingParty;
 use irsa_issuer::sign::random_uuid;
 use irsa_issuer::state::RingStore;
 use jiff::Timestamp;
@@ -18,7 +17,7 @@ use super::outcome::Outcome;
 use super::places::{self, Buckets, KeysPlace, Use};
 use super::servers;
 use super::settled::{kept_no_longer_than_waited, lease_outlives, settled};
-use super::sinks::{Heard, Place, Sinks};
+use super::sinks::Sinks;
 use super::world::Outside;
 use crate::args::DocumentArgs;
 use crate::commands::apiserver::servers::ClusterArgs;
@@ -253,7 +252,7 @@ async fn outside<'a>(
         at: _,
         check: _,
     } = args;
-    let (issuer, jwks_uri) = document.require(context)?;
+    let documents = document.require(context)?;
     let servers = cluster.servers(config, &server).await?;
     let urls: Vec<String> = servers
         .iter()
@@ -265,14 +264,7 @@ async fn outside<'a>(
     Ok(Outside {
         kind: kind(algorithm),
         keys: keys.open(config)?,
-        sinks: Sinks {
-            issuer,
-            jwks_uri,
-            places: Place::open(to, buckets).await?,
-            served,
-            relying_party: RelyingParty::new(fetch.ca_file.as_deref(), fetch.timeout),
-            heard: Heard::default(),
-        },
+        sinks: Sinks::open(documents, to, served, &fetch, buckets).await?,
         servers,
         account,
         cluster: Cluster::new(config, &prefix)?,

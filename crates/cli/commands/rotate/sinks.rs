@@ -18,6 +18,7 @@ use jiff::Timestamp;
 
 use super::gates::Known;
 use super::places::Buckets;
+use crate::args::FetchArgs;
 use crate::commands::publish::target::Target;
 use crate::report::Failure;
 
@@ -100,6 +101,24 @@ fn remember(known: &mut Known, set: &JwkSet) {
 }
 
 impl Sinks {
+    /// Opens each place. Nothing has been heard yet.
+    pub(super) async fn open(
+        (issuer, jwks_uri): (IssuerUrl, Option<JwksUri>),
+        to: Vec<Target>,
+        served: Vec<String>,
+        fetch: &FetchArgs,
+        buckets: &mut Buckets<'_>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            issuer,
+            jwks_uri,
+            places: Place::open(to, buckets).await?,
+            served,
+            relying_party: RelyingParty::new(fetch.ca_file.as_deref(), fetch.timeout),
+            heard: Heard::default(),
+        })
+    }
+
     /// The path of the JWKS in a sink.
     fn jwks_path(&self) -> Result<String, Failure> {
         let uri = self

@@ -73,16 +73,11 @@ impl Node {
             directory: key_directory,
         };
         sources.name(&mut wanted)?;
-        let keys_change = phase == Phase::Sign && wanted.signing_key_file.is_some();
-        let manager = manager(
-            &manifest,
-            controller_manager_manifest.as_deref(),
-            keys_change,
-        )?;
+        let named = controller_manager_manifest.as_deref();
+        let manager = manager(&manifest, named, phase, &wanted)?;
         let standing = Standing::read(manifest, Role::ApiServer)?;
-        let manager_kid = manager
-            .as_ref()
-            .and_then(|manager| signs_with(manager, &root));
+        let signs = |manager: &Standing| signs_with(manager, &root);
+        let manager_kid = manager.as_ref().and_then(signs);
         let (keys, canary, goal) = aims(&sources, &wanted, phase, &standing, &root)?;
         let config = cluster.config(&root).await?;
         let url = server.unwrap_or_else(|| standing.url());
@@ -251,8 +246,10 @@ fn signs_with(manager: &Standing, root: &Path) -> Option<Kid> {
 fn manager(
     manifest: &Path,
     named: Option<&Path>,
-    keys_change: bool,
+    phase: Phase,
+    wanted: &Wanted,
 ) -> Result<Option<Standing>, Failure> {
+    let keys_change = phase == Phase::Sign && wanted.signing_key_file.is_some();
     let Some(path) = controller_manager(manifest, named) else {
         if keys_change {
             report::warning(
