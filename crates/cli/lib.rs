@@ -1,8 +1,15 @@
 //! The command line of `irsa`: arguments, configuration, wiring, output and exit codes.
 //!
-//! What is decided is in `irsa-core`, what is done in `irsa-issuer`; each file of [`commands`] unpacks the arguments
-//! of one subcommand, hands them on and prints the answer. This is a library so that the tests of the deployment
-//! files and the fuzz targets use the very parsers of the binary.
+//! ```text
+//!   argv ──► pasted (secrets are refused) ──► args, settings, config ──► context ──► commands/ ──► output, report ──► exit
+//!            flags > environment > file > defaults                          │
+//!                    core decides ◄──────────────── drive: the one loop of a rotation
+//!                    issuer, iam, apiserver, webhook, connector act (through aws, kubernetes)
+//! ```
+//!
+//! What is decided is in `irsa-core`, what is done in its siblings, of which none knows another; each file of [`commands`]
+//! unpacks the arguments of one subcommand, hands them on and prints the answer. This is a library so that the tests of the
+//! deployment files and the fuzz targets use the very parsers of the binary.
 
 #![allow(
     clippy::doc_markdown,
