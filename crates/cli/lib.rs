@@ -30,6 +30,7 @@ pub mod output;
 pub mod pasted;
 pub mod report;
 pub mod settings;
+pub mod variable;
 pub mod visible;
 
 use std::ffi::OsString;
@@ -64,12 +65,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Err(Failure::Failed(failed)) = pasted::refuse(&arguments) {
         return report::failure(&failed).into();
     }
+    let arguments = commands::webhook::serve::as_upstream(arguments);
     let parsed = Cli::command()
-        .try_get_matches_from(commands::webhook::serve::as_upstream(arguments))
+        .try_get_matches_from(&arguments)
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return report::usage(&error).into(),
+        Err(error) => {
+            let error = variable::named(error, Cli::command(), &arguments);
+            return report::usage(&error).into();
+        }
     };
     let outcome = Context::new(&cli.global, &matches, Cli::command)
         .and_then(|context| commands::run(cli.command, &context));
