@@ -20,6 +20,7 @@ use super::settled::{kept_no_longer_than_waited, lease_outlives, settled};
 use super::sinks::Sinks;
 use super::world::Outside;
 use crate::args::DocumentArgs;
+use crate::commands::apiserver::rollout::{Held, signalled};
 use crate::commands::apiserver::servers::ClusterArgs;
 use crate::commands::apiserver::wanted::WantedArgs;
 use crate::commands::webhook;
@@ -74,7 +75,10 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             node.settle().await?;
         }
         let edit = |ring: &KeyRing, observed: &Observation, now| asked.edit(ring, observed, now);
-        let came = drive::drive(&store, &mut world, &course, edit).await?;
+        let came = tokio::select! {
+            came = drive::drive(&store, &mut world, &course, edit) => came?,
+            signal = signalled() => return Err(stopped(&world, signal?).await),
+        };
         context.print(&Outcome::new(&came, &course.policy, dry_run, breaks))?;
         if let Some(block) = came.block {
             return Err(block.into());
@@ -85,6 +89,24 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             (false, false) => Exit::Done,
         })
     })
+}
+
+/// What to tell about a run that was told to end: each of its steps stands, or is taken up by the next run. A rollout gives
+/// its turn back where that is safe.
+async fn stopped(world: &Outside<'_>, signal: &str) -> Failure {
+    let waited_for = match &world.node {
+        Some(node) => node.held.give_back().await,
+        None => false,
+    };
+    Failure::again(
+        format!("{signal}: the run ended"),
+        if waited_for {
+            "run the same command again on this node: it proves or puts back what was written, and takes its turn over, for which \
+             other nodes wait"
+        } else {
+            "run the same command again: it looks at what stands, and goes on from there"
+        },
+    )
 }
 
 /// Makes the place of private keys this issuer's. One that is not that of earlier runs is left as it is: it is mistyped, or
@@ -328,6 +350,7 @@ fn on_node<'a>(
         timeout,
         root,
         backup,
+        held: Held::default(),
         context,
     }))
 }
