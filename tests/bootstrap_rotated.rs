@@ -84,6 +84,20 @@ fn what_was_published_once_is_not_published_again_from_key_files() {
         "{refused}"
     );
 
+    // It stands elsewhere than the configuration says now.
+    std::fs::write(&jwks, &stands).unwrap();
+    let config = setting.home.read("irsa.yaml");
+    let moved = "  issuer: https://oidc.example.com/prod\n  jwks_uri: https://oidc.example.com/prod/openid/v1/jwks\n";
+    let elsewhere = config.replace("  issuer: https://oidc.example.com/prod\n", moved);
+    setting.home.write("irsa.yaml", elsewhere);
+    let refused = setting.bootstrap(&["--check"]).code(1).stderr;
+    assert!(
+        refused.contains("names the JWKS https://oidc.example.com/prod/keys.json")
+            && refused.contains("jwks_uri: https://oidc.example.com/prod/keys.json under cluster:"),
+        "{refused}"
+    );
+    setting.home.write("irsa.yaml", config);
+
     std::fs::remove_file(&jwks).unwrap();
     for more in ["--check", "--yes"] {
         let refused = setting.bootstrap(&[more]).code(1).stderr;

@@ -126,4 +126,16 @@ fn other_timers_may_be_asked_about_without_all_of_them() {
     // What a run would refuse is refused.
     let ran = asked(&["--period", "1h"]).code(2);
     assert!(ran.stderr.contains("the period is 1h"), "{}", ran.stderr);
+
+    // In the world of the ring, not in that of the defaults.
+    let home = Home::new();
+    ring(
+        &home,
+        r#""timing": {"now": {"period": 86400, "publish": 3900, "public": 4200, "cluster": 7200, "skew": 300}}"#,
+    );
+    let shown = home
+        .irsa(&[&STATUS[..], &["--period", "12h"]].concat())
+        .ok()
+        .stdout;
+    assert!(shown.contains("2026-01-03T12:10:00Z"), "{shown}");
 }

@@ -202,7 +202,10 @@ fn token(config: &kube::Config) -> Option<Zeroizing<String>> {
 
 fn place(path: Option<&PathBuf>, context: Option<&str>) -> String {
     let path = path.map_or_else(
-        || "of KUBECONFIG".to_owned(),
+        || match std::env::var_os("KUBECONFIG") {
+            Some(_) => "of KUBECONFIG".to_owned(),
+            None => "\"~/.kube/config\"".to_owned(),
+        },
         |path| format!("\"{}\"", path.display()),
     );
     match context {

@@ -1,7 +1,9 @@
-//! What every adapter of an AWS service shares: a call of the SDK that failed is sorted by what came back. What the
-//! answer means is each adapter's own, by its service's codes, then by those that all share ([`irsa_core::aws_answer`]).
+//! What every adapter of an AWS service shares: the HTTP client ([`client`]), with bounds on what it reads ([`bounded`]),
+//! and a call of the SDK that failed, sorted by what came back. What the answer means is each adapter's own, by its
+//! service's codes, then by those that all share ([`irsa_core::aws_answer`]).
 
 pub mod bounded;
+pub mod client;
 
 use std::error::Error;
 

@@ -159,6 +159,7 @@ impl<'a> Chain<'a> {
         let Some(documents) = &wanted.documents else {
             return Ok(());
         };
+        self.not_moved(documents)?;
         let trace = match (&self.seen.provider, &self.seen.documents.discovery) {
             (Some(_), _) => "its OIDC provider exists",
             (None, Some(_)) => "its discovery document is published",
@@ -172,6 +173,25 @@ impl<'a> Chain<'a> {
             "run irsa rotate on a control-plane node: it publishes what signs. If these files hold every key in use, leave rotated: \
              true out for one run",
         ))
+    }
+
+    /// Refuses another place of the JWKS than the one that is published: the keys there are not in the files.
+    fn not_moved(&self, documents: &IssuerDocuments) -> Result<(), Failure> {
+        let discovery = self.seen.documents.discovery.as_ref();
+        let found = discovery
+            .and_then(|stored| discovery::parse(&stored.bytes, documents.issuer()).ok())
+            .map(|found| found.jwks_uri);
+        match found {
+            Some(there) if there != *documents.jwks_uri() => Err(Failure::failed(
+                format!(
+                    "the discovery document of {} names the JWKS {there}, expected {}",
+                    documents.issuer(),
+                    documents.jwks_uri()
+                ),
+                format!("set jwks_uri: {there} under cluster: in the configuration file"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The issuer, if it is known.

@@ -296,6 +296,13 @@ pub fn delete(args: DeleteArgs, context: &Context) -> Result<Exit, Failure> {
         aws,
         fetch,
     } = args;
+    // What is deleted is named: a configuration file that lies about is no order.
+    if issuer.issuer.is_none() {
+        return Err(Failure::usage(
+            "no issuer given",
+            "add --issuer URL of the provider that is to be deleted",
+        ));
+    }
     let issuer = issuer.require(context)?;
     context.block_on(async {
         let config = aws.load(fetch.ca_file.as_deref()).await?;

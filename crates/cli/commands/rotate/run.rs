@@ -282,11 +282,13 @@ async fn outside<'a>(
         .collect();
     let account = cluster.service_account.clone();
     let node = on_node(node, document, cluster, &urls, context)?;
-    let prefix = webhook::flags::of_file(context)?.annotation_prefix;
+    let prefix = webhook::flags::prefix_of_file(context);
+    let sinks = Sinks::open(documents, to, served, &fetch, buckets).await?;
+    sinks.unless_moved().await?;
     Ok(Outside {
         kind: kind(algorithm),
         keys: keys.open(config)?,
-        sinks: Sinks::open(documents, to, served, &fetch, buckets).await?,
+        sinks,
         servers,
         account,
         cluster: Cluster::new(config, &prefix)?,
