@@ -59,6 +59,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         let store = places::open(&state, config, &mut buckets, to).await?;
         let mut world = outside(args, &keys, &config().await?, &mut buckets, context).await?;
         lease_outlives(&buckets, course.lease)?;
+        world.sinks.unless_moved().await?;
         bind(&store, &world, &course).await?;
         let breaks = match &asked.compromised {
             Some(kid) => {
@@ -67,11 +68,9 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             }
             None => None,
         };
-        let _node = match &world.node {
-            Some(node) if !dry_run => Some(node.lock()?),
-            Some(_) | None => None,
-        };
-        if let Some(node) = world.node.as_ref().filter(|_| !dry_run) {
+        let node = world.node.as_ref().filter(|_| !dry_run);
+        let _lock = node.map(Node::lock).transpose()?;
+        if let Some(node) = node {
             node.settle().await?;
         }
         let edit = |ring: &KeyRing, observed: &Observation, now| asked.edit(ring, observed, now);
@@ -283,12 +282,10 @@ async fn outside<'a>(
     let account = cluster.service_account.clone();
     let node = on_node(node, document, cluster, &urls, context)?;
     let prefix = webhook::flags::prefix_of_file(context);
-    let sinks = Sinks::open(documents, to, served, &fetch, buckets).await?;
-    sinks.unless_moved().await?;
     Ok(Outside {
         kind: kind(algorithm),
         keys: keys.open(config)?,
-        sinks,
+        sinks: Sinks::open(documents, to, served, &fetch, buckets).await?,
         servers,
         account,
         cluster: Cluster::new(config, &prefix)?,
