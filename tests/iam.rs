@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use serde_json::Value;
 
-use crate::util::{Home, repository};
+use crate::util::{Home, commands, repository};
 
 const ACCOUNT: &str = "123456789012";
 const ISSUER: &str = "https://oidc.example.com/prod";
@@ -69,18 +69,7 @@ fn every_command_that_talks_to_aws_has_a_policy() {
     for group in ["provider", "role"] {
         assert!(help.contains(group));
         let help = home.irsa(&["iam", group, "--help"]).ok().stdout;
-        let commands = help
-            .split("Commands:\n")
-            .nth(1)
-            .unwrap()
-            .split("\n\n")
-            .next()
-            .unwrap();
-        for line in commands
-            .lines()
-            .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-        {
-            let command = line.split_whitespace().next().unwrap();
+        for command in commands(&help) {
             // printed from what is typed
             if !matches!(command, "help" | "trust-policy") {
                 assert!(

@@ -44,13 +44,14 @@ pub(crate) const STATUS: [&str; 6] = [
     "keys",
 ];
 
-/// A key ring in `keys`, with these members and one key that signs and one that drains.
+/// A key ring in `keys`, with these members if any, one key that signs and one that drains: `B…` and `C…`.
 pub(crate) fn ring(home: &Home, members: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     let (new, old) = ("B".repeat(42) + "A", "C".repeat(42) + "A");
     let longest = r#"{"public": 60, "cluster": 60}"#;
+    let members = [members, if members.is_empty() { "" } else { ", " }].concat();
     let ring = format!(
-        r#"{{"format": 1, "issuer": "https://h/a", "generation": 7, "written": "2026-01-03T00:00:00Z", {members}, "keys": [
+        r#"{{"format": 1, "issuer": "https://h/a", "generation": 7, "written": "2026-01-03T00:00:00Z", {members}"keys": [
         {{"kid": "{new}", "created": "2026-01-02T00:00:00Z", "stage": {{"signing": {{"since": "2026-01-03T00:10:00Z",
             "seen": {{"published": null, "trusted": null}}, "longest": {longest}}}}}}},
         {{"kid": "{old}", "created": "2026-01-01T00:00:00Z", "stage": {{"draining": {{"intent": 5, "quiet_since": "2026-01-03T00:20:00Z",

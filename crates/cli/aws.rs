@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -159,6 +160,15 @@ pub(crate) fn no_credentials(cause: &(dyn Error + 'static)) -> Option<Failed> {
 pub async fn identify(config: &SdkConfig) -> Result<caller::Caller, Failure> {
     Ok(caller::identify(&aws_sdk_sts::Client::new(config)).await?)
 }
+
+/// Pauses between looks at something that was just changed: AWS shows some changes, such as a bucket policy, seconds later.
+pub(crate) const PAUSES: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
 
 const CREDENTIALS_HELP: &str = "log in as for the aws command: aws sts get-caller-identity must succeed; irsa takes credentials from \
      the environment, the shared files, SSO, a credential process or the instance, never from an option";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use http::HeaderValue;
-use irsa_core::explain::Explain;
+use irsa_core::explain::{Explain, chain};
 use kube::client::AuthError;
 use kube::config::{AuthInfo, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use zeroize::Zeroizing;
@@ -63,18 +63,18 @@ pub struct Said(String);
 
 impl Said {
     fn of(error: &(dyn Error + 'static)) -> Self {
-        let mut cause = Some(error);
-        while let Some(one) = cause {
-            // Its arguments and what it printed may be secrets; what it told the user is none.
-            if let Some(AuthError::AuthExecRun { out, .. }) = one.downcast_ref() {
-                let said = String::from_utf8_lossy(&out.stderr);
-                let said = said.trim();
-                return Self(format!(
-                    "the credential plugin ended with {}: {said}",
-                    out.status
-                ));
-            }
-            cause = one.source();
+        // Its arguments and what it printed may be secrets; what it told the user is none.
+        let plugin = chain(error).find_map(|cause| match cause.downcast_ref() {
+            Some(AuthError::AuthExecRun { out, .. }) => Some(out),
+            _ => None,
+        });
+        if let Some(out) = plugin {
+            let said = String::from_utf8_lossy(&out.stderr);
+            return Self(format!(
+                "the credential plugin ended with {}: {}",
+                out.status,
+                said.trim()
+            ));
         }
         // The lines of the file follow on lines of their own.
         let text = error.to_string();
@@ -167,6 +167,14 @@ impl KubernetesArgs {
     pub async fn client(&self) -> Result<kube::Client, KubernetesError> {
         let config = self.config().await?;
         kube::Client::try_from(config).map_err(|error| KubernetesError::client(&error))
+    }
+}
+
+/// The HTTP status of an API server's refusal.
+pub(crate) fn status(error: &kube::Error) -> Option<u16> {
+    match error {
+        kube::Error::Api(status) => Some(status.code),
+        _ => None,
     }
 }
 

@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use irsa_core::aws_answer::Answer;
+use irsa_core::explain::chain;
 
 /// The cause of a failure.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -75,14 +76,7 @@ impl Refusal {
 /// Whether a failure comes from a connection. The SDK calls a connection that ends in the middle of an answer "other",
 /// like credentials that are missing, though the request was on its way.
 fn from_connection(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if cause.is::<hyper::Error>() {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
+    chain(error).any(<dyn Error>::is::<hyper::Error>)
 }
 
 #[cfg(test)]

@@ -39,8 +39,8 @@ pub struct Chain<'a> {
     kubernetes: &'a KubernetesArgs,
     /// The ARN of the provider, when the issuer is known.
     pub provider: Option<ProviderArn>,
-    /// The thumbprints that AWS needs, when that is known.
-    thumbprints: Option<Vec<String>>,
+    /// The CA thumbprints that AWS needs, when that is known.
+    ca_thumbprints: Option<Vec<String>>,
     /// The documents that `irsa rotate` keeps, if it does and they are published.
     kept: Option<IssuerDocuments>,
     /// The files of the control plane with what they become.
@@ -79,7 +79,7 @@ impl<'a> Chain<'a> {
             context,
             kubernetes,
             provider: None,
-            thumbprints: None,
+            ca_thumbprints: None,
             kept: None,
             files: Files::default(),
             objects: Objects::default(),
@@ -358,15 +358,18 @@ impl<'a> Chain<'a> {
         let arn = iam::provider_arn(&self.site.config, &issuer, None).await?;
         self.seen.provider = provider::observe(&self.site.iam, &arn).await?;
         self.provider = Some(arn);
-        if self.thumbprints.is_none() {
-            self.thumbprints = self.needed_thumbprints(&issuer).await?;
+        if self.ca_thumbprints.is_none() {
+            self.ca_thumbprints = self.needed_ca_thumbprints(&issuer).await?;
         }
         Ok(())
     }
 
     /// `None` while nobody can look at the host that serves the keys.
-    async fn needed_thumbprints(&self, issuer: &IssuerUrl) -> Result<Option<Vec<String>>, Failure> {
-        let given = &self.site.section.provider.thumbprints;
+    async fn needed_ca_thumbprints(
+        &self,
+        issuer: &IssuerUrl,
+    ) -> Result<Option<Vec<String>>, Failure> {
+        let given = &self.site.section.provider.ca_thumbprints;
         if !given.is_empty() {
             return Ok(Some(given.clone()));
         }
@@ -376,7 +379,7 @@ impl<'a> Chain<'a> {
         if !self.seen.read_back {
             return Ok(None);
         }
-        iam::provider::needed_thumbprint(issuer, &self.site.fetch)
+        iam::provider::needed_ca_thumbprint(issuer, &self.site.fetch)
             .await
             .map(Some)
     }

@@ -8,7 +8,7 @@ use irsa_core::documents::IssuerDocuments;
 use irsa_core::issuer::{DISCOVERY_PATH, IssuerUrl, JwksUri};
 use irsa_core::jwks::JwkSet;
 use irsa_core::keys::PublicKey;
-use irsa_core::observation::{Published, Sink};
+use irsa_core::observation::{Published, Sink, clock_ahead};
 use irsa_core::publication;
 use irsa_issuer::answer::Answer;
 use irsa_issuer::publish::dir::Directory;
@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use super::gates::Known;
 use super::places::Buckets;
-use super::servers;
+use crate::args::FetchArgs;
 use crate::commands::publish::target::Target;
 use crate::report::Failure;
 
@@ -99,6 +99,24 @@ fn remember(known: &mut Known, set: &JwkSet) {
 }
 
 impl Sinks {
+    /// Opens each place. Nothing has been heard yet.
+    pub(super) async fn open(
+        (issuer, jwks_uri): (IssuerUrl, Option<JwksUri>),
+        to: Vec<Target>,
+        served: Vec<String>,
+        fetch: &FetchArgs,
+        buckets: &mut Buckets<'_>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            issuer,
+            jwks_uri,
+            places: Place::open(to, buckets).await?,
+            served,
+            relying_party: RelyingParty::new(fetch.ca_file.as_deref(), fetch.timeout),
+            heard: Heard::default(),
+        })
+    }
+
     /// Where the JWKS stands.
     fn jwks_uri(&self) -> JwksUri {
         let given = self.jwks_uri.clone();
@@ -166,7 +184,7 @@ impl Sinks {
                 self.heard.hear(found.answer, self.issuer.as_str());
                 let date = found.answer.date;
                 self.heard.ahead =
-                    date.map(|date| servers::ahead(date.as_second(), asked, Timestamp::now()));
+                    date.map(|date| clock_ahead(date.as_second(), asked, Timestamp::now()));
                 remember(known, &found.keys);
                 Ok(Published::of(&found.keys))
             }
