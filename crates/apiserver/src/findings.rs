@@ -207,7 +207,7 @@ impl Findings<'_> {
                         "\"{path}\" is in no volume of the container: {} does not start",
                         self.inspected.role
                     ),
-                    "add a volume and a volumeMount for its directory (irsa apiserver patch does)",
+                    "add a volume and a volumeMount for its directory",
                 ),
                 Seen::Unreadable(reason) => self.problem(
                     flag,

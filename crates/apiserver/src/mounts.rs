@@ -26,7 +26,7 @@ pub enum Mounts {
         /// Whether each entry has a name and a type, as kubeadm's have.
         named: bool,
         /// Directories that are mounted without being listed.
-        visible: &'static [&'static str],
+        visible: Vec<String>,
     },
     /// A list of `host:container:ro` (RKE2).
     Binds {
@@ -59,7 +59,8 @@ impl Mounts {
                 let listed = list(document, path).iter().filter_map(|volume| {
                     Some((text(volume, "hostPath")?, text(volume, "mountPath")?))
                 });
-                listed.chain(same(visible)).collect()
+                let unlisted = visible.iter().map(|path| (path.clone(), path.clone()));
+                listed.chain(unlisted).collect()
             }
             Self::Binds { path, visible } => {
                 let listed = binds(document, path).into_iter().filter_map(|bind| {

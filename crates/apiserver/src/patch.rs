@@ -256,7 +256,12 @@ impl<'a> Manifest<'a> {
         let (written, in_force) = self.flags(component)?;
         // A cluster that does not exist yet has no tokens that the distribution's own issuer signed.
         let current = if phase == Phase::New {
-            written
+            let mut current = written;
+            // Its own key goes on signing where no other is named, and what verifies it must not be replaced.
+            if wanted.signing_key_file.is_none() && !wanted.key_files.is_empty() {
+                current.set(Flag::KeyFile, in_force.values(Flag::KeyFile).to_vec());
+            }
+            current
         } else {
             in_force
         };

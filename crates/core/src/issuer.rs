@@ -60,6 +60,8 @@ enum Fault {
     TooLong(usize),
     #[error("has an upper-case scheme, an odd character in the host or a broken percent escape")]
     Odd,
+    #[error("joins several issuers with commas")]
+    Joined,
     #[error("would be read as \"{0}\"")]
     NotCanonical(String),
 }
@@ -89,6 +91,10 @@ impl Explain for IssuerUrlError {
                 self.text.trim_end_matches('/')
             ),
             Fault::Odd => "kube-apiserver and relying parties refuse such URLs: use letters, digits and hyphens".into(),
+            Fault::Joined => {
+                "name one: kube-apiserver never splits at commas, and takes each in a --service-account-issuer of its own"
+                    .into()
+            }
             Fault::Extra => "leave scheme, host and path only".into(),
             Fault::TooLong(_) => "IAM refuses longer provider URLs; choose a shorter path".into(),
             Fault::NotCanonical(canonical) => format!(
@@ -276,6 +282,9 @@ fn parse_url(text: &str) -> Result<Url, Fault> {
     }
     if !url.username().is_empty() || url.password().is_some() || text.contains('@') {
         return Err(Fault::Extra);
+    }
+    if text.split(',').skip(1).any(|rest| rest.contains("://")) {
+        return Err(Fault::Joined);
     }
     if !same_text(text, url.as_str()) {
         let canonical = url.as_str();

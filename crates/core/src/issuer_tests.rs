@@ -52,6 +52,8 @@ fn each_fault_is_named() {
     ] {
         refuses(odd, "odd character");
     }
+    refuses("https://a,https://b", "joins several issuers");
+    refuses("https://a/x, https://b/y", "joins several issuers");
     refuses("https://h/a b", "would be read as");
     refuses(" https://h", "would be read as");
     refuses("https:\\\\h", "would be read as");

@@ -30,7 +30,7 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
                does not exist yet one issuer is enough: --phase new",
 };
 
-/// What kubeadm mounts into its static pods by itself.
+/// What kubeadm mounts into its static pods by itself; in the place of the first one, `certificatesDir`.
 pub(super) const MOUNTED: &[&str] = &[
     "/etc/kubernetes/pki",
     "/etc/ssl/certs",
@@ -39,6 +39,12 @@ pub(super) const MOUNTED: &[&str] = &[
     "/usr/share/ca-certificates",
     "/usr/local/share/ca-certificates",
 ];
+
+fn mounted(certificates: &str) -> Vec<String> {
+    let others = MOUNTED.iter().skip(1).copied();
+    let all = std::iter::once(certificates).chain(others);
+    all.map(str::to_owned).collect()
+}
 
 fn recognise(document: &Value, _: &FilePath) -> Option<String> {
     super::has_type(document, GROUP, &["ClusterConfiguration"])
@@ -116,7 +122,7 @@ pub(super) fn cluster_configuration(
                 path: part.key("extraVolumes"),
                 read_only: "readOnly",
                 named: true,
-                visible: MOUNTED,
+                visible: mounted(directory),
             },
         }
     };
