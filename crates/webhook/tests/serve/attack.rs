@@ -91,7 +91,6 @@ async fn one_address_keeps_no_other_from_reading_accounts() {
         let key = format!("ns/stuck-bare-{number}");
         cluster.put(&key, None);
         cluster.tell("ADDED", &key);
-        sleep(Duration::from_millis(1)).await;
     }
     eventually("the watch", async || {
         running.identities.accounts.count().0 == honest.0 + bare.len()
