@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use irsa_endpoint::{Asker, Responder, Side, listen_all, listen_one};
+use irsa_endpoint::{Asker, Hosts, Responder, Side, listen_all, listen_one};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -142,6 +142,7 @@ impl Bound {
             },
             limits: self.limits,
             observer: Arc::new(self.metrics.clone()),
+            hosts: Hosts::Any,
         };
         let mut beside = JoinSet::new();
         if let Some(certificates) = self.certificates {
@@ -200,6 +201,7 @@ async fn serve_admin(listener: TcpListener, admin: Admin, limits: Limits) {
         },
         // uncounted: the connection metrics are about clients
         observer: Arc::new(()),
+        hosts: Hosts::LoopbackOnLoopback,
     };
     if let Err(error) = side.run(pending::<()>()).await
         && let Ok(panic) = error.try_into_panic()

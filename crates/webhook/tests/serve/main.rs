@@ -40,6 +40,20 @@ async fn started(grace: Duration) -> (Cluster, Running, TempDir) {
 }
 
 #[tokio::test]
+async fn a_metrics_port_on_loopback_answers_to_the_names_of_loopback_alone() {
+    let (_cluster, running, _folder) = started(GRACE).await;
+    for host in ["localhost", "127.0.0.1:9443", "[::1]"] {
+        assert_eq!(running.page_of(host, "/metrics").await.0, 200, "{host}");
+    }
+    for path in ["/metrics", "/debug/alpha/cache", "/debug/alpha/cache/clear"] {
+        let (status, text) = running.page_of("evil.example:9443", path).await;
+        assert_eq!(status, StatusCode::MISDIRECTED_REQUEST, "{path}");
+        assert!(text.contains("ask localhost"), "{text}");
+    }
+    assert_eq!(running.role("ns/reader").await.as_deref(), Some(ROLE));
+}
+
+#[tokio::test]
 async fn h3_d18_the_protocol_of_requests() {
     let (_cluster, running, _folder) = started(GRACE).await;
     let review = r#"{"request":{"uid":"u","namespace":"ns","object":{"spec":{}}}}"#;

@@ -143,8 +143,15 @@ impl Running {
     }
 
     pub(crate) async fn page(&self, path: &str) -> (StatusCode, String) {
+        self.page_of("localhost", path).await
+    }
+
+    /// A page of the metrics port, asked for under a name.
+    pub(crate) async fn page_of(&self, host: &str, path: &str) -> (StatusCode, String) {
         let stream = TcpStream::connect(self.admin).await.unwrap();
-        let request = Request::get(path).header("host", "x").body(Full::default());
+        let request = Request::get(path)
+            .header("host", host)
+            .body(Full::default());
         exchange(stream, request.unwrap()).await.unwrap()
     }
 
