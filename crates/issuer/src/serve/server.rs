@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
+use irsa_endpoint::tls::PairFiles;
 use irsa_endpoint::{Asker, Hosts, Responder, Side, listen_all, listen_one};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -18,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::admin::Admin;
 use super::routes::{self, Answer};
-use super::tls::{Certificates, TlsFiles, Watcher};
+use super::tls::{Certificates, Watcher};
 use super::{Limits, Metrics, ServeError, SiteHandle};
 
 /// Where and how to serve.
@@ -27,7 +28,7 @@ pub struct ServerConfig {
     /// The public addresses. `[::]` also takes IPv4, unless an IPv4 address with the same port is listed.
     pub listen: Vec<SocketAddr>,
     /// Certificate and key of the public addresses; plain HTTP without.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<PairFiles>,
     /// The address of `/livez`, `/readyz` and `/metrics`, plain HTTP; none without.
     pub admin_listen: Option<SocketAddr>,
     /// Bounds for clients.

@@ -342,4 +342,18 @@ async fn certificate_files_are_followed() {
         running.handshake().await.1 == second
     })
     .await;
+    // What is far too large for a chain is not read, whatever it begins with.
+    let next = tempfile::tempdir().unwrap();
+    let third = certificate(next.path());
+    let text = |name: &str| std::fs::read_to_string(next.path().join(name)).unwrap();
+    let padded = text("tls.crt") + &"# more\n".repeat(200_000);
+    std::fs::write(folder.path().join("tls.crt"), padded).unwrap();
+    std::fs::write(folder.path().join("tls.key"), text("tls.key")).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(running.handshake().await.1, second);
+    std::fs::write(folder.path().join("tls.crt"), text("tls.crt")).unwrap();
+    eventually("its first part alone", async || {
+        running.handshake().await.1 == third
+    })
+    .await;
 }

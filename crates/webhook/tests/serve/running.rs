@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use irsa_webhook::identities::Identities;
 use irsa_webhook::metrics::Metrics;
 use irsa_webhook::serve::{
-    CertificateFiles, ListenConfig, Served, Server, State, TlsPolicy, Webhook, follow_files, limits,
+    ListenConfig, PairFiles, Served, Server, State, TlsPolicy, Webhook, follow_files, limits,
 };
 use irsa_webhook::settings::Settings;
 use irsa_webhook::watch;
@@ -74,7 +74,7 @@ impl Running {
             metrics.clone(),
         );
         tokio::spawn(watching);
-        let files = CertificateFiles {
+        let files = PairFiles {
             cert: folder.join("tls.crt"),
             key: folder.join("tls.key"),
         };
