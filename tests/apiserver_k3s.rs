@@ -18,6 +18,11 @@ fn run<'a>(home: &'a Home, command: &str, more: &[&str], file: &str) -> Irsa<'a>
 #[test]
 fn a_stock_server_has_no_configuration_and_gets_one_for_root_alone() {
     let home = Home::new();
+    // What cannot be written is not promised.
+    for more in [&["--dry-run"][..], &[]] {
+        let ran = run(&home, "patch", more, STOCK).code(2);
+        assert!(ran.stderr.contains("mkdir -p "), "{}", ran.stderr);
+    }
     std::fs::create_dir_all(home.path("etc/rancher/k3s")).unwrap();
     run(&home, "patch", &["--check"], STOCK).code(3);
     run(&home, "patch", &["--dry-run"], STOCK).ok();

@@ -1,3 +1,5 @@
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use crate::bootstrap_setting::{CLUSTER, Setting};
 use crate::util::Home;
 
@@ -55,4 +57,15 @@ fn files_that_are_not_there_are_missed_before_credentials_are() {
             .any();
         assert!(ran.stderr.contains(missed), "{missed}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn a_pipe_for_a_key_file_is_refused_and_not_waited_for() {
+    let home = Home::new();
+    let adopt = CLUSTER.replace("generate: keys\n    algorithm: ES256", "adopt: [sa.pub]");
+    home.write("irsa.yaml", adopt);
+    mknodat(CWD, home.path("sa.pub"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    let ran = home.irsa(&["bootstrap", "--yes", "--config", "irsa.yaml"]);
+    let said = ran.code(1).stderr;
+    assert!(said.contains("a pipe, a socket or a device"), "{said}");
 }

@@ -1,5 +1,7 @@
 //! `irsa bootstrap` beside `irsa rotate`.
 
+use irsa_testkit::iam::Provider;
+use irsa_testkit::s3::ACCOUNT;
 use serde_json::Value;
 
 use crate::bootstrap_setting::{CLUSTER, Setting};
@@ -82,6 +84,20 @@ fn what_was_published_once_is_not_published_again_from_key_files() {
         "{refused}"
     );
 
+    // It stands elsewhere than the configuration says now.
+    std::fs::write(&jwks, &stands).unwrap();
+    let config = setting.home.read("irsa.yaml");
+    let moved = "  issuer: https://oidc.example.com/prod\n  jwks_uri: https://oidc.example.com/prod/openid/v1/jwks\n";
+    let elsewhere = config.replace("  issuer: https://oidc.example.com/prod\n", moved);
+    setting.home.write("irsa.yaml", elsewhere);
+    let refused = setting.bootstrap(&["--check"]).code(1).stderr;
+    assert!(
+        refused.contains("names the JWKS https://oidc.example.com/prod/keys.json")
+            && refused.contains("jwks_uri: https://oidc.example.com/prod/keys.json under cluster:"),
+        "{refused}"
+    );
+    setting.home.write("irsa.yaml", config);
+
     std::fs::remove_file(&jwks).unwrap();
     for more in ["--check", "--yes"] {
         let refused = setting.bootstrap(&[more]).code(1).stderr;
@@ -112,4 +128,34 @@ fn what_is_odd_about_a_key_file_is_said_once() {
     assert_eq!(said(&made), 1, "{made}");
     let again = setting.bootstrap(&["--yes"]).code(1).stderr;
     assert_eq!(said(&again), 1, "{again}");
+}
+
+/// A JWKS that is gone leaves a trace in IAM too: the provider that the first run made.
+#[test]
+fn a_provider_that_exists_shows_that_keys_were_published_once() {
+    let setting = Setting::new(
+        "cluster:\n  name: prod\n  issuer: https://oidc.example.com/prod\n  keys:\n    adopt: [sa.pub]\n    \
+         rotated: true\n  publish:\n    to: dir:www\n    read_back: false\n",
+    );
+    setting.home.key("sa", "ES256");
+    // Of a cluster that does not exist yet the keys are published.
+    setting.bootstrap(&["--check"]).code(3);
+    let arn = format!("arn:aws:iam::{ACCOUNT}:oidc-provider/oidc.example.com/prod");
+    let provider = Provider {
+        url: "https://oidc.example.com/prod".to_owned(),
+        client_ids: vec!["sts.amazonaws.com".to_owned()],
+        ..Provider::default()
+    };
+    setting
+        .cloud
+        .with_iam(|iam| drop(iam.providers.insert(arn, provider)));
+    for more in ["--check", "--yes"] {
+        let refused = setting.bootstrap(&[more]).code(1).stderr;
+        assert!(
+            refused.contains("is not published, and its OIDC provider exists"),
+            "{refused}"
+        );
+        assert!(!setting.home.path("www").exists());
+    }
+    assert_eq!(setting.cloud.take_writes(), 0);
 }

@@ -94,6 +94,37 @@ fn a_variable_that_other_commands_need_stops_nothing_that_does_not() {
 }
 
 #[test]
+fn a_wrong_variable_is_named_and_not_the_option_that_nobody_typed() {
+    let home = Home::new();
+    let serve = |words: &[&str]| {
+        let words = [&["serve", "--issuer", "https://h"], words].concat();
+        let ran = home.irsa(&words).env("IRSA_IDLE_TIMEOUT", "soon").code(2);
+        ran.stderr
+    };
+    let said = serve(&[]);
+    let named = "invalid value 'soon' for 'IRSA_IDLE_TIMEOUT, which stands for --idle-timeout <";
+    assert!(said.contains(named), "{said}");
+    // A flag wins over its variable: then it is the flag that is wrong.
+    for typed in [&["--idle-timeout", "later"][..], &["--idle-timeout=soon"]] {
+        let said = serve(typed);
+        assert!(said.contains("for '--idle-timeout <"), "{said}");
+    }
+    let said = serve(&["--idle-timeout", "7s", "--drain-timeout", "soon"]);
+    assert!(said.contains("for '--drain-timeout <"), "{said}");
+    // One of several that the variable holds.
+    let ran = home.irsa(&["serve", "--issuer", "https://h"]);
+    let ran = ran.env("IRSA_LISTEN", "127.0.0.1:0,nowhere").code(2);
+    assert!(
+        ran.stderr.contains("'nowhere' for 'IRSA_LISTEN, "),
+        "{}",
+        ran.stderr
+    );
+    let ran = home.irsa(&["jwks", "a.pub"]).env("IRSA_LOG_FORMAT", "xml");
+    let said = ran.code(2).stderr;
+    assert!(said.contains("'IRSA_LOG_FORMAT, which stands"), "{said}");
+}
+
+#[test]
 fn the_webhook_and_the_cluster_are_shown_with_what_they_leave_out() {
     let home = Home::new();
     home.write(

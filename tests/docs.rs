@@ -1,4 +1,4 @@
-use crate::util::{Home, repository};
+use crate::util::{Home, commands, repository};
 
 #[test]
 fn completions_and_manual_know_every_command() {
@@ -18,18 +18,7 @@ fn completions_and_manual_know_every_command() {
 fn the_readme_names_every_command_and_exit_code() {
     let readme = std::fs::read_to_string(repository("README.md")).unwrap();
     let help = Home::new().irsa(&["--help"]).ok().stdout;
-    let commands = help
-        .split("Commands:\n")
-        .nth(1)
-        .unwrap()
-        .split("\n\n")
-        .next()
-        .unwrap();
-    for line in commands
-        .lines()
-        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-    {
-        let command = line.split_whitespace().next().unwrap();
+    for command in commands(&help) {
         assert!(
             command == "help" || readme.contains(&format!("irsa {command}")),
             "{command}"

@@ -1,6 +1,10 @@
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc;
+
 use serde_json::Value;
 
-use crate::util::{Home, repository};
+use crate::util::{Home, commands, repository};
 
 const ACCOUNT: &str = "123456789012";
 const ISSUER: &str = "https://oidc.example.com/prod";
@@ -65,18 +69,7 @@ fn every_command_that_talks_to_aws_has_a_policy() {
     for group in ["provider", "role"] {
         assert!(help.contains(group));
         let help = home.irsa(&["iam", group, "--help"]).ok().stdout;
-        let commands = help
-            .split("Commands:\n")
-            .nth(1)
-            .unwrap()
-            .split("\n\n")
-            .next()
-            .unwrap();
-        for line in commands
-            .lines()
-            .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-        {
-            let command = line.split_whitespace().next().unwrap();
+        for command in commands(&help) {
             // printed from what is typed
             if !matches!(command, "help" | "trust-policy") {
                 assert!(
@@ -261,4 +254,74 @@ fn what_iam_would_refuse_is_refused_before_anybody_is_asked() {
     ] {
         home.irsa(&[&role[..], &bad[..]].concat()).code(2);
     }
+}
+
+/// A proxy that writes down what it is asked for, and answers that it does not do it.
+fn proxy() -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (asked, requests) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).unwrap();
+            asked
+                .send(String::from_utf8_lossy(&request[..read]).into_owned())
+                .unwrap();
+            stream
+                .write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
+        }
+    });
+    (url, requests)
+}
+
+#[test]
+fn aws_is_reached_through_the_proxy_that_the_environment_names() {
+    let certificate = repository("keys-example/p256-certificate.pub");
+    let with_ca = ["--ca-file", certificate.to_str().unwrap()];
+    for more in [&[][..], &with_ca] {
+        let home = Home::new();
+        let (url, requests) = proxy();
+        let words = [
+            &["iam", "role", "show", "x", "--region", "eu-central-1"][..],
+            more,
+        ]
+        .concat();
+        home.irsa(&words)
+            .env("HTTPS_PROXY", &url)
+            .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "example")
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .any();
+        let asked = requests.try_recv().expect("the proxy is asked");
+        assert!(
+            asked.starts_with("CONNECT iam.amazonaws.com:443 "),
+            "{asked}"
+        );
+    }
+}
+
+#[test]
+fn what_is_deleted_is_named() {
+    let home = Home::new();
+    home.write(
+        "irsa.yaml",
+        format!("issuers: [{{issuer: {ISSUER}, keys: [k]}}]\n"),
+    );
+    let delete = ["iam", "provider", "delete", "--config", "irsa.yaml"];
+    let ran = home.irsa(&delete).code(2);
+    assert!(ran.stderr.contains("add --issuer URL"), "{}", ran.stderr);
+    // Two issuers in two sections are two.
+    home.write(
+        "irsa.yaml",
+        format!(
+            "issuers: [{{issuer: {ISSUER}, keys: [k]}}]\ncluster: {{name: c, issuer: {ISSUER}2, keys: {{generate: k}}, publish: {{to: 'dir:www'}}}}\n"
+        ),
+    );
+    let ran = home
+        .irsa(&["iam", "provider", "show", "--config", "irsa.yaml"])
+        .code(2);
+    assert!(ran.stderr.contains("has 2 issuers"), "{}", ran.stderr);
 }

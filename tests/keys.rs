@@ -100,6 +100,13 @@ fn a_file_without_blocks_is_a_failure_with_a_reason() {
     home.write("ssh.pub", "ssh-rsa AAAAB3Nza\n");
     let ran = home.irsa(&["keys", "inspect", "ssh.pub"]).code(1);
     assert!(ran.stderr.contains("no PEM block"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(" help: ") && ran.stderr.contains("openssl pkey -in"),
+        "{}",
+        ran.stderr
+    );
+    let ran = home.irsa(&["keys", "inspect", "ssh.pub", "-o", "json"]);
+    assert!(ran.code(1).stdout.contains("\"blocks\": []"));
     let ran = home.irsa(&["keys", "inspect", "missing"]).code(1);
     assert!(
         ran.stderr.contains("file \"missing\" cannot be read"),

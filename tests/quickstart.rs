@@ -17,6 +17,9 @@ fn once_goes_through_all_steps_and_a_second_run_finds_the_key() {
         .ok()
         .stdout;
     assert!(json.contains("found: irsa-quickstart/sa.key"), "{json}");
+    assert!(!ran.stdout.contains("--dir"), "{}", ran.stdout);
+    let ran = home.irsa(&["quickstart", "--once", "--dir", "q"]).ok();
+    assert!(ran.stdout.contains("quickstart --dir q "), "{}", ran.stdout);
 }
 
 #[test]
@@ -27,6 +30,8 @@ fn it_serves_until_interrupted() {
     server.signal("INT");
     let (stdout, code) = server.finish();
     assert_eq!(code, Some(0));
+    // What is typed next leaves its folders beside these.
+    assert!(stdout.contains("rotate rehearse --dir q "), "{stdout}");
     assert!(stdout.contains("http://127.0.0.1:"), "{stdout}");
 }
 

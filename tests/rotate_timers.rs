@@ -44,13 +44,14 @@ pub(crate) const STATUS: [&str; 6] = [
     "keys",
 ];
 
-/// A key ring in `keys`, with these members and one key that signs and one that drains.
+/// A key ring in `keys`, with these members if any, one key that signs and one that drains: `B…` and `C…`.
 pub(crate) fn ring(home: &Home, members: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     let (new, old) = ("B".repeat(42) + "A", "C".repeat(42) + "A");
     let longest = r#"{"public": 60, "cluster": 60}"#;
+    let members = [members, if members.is_empty() { "" } else { ", " }].concat();
     let ring = format!(
-        r#"{{"format": 1, "issuer": "https://h/a", "generation": 7, "written": "2026-01-03T00:00:00Z", {members}, "keys": [
+        r#"{{"format": 1, "issuer": "https://h/a", "generation": 7, "written": "2026-01-03T00:00:00Z", {members}"keys": [
         {{"kid": "{new}", "created": "2026-01-02T00:00:00Z", "stage": {{"signing": {{"since": "2026-01-03T00:10:00Z",
             "seen": {{"published": null, "trusted": null}}, "longest": {longest}}}}}}},
         {{"kid": "{old}", "created": "2026-01-01T00:00:00Z", "stage": {{"draining": {{"intent": 5, "quiet_since": "2026-01-03T00:20:00Z",
@@ -125,4 +126,16 @@ fn other_timers_may_be_asked_about_without_all_of_them() {
     // What a run would refuse is refused.
     let ran = asked(&["--period", "1h"]).code(2);
     assert!(ran.stderr.contains("the period is 1h"), "{}", ran.stderr);
+
+    // In the world of the ring, not in that of the defaults.
+    let home = Home::new();
+    ring(
+        &home,
+        r#""timing": {"now": {"period": 86400, "publish": 3900, "public": 4200, "cluster": 7200, "skew": 300}}"#,
+    );
+    let shown = home
+        .irsa(&[&STATUS[..], &["--period", "12h"]].concat())
+        .ok()
+        .stdout;
+    assert!(shown.contains("2026-01-03T12:10:00Z"), "{shown}");
 }

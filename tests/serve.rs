@@ -78,6 +78,26 @@ fn new_keys_are_taken_and_bad_ones_are_not() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_the_configuration_holds_up_nothing() {
+    let home = with_key();
+    home.write(
+        "irsa.yaml",
+        "issuers:\n  - issuer: https://h/a\n    keys: [keys]\n",
+    );
+    let server = serve(&home, &["--config", "irsa.yaml"]);
+    let address = server.address();
+    let first = get(&address, "/a/keys.json").1;
+    fs::remove_file(home.path("irsa.yaml")).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, home.path("irsa.yaml"), mode).unwrap();
+    server.wait_for("expected a file");
+    home.key_in("keys", "b", "ES384");
+    eventually("the second key", || {
+        Some(get(&address, "/a/keys.json").1).filter(|now| *now != first)
+    });
+}
+
+#[test]
 fn many_issuers_come_from_the_config_and_one_bad_one_disturbs_no_other() {
     let home = with_key();
     let entry =

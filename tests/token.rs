@@ -4,29 +4,34 @@ use crate::util::Home;
 
 const ISSUER: &str = "https://oidc.example.com/a";
 
+/// What mints a token with a key.
+fn mint(key: &str) -> [&str; 8] {
+    [
+        "token",
+        "mint",
+        "--key",
+        key,
+        "--issuer",
+        ISSUER,
+        "--subject",
+        "demo/app",
+    ]
+}
+
+/// What verifies one by `keys.json`.
+const VERIFY: [&str; 6] = ["token", "verify", "--issuer", ISSUER, "--jwks", "keys.json"];
+
 fn minted(algorithm: &str) -> Home {
     let home = Home::new();
     home.key("sa", algorithm);
-    let token = home
-        .irsa(&[
-            "token",
-            "mint",
-            "--key",
-            "sa.key",
-            "--issuer",
-            ISSUER,
-            "--subject",
-            "demo/app",
-        ])
-        .ok();
+    let token = home.irsa(&mint("sa.key")).ok();
     home.write("token", token.stdout);
     home.write("keys.json", home.irsa(&["jwks", "sa.pub"]).ok().stdout);
     home
 }
 
 fn verify(home: &Home, more: &[&str], code: i32) -> String {
-    let args = ["token", "verify", "--issuer", ISSUER, "--jwks", "keys.json"];
-    let ran = home.irsa(&[&args[..], more].concat()).code(code);
+    let ran = home.irsa(&[&VERIFY[..], more].concat()).code(code);
     ran.stdout + &ran.stderr
 }
 
@@ -78,18 +83,7 @@ fn a_private_key_that_others_can_read_signs_nothing() {
         .arg(home.path("sa.key"))
         .status()
         .unwrap();
-    let ran = home
-        .irsa(&[
-            "token",
-            "mint",
-            "--key",
-            "sa.key",
-            "--issuer",
-            ISSUER,
-            "--subject",
-            "demo/app",
-        ])
-        .code(1);
+    let ran = home.irsa(&mint("sa.key")).code(1);
     insta::assert_snapshot!(ran.stderr, @r#"
     error: private key "sa.key" can be read by others (mode 0644, expected 0600)
      help: chmod 600 sa.key, and rotate it if this host is shared
@@ -126,18 +120,7 @@ fn a_token_is_explained_without_being_verified() {
 fn lifetimes_are_those_of_kube_apiserver() {
     let home = minted("ES256");
     for (ttl, code) in [("10m", 0), ("24h", 0), ("9m", 2), ("25h", 2), ("1", 2)] {
-        let args = [
-            "token",
-            "mint",
-            "--key",
-            "sa.key",
-            "--issuer",
-            ISSUER,
-            "--subject",
-            "a/b",
-            "--ttl",
-            ttl,
-        ];
+        let args = [&mint("sa.key")[..], &["--ttl", ttl]].concat();
         home.irsa(&args).code(code);
     }
 }
@@ -178,19 +161,8 @@ fn keys_over_plain_http_are_refused_for_an_https_issuer() {
 #[test]
 fn a_refusal_is_json_for_programs() {
     let home = minted("ES256");
-    let args = [
-        "token",
-        "verify",
-        "--issuer",
-        ISSUER,
-        "--jwks",
-        "keys.json",
-        "-o",
-        "json",
-    ];
-    let ran = home
-        .irsa(&[&args[..], &["--audience", "vault", "token"]].concat())
-        .code(1);
+    let more = ["-o", "json", "--audience", "vault", "token"];
+    let ran = home.irsa(&[&VERIFY[..], &more].concat()).code(1);
     let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(value["accepted"], false);
     let reason = value["reason"].as_str().unwrap();
@@ -218,17 +190,7 @@ fn a_token_or_key_given_for_a_file_name_is_not_repeated() {
 #[test]
 fn a_public_key_is_not_taken_for_an_exposed_private_one() {
     let home = minted("ES256");
-    let args = [
-        "token",
-        "mint",
-        "--key",
-        "sa.pub",
-        "--issuer",
-        ISSUER,
-        "--subject",
-        "demo/app",
-    ];
-    let ran = home.irsa(&args).code(1);
+    let ran = home.irsa(&mint("sa.pub")).code(1);
     assert!(ran.stderr.contains("is no signing key"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("rotate"), "{}", ran.stderr);
 }
@@ -236,18 +198,7 @@ fn a_public_key_is_not_taken_for_an_exposed_private_one() {
 #[test]
 fn the_expiry_that_is_told_is_that_of_the_token() {
     let home = minted("ES256");
-    let args = [
-        "token",
-        "mint",
-        "--key",
-        "sa.key",
-        "--issuer",
-        ISSUER,
-        "--subject",
-        "demo/app",
-        "-o",
-        "json",
-    ];
+    let args = [&mint("sa.key")[..], &["-o", "json"]].concat();
     let value: serde_json::Value = serde_json::from_str(&home.irsa(&args).ok().stdout).unwrap();
     let expires = value["expires"].as_str().unwrap();
     assert!(!expires.contains('.'), "{expires}");

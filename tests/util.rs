@@ -294,6 +294,16 @@ pub(crate) fn get_of(host: &str, address: &str, path: &str) -> (String, String) 
     (head.to_owned(), body.to_owned())
 }
 
+/// The commands that a help lists.
+pub(crate) fn commands(help: &str) -> Vec<&str> {
+    let listed = help.split("Commands:\n").nth(1).unwrap();
+    let lines = listed.split("\n\n").next().unwrap().lines();
+    lines
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect()
+}
+
 /// The path of a file of the repository.
 pub(crate) fn repository(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

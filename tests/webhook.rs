@@ -277,6 +277,10 @@ fn verify_prints_a_pod_that_asks_aws_who_it_is() {
     ] {
         assert!(text.contains(part), "{text}");
     }
+    let verify = ["verify", "--service-account", "demo/app", "--manifest"];
+    let json = home.irsa(&[&verify[..], &["-o", "json"]].concat()).ok();
+    let pod: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(pod["spec"]["serviceAccountName"], "app", "{pod:#}");
     // Not even a name that would lead elsewhere in the API.
     for bad in ["app", "../..", "A B/x;y", "demo/..", "demo/app/x"] {
         let stderr = home

@@ -6,16 +6,15 @@
 use std::error::Error;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_types::service_config::ServiceConfigKey;
 use clap::Args;
-use irsa_aws::bounded::bounded;
+use irsa_aws::client::client;
 use irsa_core::explain::Explain;
 use irsa_iam::caller;
 use irsa_issuer::relying_party;
@@ -57,20 +56,12 @@ impl AwsArgs {
         if let Some(url) = endpoint_url {
             loader = loader.endpoint_url(url);
         }
-        let mut roots = TrustStore::default();
-        if let Some(path) = ca_file {
-            // The SDK would panic on a file that holds no certificate.
-            roots = roots.with_pem_certificate(relying_party::read_ca_file(path)?);
-        }
-        let tls = TlsContext::builder().with_trust_store(roots).build();
-        let tls = tls.map_err(|error| {
+        // The SDK would panic on a file that holds no certificate.
+        let roots = ca_file.map(relying_party::read_ca_file).transpose()?;
+        let client = client(roots).map_err(|error| {
             Failure::system("TLS to AWS cannot be set up", &io::Error::other(error))
         })?;
-        let client = Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(tls)
-            .build_https();
-        Ok(loader.http_client(bounded(client)).load().await)
+        Ok(loader.http_client(client).load().await)
     }
 }
 
@@ -169,6 +160,15 @@ pub(crate) fn no_credentials(cause: &(dyn Error + 'static)) -> Option<Failed> {
 pub async fn identify(config: &SdkConfig) -> Result<caller::Caller, Failure> {
     Ok(caller::identify(&aws_sdk_sts::Client::new(config)).await?)
 }
+
+/// Pauses between looks at something that was just changed: AWS shows some changes, such as a bucket policy, seconds later.
+pub(crate) const PAUSES: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
 
 const CREDENTIALS_HELP: &str = "log in as for the aws command: aws sts get-caller-identity must succeed; irsa takes credentials from \
      the environment, the shared files, SSO, a credential process or the instance, never from an option";

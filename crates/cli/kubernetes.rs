@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use http::HeaderValue;
-use irsa_core::explain::Explain;
+use irsa_core::explain::{Explain, chain};
 use kube::client::AuthError;
 use kube::config::{AuthInfo, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use zeroize::Zeroizing;
@@ -63,18 +63,18 @@ pub struct Said(String);
 
 impl Said {
     fn of(error: &(dyn Error + 'static)) -> Self {
-        let mut cause = Some(error);
-        while let Some(one) = cause {
-            // Its arguments and what it printed may be secrets; what it told the user is none.
-            if let Some(AuthError::AuthExecRun { out, .. }) = one.downcast_ref() {
-                let said = String::from_utf8_lossy(&out.stderr);
-                let said = said.trim();
-                return Self(format!(
-                    "the credential plugin ended with {}: {said}",
-                    out.status
-                ));
-            }
-            cause = one.source();
+        // Its arguments and what it printed may be secrets; what it told the user is none.
+        let plugin = chain(error).find_map(|cause| match cause.downcast_ref() {
+            Some(AuthError::AuthExecRun { out, .. }) => Some(out),
+            _ => None,
+        });
+        if let Some(out) = plugin {
+            let said = String::from_utf8_lossy(&out.stderr);
+            return Self(format!(
+                "the credential plugin ended with {}: {}",
+                out.status,
+                said.trim()
+            ));
         }
         // The lines of the file follow on lines of their own.
         let text = error.to_string();
@@ -170,6 +170,14 @@ impl KubernetesArgs {
     }
 }
 
+/// The HTTP status of an API server's refusal.
+pub(crate) fn status(error: &kube::Error) -> Option<u16> {
+    match error {
+        kube::Error::Api(status) => Some(status.code),
+        _ => None,
+    }
+}
+
 /// Whether there is no kubeconfig, rather than one that is wrong.
 fn is_nowhere(error: &InferConfigError) -> bool {
     match error.source().and_then(|cause| cause.downcast_ref()) {
@@ -194,7 +202,10 @@ fn token(config: &kube::Config) -> Option<Zeroizing<String>> {
 
 fn place(path: Option<&PathBuf>, context: Option<&str>) -> String {
     let path = path.map_or_else(
-        || "of KUBECONFIG".to_owned(),
+        || match std::env::var_os("KUBECONFIG") {
+            Some(_) => "of KUBECONFIG".to_owned(),
+            None => "\"~/.kube/config\"".to_owned(),
+        },
         |path| format!("\"{}\"", path.display()),
     );
     match context {

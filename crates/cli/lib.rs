@@ -1,8 +1,15 @@
 //! The command line of `irsa`: arguments, configuration, wiring, output and exit codes.
 //!
-//! What is decided is in `irsa-core`, what is done in `irsa-issuer`; each file of [`commands`] unpacks the arguments
-//! of one subcommand, hands them on and prints the answer. This is a library so that the tests of the deployment
-//! files and the fuzz targets use the very parsers of the binary.
+//! ```text
+//!   argv ──► pasted (secrets are refused) ──► args, settings, config ──► context ──► commands/ ──► output, report ──► exit
+//!            flags > environment > file > defaults                          │
+//!                    core decides ◄──────────────── drive: the one loop of a rotation
+//!                    issuer, iam, apiserver, webhook, connector act (through aws, kubernetes)
+//! ```
+//!
+//! What is decided is in `irsa-core`, what is done in its siblings, of which none knows another; each file of [`commands`]
+//! unpacks the arguments of one subcommand, hands them on and prints the answer. This is a library so that the tests of the
+//! deployment files and the fuzz targets use the very parsers of the binary.
 
 #![allow(
     clippy::doc_markdown,
@@ -23,6 +30,7 @@ pub mod output;
 pub mod pasted;
 pub mod report;
 pub mod settings;
+pub mod variable;
 pub mod visible;
 
 use std::ffi::OsString;
@@ -57,12 +65,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Err(Failure::Failed(failed)) = pasted::refuse(&arguments) {
         return report::failure(&failed).into();
     }
+    let arguments = commands::webhook::serve::as_upstream(arguments);
     let parsed = Cli::command()
-        .try_get_matches_from(commands::webhook::serve::as_upstream(arguments))
+        .try_get_matches_from(&arguments)
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return report::usage(&error).into(),
+        Err(error) => {
+            let error = variable::named(error, Cli::command(), &arguments);
+            return report::usage(&error).into();
+        }
     };
     let outcome = Context::new(&cli.global, &matches, Cli::command)
         .and_then(|context| commands::run(cli.command, &context));

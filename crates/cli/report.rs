@@ -4,7 +4,8 @@ use std::error::Error;
 use std::io::{self, Write as _};
 
 use clap::error::ErrorKind;
-use irsa_core::explain::Explain;
+use irsa_core::api_answer::Refusal;
+use irsa_core::explain::{Explain, chain};
 
 use crate::aws;
 use crate::exit::Exit;
@@ -136,15 +137,11 @@ impl Failure {
 
 impl Failed {
     fn of(error: &(impl Explain + ?Sized)) -> Self {
-        let mut next = error.source();
-        while let Some(cause) = next {
-            if let Some(missing) = aws::no_credentials(cause) {
-                // One thing to say and one exit code, whichever request would have been the first.
-                return missing;
-            }
-            next = cause.source();
-        }
-        Self::of_chain(error)
+        let mut causes = error.source().into_iter().flat_map(chain);
+        // One thing to say and one exit code, whichever request would have been the first.
+        causes
+            .find_map(aws::no_credentials)
+            .unwrap_or_else(|| Self::of_chain(error))
     }
 
     /// There are no credentials for AWS, for this reason.
@@ -182,10 +179,14 @@ fn api_server(cause: &(dyn Error + 'static)) -> Option<String> {
     let boxed = || cause.downcast_ref::<Box<kube::Error>>();
     let error = cause.downcast_ref::<kube::Error>();
     match error.or_else(|| boxed().map(AsRef::as_ref))? {
-        kube::Error::Api(status) => Some(format!(
-            "{} {}: {}",
-            status.code, status.reason, status.message
-        )),
+        kube::Error::Api(status) => {
+            let refusal = Refusal {
+                code: status.code,
+                reason: &status.reason,
+                message: &status.message,
+            };
+            Some(refusal.to_string())
+        }
         _ => None,
     }
 }

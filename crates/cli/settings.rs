@@ -71,9 +71,11 @@ impl ServeSettings {
         ];
         let named_by = named_by.into_iter().find(|(_, given)| *given);
         let given = named_by.map(|_| {
+            let issuer = issuer.unwrap_or_default();
+            let in_file = jwks_uri_in_file(config, &issuer).map(str::to_owned);
             vec![IssuerEntry {
-                issuer: issuer.unwrap_or_default(),
-                jwks_uri,
+                issuer,
+                jwks_uri: jwks_uri.or(in_file),
                 keys,
             }]
         });
@@ -119,6 +121,10 @@ impl ServeSettings {
             None => Default::default(),
         };
         let (message, help) = match (entry.issuer.as_str(), entry.keys.is_empty()) {
+            ("", true) if entry.jwks_uri.is_none() => (
+                format!("an empty issuer{from}"),
+                "add --issuer URL --keys FILE",
+            ),
             ("", true) => (
                 format!("a jwks_uri without an issuer{from}"),
                 "add --issuer URL --keys FILE",
@@ -266,7 +272,7 @@ impl IssuerArgs {
     pub fn require(&self, context: &Context) -> Result<IssuerUrl, Failure> {
         let text = match &self.issuer {
             Some(text) => text,
-            None => only_issuer(&context.config)?.0,
+            None => only_issuer(&context.config)?,
         };
         let file = context.config.allow_trailing_slash;
         let allowed = context.flag("allow_trailing_slash", self.allow_trailing_slash, file);
@@ -274,25 +280,37 @@ impl IssuerArgs {
     }
 }
 
-/// The issuer that the configuration file is about, and its `jwks_uri`: the only one under `issuers`, or that of
-/// `cluster`.
-pub fn only_issuer(config: &Config) -> Result<(&str, Option<&str>), Failure> {
+/// The `jwks_uri` that the configuration file has for an issuer: under `issuers`, else under `cluster`. It counts for an
+/// issuer that a flag names too: where an issuer's JWKS stands does not depend on who names the issuer.
+pub fn jwks_uri_in_file<'a>(config: &'a Config, issuer: &str) -> Option<&'a str> {
+    let entry = config.issuers.iter().find(|entry| entry.issuer == issuer);
     let cluster = config.cluster.as_ref();
-    let cluster = cluster.and_then(|cluster| {
-        let issuer = cluster.issuer.as_deref()?;
-        Some((issuer, cluster.jwks_uri.as_deref()))
-    });
-    match (config.issuers.as_slice(), cluster) {
-        ([one], _) => Ok((&one.issuer, one.jwks_uri.as_deref())),
-        ([], Some(cluster)) => Ok(cluster),
-        ([], None) => Err(Failure::usage(
+    let cluster = cluster.filter(|cluster| cluster.issuer.as_deref() == Some(issuer));
+    match (entry, cluster) {
+        (Some(entry), _) => entry.jwks_uri.as_deref(),
+        (None, cluster) => cluster?.jwks_uri.as_deref(),
+    }
+}
+
+/// The issuer that the configuration file is about: the only one under `issuers` and `cluster`.
+pub fn only_issuer(config: &Config) -> Result<&str, Failure> {
+    let cluster = config.cluster.as_ref();
+    let cluster = cluster.and_then(|cluster| cluster.issuer.as_deref());
+    let mut names: Vec<&str> = config
+        .issuers
+        .iter()
+        .map(|one| one.issuer.as_str())
+        .collect();
+    names.extend(cluster.filter(|issuer| !names.contains(issuer)));
+    match names.as_slice() {
+        [one] => Ok(one),
+        [] => Err(Failure::usage(
             "no issuer given",
             "add --issuer URL, or --config FILE with one",
         )),
-        (several, _) => {
-            let names: Vec<&str> = several.iter().map(|one| one.issuer.as_str()).collect();
+        several => {
             let message = format!("the configuration file has {} issuers", several.len());
-            let help = format!("add --issuer URL with one of {}", names.join(", "));
+            let help = format!("add --issuer URL with one of {}", several.join(", "));
             Err(Failure::usage(message, help))
         }
     }
@@ -302,10 +320,7 @@ impl DocumentArgs {
     /// The issuer, and its `jwks_uri` if one was given.
     pub fn require(&self, context: &Context) -> Result<(IssuerUrl, Option<JwksUri>), Failure> {
         let issuer = self.issuer.require(context)?;
-        let in_file = match &self.issuer.issuer {
-            Some(_) => None,
-            None => only_issuer(&context.config)?.1,
-        };
+        let in_file = jwks_uri_in_file(&context.config, issuer.as_str());
         let jwks_uri = parse_jwks_uri(self.jwks_uri.as_deref().or(in_file))?;
         if let Some(uri) = jwks_uri
             .as_ref()

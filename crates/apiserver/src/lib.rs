@@ -1,5 +1,12 @@
 //! kube-apiserver's token flags on any distribution: read, planned, edited in place, checked, rolled out.
 //!
+//! ```text
+//!   file ──► yaml ──► distro, shape, component ──► flags ──► plan (wanted, phase) ──► edit ──► patch ──► diff, file
+//!                                                    └──► findings (is it right?)
+//!   live (one server, asked) ──► matrix (do all agree?)
+//!                           └──► rollout (may it begin? is it through?)         alone, turn: one run at a time
+//! ```
+//!
 //! A file is read into values ([`yaml`]); its distribution says where the flags stand and in which form ([`distro`],
 //! [`shape`]); what they must become is decided from values alone ([`plan`]); the edits that lead there are data
 //! ([`edit`]), made in the text by one YAML library and checked by another.

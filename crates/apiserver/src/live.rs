@@ -27,6 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const TOKEN_SECONDS: u32 = 600;
 
 /// One API server.
+#[derive(Clone)]
 pub struct ApiServer {
     url: String,
     client: kube::Client,

@@ -1,6 +1,7 @@
 //! What all API servers of a cluster do with each other's tokens: decided from observations alone.
 
 use irsa_core::discovery;
+use irsa_core::explain::on_one_line;
 use irsa_core::issuer::{IssuerUrl, JwksUri, TrailingSlash};
 use irsa_core::jwks::JwkSet;
 use irsa_core::token::Token;
@@ -292,18 +293,10 @@ fn documents(
             format!(
                 "the discovery document of {} does not fit its tokens: {}",
                 server.url,
-                with_cause(&error)
+                on_one_line(&error)
             ),
             "see --service-account-issuer: the first one signs and is the issuer of the document",
         )),
-    }
-}
-
-/// An error and what it is about.
-fn with_cause(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }
 

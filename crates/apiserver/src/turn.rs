@@ -14,7 +14,7 @@ const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases
 const NAME: &str = "irsa-rollout";
 
 /// The right to restart an API server. It runs out by itself when its holder dies.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Turn {
     holder: String,
 }

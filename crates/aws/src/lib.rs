@@ -1,7 +1,9 @@
-//! What every adapter of an AWS service shares: a call of the SDK that failed is sorted by what came back. What the
-//! answer means is each adapter's own, by its service's codes, then by those that all share ([`irsa_core::aws_answer`]).
+//! What every adapter of an AWS service shares: the HTTP client ([`client`]), with bounds on what it reads ([`bounded`]),
+//! and a call of the SDK that failed, sorted by what came back. What the answer means is each adapter's own, by its
+//! service's codes, then by those that all share ([`irsa_core::aws_answer`]).
 
 pub mod bounded;
+pub mod client;
 
 use std::error::Error;
 
@@ -9,6 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use irsa_core::aws_answer::Answer;
+use irsa_core::explain::chain;
 
 /// The cause of a failure.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -73,14 +76,7 @@ impl Refusal {
 /// Whether a failure comes from a connection. The SDK calls a connection that ends in the middle of an answer "other",
 /// like credentials that are missing, though the request was on its way.
 fn from_connection(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if cause.is::<hyper::Error>() {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
+    chain(error).any(<dyn Error>::is::<hyper::Error>)
 }
 
 #[cfg(test)]

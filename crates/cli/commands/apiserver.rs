@@ -6,6 +6,7 @@ pub mod patch;
 pub mod revert;
 pub mod rollout;
 pub(crate) mod servers;
+pub(crate) mod standing;
 pub(crate) mod wanted;
 
 use std::path::{Path, PathBuf};

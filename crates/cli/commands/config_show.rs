@@ -65,29 +65,12 @@ impl Render for Settings {
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args { document, serve } = args;
     let serve = ServeSettings::resolve(document, serve, &context.config, context);
-    let name = |value: &dyn erased::Name| value.name();
-    let mut settings = vec![
-        Row {
-            name: "output".to_owned(),
-            value: name(&context.output.value),
-            origin: context.output.origin,
-        },
-        Row {
-            name: "log".to_owned(),
-            value: context.log.value.clone(),
-            origin: context.log.origin,
-        },
-        Row {
-            name: "log_format".to_owned(),
-            value: name(&context.log_format.value),
-            origin: context.log_format.origin,
-        },
-    ];
     let rows = serve
         .rows()
         .into_iter()
         .map(|(name, value, origin)| (name.to_owned(), value, origin));
     let rows = rows.chain(serve.issuer_rows());
+    let mut settings = Vec::from(output_rows(context));
     settings.extend(rows.map(|(name, value, origin)| Row {
         name,
         value,
@@ -108,6 +91,28 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     }
     serve.server()?;
     Ok(Exit::Done)
+}
+
+/// What every command has: how it shows its result, and what it logs.
+fn output_rows(context: &Context) -> [Row; 3] {
+    let name = |value: &dyn erased::Name| value.name();
+    [
+        Row {
+            name: "output".to_owned(),
+            value: name(&context.output.value),
+            origin: context.output.origin,
+        },
+        Row {
+            name: "log".to_owned(),
+            value: context.log.value.clone(),
+            origin: context.log.origin,
+        },
+        Row {
+            name: "log_format".to_owned(),
+            value: name(&context.log_format.value),
+            origin: context.log_format.origin,
+        },
+    ]
 }
 
 /// Every key of the sections that the file has.

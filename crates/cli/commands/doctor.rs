@@ -155,7 +155,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
 fn which(given: Option<String>, context: &Context) -> Result<IssuerUrl, Failure> {
     let text = match &given {
         Some(text) => text,
-        None => only_issuer(&context.config)?.0,
+        None => only_issuer(&context.config)?,
     };
     IssuerUrl::parse(text, TrailingSlash::Allow).map_err(|error| Failure::refused(&error))
 }

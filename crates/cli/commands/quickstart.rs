@@ -2,7 +2,7 @@
 
 use std::future::{Future, pending};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueHint;
@@ -29,6 +29,8 @@ use crate::settings::parse_issuer;
 const AUDIENCE: &str = "sts.amazonaws.com";
 const ACCOUNT: &str = "default/demo";
 const TTL: Duration = Duration::from_hours(1);
+/// Where a key and what is tried with it are put unless another place is named; `rotate rehearse` puts its own there too.
+pub(super) const DIRECTORY: &str = "irsa-quickstart";
 
 /// Make a key, serve its issuer on this machine, mint a token and verify it as a relying party does.
 ///
@@ -37,7 +39,7 @@ const TTL: Duration = Duration::from_hours(1);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Directory for the key; it is made if it is missing
-    #[arg(long, value_name = "DIR", default_value = "irsa-quickstart", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", default_value = DIRECTORY, value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
@@ -110,7 +112,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         handle.swap(source.site()?);
         let work = async {
             let mut report = verify_through(&issuer, &signer, &paths, made).await?;
-            report.next = next_steps(&issuer, &paths, once);
+            report.next = next_steps(&issuer, &paths, &dir, once);
             context.print(&report)?;
             if !once {
                 report::note(&format!("serving until Ctrl-C on {issuer}"));
@@ -211,11 +213,16 @@ async fn verify_through(
 }
 
 /// Commands that work as they are pasted: with the binary that is running, and only with what still runs.
-fn next_steps(issuer: &IssuerUrl, paths: &PairPaths, once: bool) -> String {
+fn next_steps(issuer: &IssuerUrl, paths: &PairPaths, dir: &Path, once: bool) -> String {
+    let dir = if dir == Path::new(DIRECTORY) {
+        String::new()
+    } else {
+        format!(" --dir {}", dir.display())
+    };
     let irsa = std::env::args().next().unwrap_or_else(|| "irsa".to_owned());
     let (private, public) = (paths.private.display(), paths.public.display());
     let here = if once {
-        format!("Next:\n  {irsa} quickstart            serves on, so that you can look around")
+        format!("Next:\n  {irsa} quickstart{dir}            serves on, so that you can look around")
     } else {
         format!(
             "Next, in another terminal:\n  \
@@ -229,7 +236,7 @@ fn next_steps(issuer: &IssuerUrl, paths: &PairPaths, once: bool) -> String {
     format!(
         "{here}\n  \
          {irsa} keys inspect {private} {public}\n  \
-         {irsa} rotate rehearse             a whole rotation in ten seconds, under load\n\
+         {irsa} rotate rehearse{dir}             a whole rotation in ten seconds, under load\n\
          With the key of your cluster, on kubeadm /etc/kubernetes/pki/sa.pub, and a URL of yours:\n  \
          {irsa} publish --issuer https://oidc.example.com --to dir:{tried} --dry-run sa.pub",
         // Documents of another issuer may be in the directory that the README names.

@@ -10,6 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::thread;
 use std::time::Duration;
 
+use irsa_core::explain::on_one_line;
 use irsa_issuer::serve::{Bound, Metrics, ServeError, Server, ServerConfig, SiteHandle};
 use irsa_issuer::source::{Changes, IssuerSpec, Refused, SiteSource};
 use jiff::Timestamp;
@@ -53,6 +54,8 @@ pub struct Args {
 const LOOK_COST: u32 = 100;
 /// And yet the pause between two looks grows at most so much: a file system that hangs once must not blind us.
 const MAX_SLOWDOWN: u32 = 10;
+/// What the log says of keys that stay as they were.
+const KEYS_NOT_TAKEN: &str = "new keys not taken";
 
 /// Serves until a signal says to stop.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
@@ -108,7 +111,7 @@ async fn serve_issuers(
         }
     } else {
         for refused in &changes.refused {
-            refuse(&metrics, refused);
+            refuse(&metrics, refused, KEYS_NOT_TAKEN);
         }
     }
     let handle = SiteHandle::new(source.site()?);
@@ -191,7 +194,7 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 }
 
 /// Says what was not taken: in the log, in the metrics and on the status page.
-fn refuse(metrics: &Metrics, refused: &Refused) {
+fn refuse(metrics: &Metrics, refused: &Refused, what: &str) {
     metrics.reload_failed();
     pin(metrics, &refused.issuer, &refused.error);
     tracing::warn!(
@@ -199,16 +202,13 @@ fn refuse(metrics: &Metrics, refused: &Refused) {
         error = %refused.error,
         why = std::error::Error::source(&refused.error).map(tracing::field::display),
         last_good_kept = refused.last_good_kept,
-        "new keys not taken"
+        "{what}"
     );
 }
 
 /// Puts what went wrong on the status page.
 fn pin(metrics: &Metrics, subject: &str, error: &dyn std::error::Error) {
-    let what = match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    };
+    let what = on_one_line(error);
     metrics.board().problem(Timestamp::now(), subject, &what);
 }
 
@@ -301,7 +301,7 @@ impl Reloader {
 
     fn take(&self, changes: Changes) {
         for refused in &changes.refused {
-            refuse(&self.metrics, refused);
+            refuse(&self.metrics, refused, KEYS_NOT_TAKEN);
         }
         if changes.is_empty() {
             return;

@@ -22,7 +22,7 @@ use crate::commands::webhook::InjectionArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::kubernetes::KubernetesArgs;
-use crate::output::{self, Render};
+use crate::output::Render;
 use crate::report::Failure;
 use crate::visible::visible;
 
@@ -137,8 +137,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         kubernetes,
     } = args;
     if manifest {
-        let text = test_pod(&namespace, &name, &image)?;
-        output::line(text.as_bytes())?;
+        context.print(&TestPod(test_pod(&namespace, &name, &image)))?;
         return Ok(Exit::Done);
     }
     let settings = injection.settings(context)?;
@@ -333,9 +332,19 @@ fn judge(checked: &mut Checked, token: &Token, issuer: &IssuerUrl, audience: &st
     }
 }
 
+/// As text it is YAML.
+#[derive(Serialize)]
+struct TestPod(Value);
+
+impl Render for TestPod {
+    fn text(&self) -> String {
+        serde_saphyr::to_string(&self.0).unwrap_or_else(|error| error.to_string())
+    }
+}
+
 /// A pod that asks AWS who it is.
-fn test_pod(namespace: &str, name: &str, image: &str) -> Result<String, Failure> {
-    let pod = json!({
+fn test_pod(namespace: &str, name: &str, image: &str) -> Value {
+    json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "irsa-verify", "namespace": namespace, "labels": {"irsa/require-role": "true"}},
@@ -349,12 +358,6 @@ fn test_pod(namespace: &str, name: &str, image: &str) -> Result<String, Failure>
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
             }],
         },
-    });
-    serde_saphyr::to_string(&pod).map_err(|error| {
-        Failure::system(
-            "the manifest cannot be written",
-            &std::io::Error::other(error.to_string()),
-        )
     })
 }
 

@@ -106,7 +106,8 @@ pub struct ProviderSection {
     #[serde(deserialize_with = "some_audience")]
     pub client_ids: Vec<String>,
     /// CA thumbprints, instead of looking at the issuer.
-    pub thumbprints: Vec<String>,
+    #[serde(rename = "thumbprints")]
+    pub ca_thumbprints: Vec<String>,
 }
 
 fn some_audience<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
@@ -123,7 +124,7 @@ impl Default for ProviderSection {
     fn default() -> Self {
         Self {
             client_ids: vec![STS_AUDIENCE.to_owned()],
-            thumbprints: Vec::new(),
+            ca_thumbprints: Vec::new(),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::fmt;
 use aws_sdk_eks::config::http::HttpResponse;
 use aws_sdk_eks::error::{ProvideErrorMetadata, SdkError};
 use irsa_aws::Refusal;
-use irsa_core::aws_answer::{Answer, CommonFault};
-use irsa_core::explain::Explain;
+use irsa_core::aws_answer::{Answer, AwsFault};
+use irsa_core::explain::{Explain, on_one_line};
 
 /// A call that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -69,12 +69,12 @@ impl Explain for CallError {
             CallKind::Refused(answer) if answer.code == "ResourceLimitExceededException" => {
                 "an account has ten connected clusters in a Region; deregister one, or have the quota raised".into()
             }
-            CallKind::Refused(answer) => match answer.common() {
-                CommonFault::Denied | CommonFault::Forbidden => {
+            CallKind::Refused(answer) => match answer.fault() {
+                AwsFault::Denied | AwsFault::Forbidden => {
                     format!("give yourself {}; irsa connector permissions prints the whole policy", self.call)
                 }
                 _ if self.retryable() => "run the same command again".into(),
-                common => return common.help().map(Into::into),
+                fault => return fault.help().map(Into::into),
             },
             CallKind::Unclear => "check the network and --region, and run the same command again: it goes on from here".into(),
             CallKind::NotSent => "give credentials in one of the ways of the AWS CLI, like --profile NAME or AWS_PROFILE".into(),
@@ -112,8 +112,8 @@ impl CallError {
                 let cause = Cause(answer.to_string());
                 (CallKind::Refused(Box::new(answer)), Some(cause))
             }
-            Refusal::Unsent(source) => (CallKind::NotSent, Some(chain(&*source))),
-            Refusal::Broken { source, .. } => (CallKind::Unclear, Some(chain(&*source))),
+            Refusal::Unsent(source) => (CallKind::NotSent, Some(causes(&*source))),
+            Refusal::Broken { source, .. } => (CallKind::Unclear, Some(causes(&*source))),
         };
         Self {
             call,
@@ -161,7 +161,7 @@ impl CallError {
             return Verdict::InUse;
         }
         // A person logs in again, and the run goes on.
-        let logged_out = answer.common() == CommonFault::Credentials;
+        let logged_out = answer.fault() == AwsFault::Credentials;
         if logged_out || status >= 500 {
             Verdict::Unclear
         } else {
@@ -189,20 +189,8 @@ fn is_throttling(answer: &Answer) -> bool {
 }
 
 /// The texts of an error's causes. The SDK's own `Debug` would show bodies.
-fn chain(error: &dyn Error) -> Cause {
-    let mut texts: Vec<String> = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !texts.iter().any(|known| known.contains(&text)) {
-            texts.push(text);
-        }
-        next = cause.source();
-    }
-    if texts.is_empty() {
-        texts.push(error.to_string());
-    }
-    Cause(texts.join(": "))
+fn causes(error: &dyn Error) -> Cause {
+    Cause(on_one_line(error.source().map_or(error, |cause| cause)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Looks at everything that the doctor and the status need; changes nothing, and lets no failed look stop the others.
 
+use irsa_core::explain::on_one_line;
 use jiff::Timestamp;
 use kube::Client;
 use serde::Serialize;
@@ -61,7 +62,7 @@ pub async fn facts(
     let kubernetes = match client {
         Ok(client) => kubernetes(&Cluster::new(client))
             .await
-            .map_err(|error| reason(&error)),
+            .map_err(|error| on_one_line(&error)),
         Err(why) => Err(why),
     };
     Facts {
@@ -93,7 +94,7 @@ async fn kubernetes(cluster: &Cluster) -> Result<KubernetesFacts, ClusterError> 
         activation_id: set.as_ref().and_then(activation_id),
         console: cluster.console().await?,
         pods,
-        nodes: cluster.nodes().await.map_err(|error| reason(&error)),
+        nodes: cluster.nodes().await.map_err(|error| on_one_line(&error)),
     })
 }
 
@@ -186,14 +187,7 @@ fn text(value: &Value) -> String {
 }
 
 fn said<T>(asked: Result<T, CallError>) -> Result<T, String> {
-    asked.map_err(|error| reason(&error))
-}
-
-fn reason(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
+    asked.map_err(|error| on_one_line(&error))
 }
 
 #[cfg(test)]

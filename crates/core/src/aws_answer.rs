@@ -22,7 +22,7 @@ pub struct Answer {
 
 /// Kinds of failure that every service has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CommonFault {
+pub enum AwsFault {
     /// By the caller's permissions, as the message says.
     #[error("access is denied")]
     Denied,
@@ -49,7 +49,7 @@ pub enum CommonFault {
     Other,
 }
 
-impl CommonFault {
+impl AwsFault {
     /// What helps whichever service it is; none where that is for each service to say.
     pub const fn help(self) -> Option<&'static str> {
         match self {
@@ -72,8 +72,8 @@ impl Answer {
         self.code.trim_end_matches("Exception")
     }
 
-    /// Sorts what all services share.
-    pub fn common(&self) -> CommonFault {
+    /// What kind of failure it is, by what all services share.
+    pub fn fault(&self) -> AwsFault {
         match self.plain_code() {
             "AccessDenied" | "UnauthorizedOperation" => self.denial(),
             "ExpiredToken"
@@ -84,7 +84,7 @@ impl Answer {
             | "RequestTimeTooSkewed"
             | "RequestExpired"
             | "IncompleteSignature"
-            | "UnrecognizedClient" => CommonFault::Credentials,
+            | "UnrecognizedClient" => AwsFault::Credentials,
             "Throttling"
             | "Throttled"
             | "RequestThrottled"
@@ -95,27 +95,27 @@ impl Answer {
             | "ServiceUnavailable"
             | "InternalFailure"
             | "InternalError"
-            | "SlowDown" => CommonFault::Busy,
-            "NotImplemented" | "InvalidAction" | "UnknownOperation" => CommonFault::NotImplemented,
+            | "SlowDown" => AwsFault::Busy,
+            "NotImplemented" | "InvalidAction" | "UnknownOperation" => AwsFault::NotImplemented,
             _ => match self.status {
                 403 => self.denial(),
-                404 => CommonFault::Missing,
-                429 | 500 | 502..=504 => CommonFault::Busy,
-                501 => CommonFault::NotImplemented,
-                _ => CommonFault::Other,
+                404 => AwsFault::Missing,
+                429 | 500 | 502..=504 => AwsFault::Busy,
+                501 => AwsFault::NotImplemented,
+                _ => AwsFault::Other,
             },
         }
     }
 
     /// The message of a denial says what forbids the call, if the service tells.
-    fn denial(&self) -> CommonFault {
+    fn denial(&self) -> AwsFault {
         let message = self.message.to_ascii_lowercase();
         if message.contains("service control policy") {
-            CommonFault::ServiceControlPolicy
+            AwsFault::ServiceControlPolicy
         } else if message.contains("not authorized to perform") {
-            CommonFault::Denied
+            AwsFault::Denied
         } else {
-            CommonFault::Forbidden
+            AwsFault::Forbidden
         }
     }
 }
@@ -160,25 +160,25 @@ mod tests {
         let scp =
             "u is not authorized to perform: x with an explicit deny in a service control policy";
         for (status, code, message, expected) in [
-            (403, "AccessDenied", "", CommonFault::Forbidden),
-            (403, "AccessDenied", said, CommonFault::Denied),
+            (403, "AccessDenied", "", AwsFault::Forbidden),
+            (403, "AccessDenied", said, AwsFault::Denied),
             (
                 403,
                 "AccessDeniedException",
                 scp,
-                CommonFault::ServiceControlPolicy,
+                AwsFault::ServiceControlPolicy,
             ),
-            (403, "InvalidClientTokenId", "", CommonFault::Credentials),
-            (403, "RequestTimeTooSkewed", "", CommonFault::Credentials),
-            (400, "ThrottlingException", "", CommonFault::Busy),
-            (400, "ThrottledException", "", CommonFault::Busy),
-            (503, "", "", CommonFault::Busy),
-            (404, "NoSuchThing", "", CommonFault::Missing),
-            (501, "", "", CommonFault::NotImplemented),
-            (418, "Odd", "", CommonFault::Other),
+            (403, "InvalidClientTokenId", "", AwsFault::Credentials),
+            (403, "RequestTimeTooSkewed", "", AwsFault::Credentials),
+            (400, "ThrottlingException", "", AwsFault::Busy),
+            (400, "ThrottledException", "", AwsFault::Busy),
+            (503, "", "", AwsFault::Busy),
+            (404, "NoSuchThing", "", AwsFault::Missing),
+            (501, "", "", AwsFault::NotImplemented),
+            (418, "Odd", "", AwsFault::Other),
         ] {
             assert_eq!(
-                answer(status, code, message).common(),
+                answer(status, code, message).fault(),
                 expected,
                 "{code} {message}"
             );

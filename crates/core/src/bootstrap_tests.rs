@@ -88,7 +88,7 @@ impl World {
             provider: issuer.as_ref().map(|issuer| ProviderWanted {
                 issuer: issuer.clone(),
                 client_ids: vec![STS_AUDIENCE.into()],
-                thumbprints: Vec::new(),
+                ca_thumbprints: Vec::new(),
                 tags: BTreeMap::new(),
                 prune: false,
             }),

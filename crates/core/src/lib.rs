@@ -2,19 +2,22 @@
 //!
 //! A Kubernetes cluster is an OIDC issuer: kube-apiserver signs service account tokens, and whoever can fetch two
 //! public documents can verify them; AWS is told to trust them. This crate knows everything about those keys, documents,
-//! tokens and trust, and decides what is to be done; `irsa-issuer` and `irsa-iam` read and write, `irsa-cli` wires.
+//! tokens and trust, and decides what is to be done; `irsa-issuer`, `irsa-iam`, `irsa-apiserver` and their siblings read
+//! and write, the command line wires.
 //!
 //! ```text
-//!   key files ──► pem ──► block ──► keys ──► kid
+//!   key files ──► pem ──► block ──► keys ──► kid                       private (the other half, which signs)
 //!                                    │
 //!   issuer (the URL) ────────────────┼──► jwks, discovery ──► documents ──► publication ──► change
-//!                                    │                                      (what to write)
-//!                  token: claims, verify, explain              thumbprint (of the server's CA)
+//!                                    │                                      (what to write, at a store_url)
+//!          token: claims, signature, verify, explain           thumbprint (of the server's CA)
 //!
 //!   bucket, documents, provider, role (with trust) ──► bootstrap ──► every change of a cluster, in a safe order, and back
 //!   facts (what is seen of the whole chain) ─────────► diagnosis ──► each cause once, with the strings that differ
 //!   ring (the record), policy (the timers),
 //!   observation (what is seen of every place) ───────► rotation ───► one step; a promotion demands proof
+//!
+//!   aws_answer, api_answer (what a refusal means), explain (what to do about an error): used by every adapter
 //! ```
 //!
 //! In each line what is on the left is read by an adapter, what is on the right is done by one, and nothing between asks
@@ -37,6 +40,7 @@
 //! - Errors name the object and the next step ([`explain::Explain`]).
 
 pub mod algorithm;
+pub mod api_answer;
 pub mod aws_answer;
 pub mod block;
 pub mod bootstrap;

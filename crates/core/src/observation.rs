@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::jwks::JwkSet;
 use crate::kid::Kid;
 
@@ -241,6 +243,29 @@ impl Lifetimes {
             cluster: self.cluster.max(other.cluster),
         }
     }
+
+    /// Counts a token that lives for so long. Whoever it is for, somebody may show it to an API server (`TokenReview`), so
+    /// every life counts there.
+    pub fn count(&mut self, life: Duration, external: bool) {
+        self.cluster = life.max(self.cluster);
+        if external {
+            self.public = life.max(self.public);
+        }
+    }
+}
+
+/// By how many seconds the clock of whoever made something is ahead, if that was between two instants of this clock: none
+/// while the time of it, which has whole seconds, lies between them.
+pub fn clock_ahead(made: i64, asked: Timestamp, answered: Timestamp) -> i64 {
+    let (first, last) = (
+        asked.as_second().min(answered.as_second()),
+        answered.as_second(),
+    );
+    if made < first {
+        made.saturating_sub(first)
+    } else {
+        made.saturating_sub(last).max(0)
+    }
 }
 
 /// A reason to keep a key that has drained by the clock.
@@ -275,5 +300,39 @@ impl std::fmt::Display for Hold {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_as_far_ahead_as_is_certain() {
+        let at = |millisecond| Timestamp::from_millisecond(millisecond).unwrap();
+        for (made, expected) in [
+            (100, 0),
+            (101, 0),
+            (103, 0),
+            (104, 1),
+            (99, -1),
+            (7876, 7773),
+            (-7676, -7776),
+        ] {
+            let ahead = clock_ahead(made, at(100_900), at(103_100));
+            assert_eq!(ahead, expected, "{made}");
+        }
+        // This clock was set back in between.
+        assert_eq!(clock_ahead(101, at(103_100), at(100_900)), 1);
+    }
+
+    #[test]
+    fn every_life_counts_for_the_api_server() {
+        let [hour, day] = [1, 24].map(Duration::from_hours);
+        let mut longest = Lifetimes::default();
+        longest.count(day, false);
+        assert_eq!((longest.public, longest.cluster), (Duration::ZERO, day));
+        longest.count(hour, true);
+        assert_eq!((longest.public, longest.cluster), (hour, day));
     }
 }

@@ -106,6 +106,10 @@ pub const STALE_QUIET: Duration = Duration::from_secs(8 * DAY);
 /// A hundred years: what is longer was mistyped.
 pub const LONGEST: Duration = Duration::from_secs(36_500 * DAY);
 
+/// The shortest lease of a run that writes to S3, which takes a signed request for fifteen minutes, and the clocks of the
+/// two differ: a key that another run has withdrawn as stolen would be public again if the last write came later.
+pub const SHORTEST_LEASE: Duration = Duration::from_secs(20 * MINUTE);
+
 /// AWS takes 100 keys of an issuer; ten are left for what others publish there.
 pub const MOST_KEYS: usize = 90;
 
@@ -213,6 +217,11 @@ impl RotationPolicy {
         self.publish_wait
     }
 
+    /// The longest that caches may keep the documents (`max-age`): a key signs when they have had so long to see it.
+    pub fn longest_kept(&self) -> Duration {
+        self.publish_wait.saturating_sub(self.skew())
+    }
+
     /// How long a key stays published after it last signed, when `longest` is the longest token for an external
     /// audience that was seen while it signed.
     pub fn public_drain(&self, longest: Duration) -> Duration {
@@ -290,6 +299,7 @@ mod tests {
         assert_eq!(policy, RotationPolicy::default());
         assert_eq!(policy.publish_wait(), hours(24) + Duration::from_mins(5));
         assert_eq!(spell(policy.publish_wait()).to_string(), "1d 5m");
+        assert_eq!(policy.longest_kept(), hours(24));
         assert_eq!(spell(Duration::from_mins(90)).to_string(), "1h 30m");
         assert_eq!(spell(hours(48)).to_string(), "2d");
     }

@@ -29,7 +29,7 @@ pub struct ProviderWanted {
     /// The audiences that it accepts.
     pub client_ids: Vec<String>,
     /// CA thumbprints; none for an issuer whose certificate ends in a public root.
-    pub thumbprints: Vec<String>,
+    pub ca_thumbprints: Vec<String>,
     /// Tags to be there; others stay.
     pub tags: BTreeMap<String, String>,
     /// Remove client IDs and thumbprints that are not named here.
@@ -44,7 +44,7 @@ pub struct ProviderState {
     /// The audiences that it accepts.
     pub client_ids: Vec<String>,
     /// CA thumbprints.
-    pub thumbprints: Vec<String>,
+    pub ca_thumbprints: Vec<String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -190,7 +190,7 @@ impl ProviderWanted {
         if !self.issuer.is_https() {
             return Err(ProviderError::NotHttps(self.issuer));
         }
-        for thumbprint in &mut self.thumbprints {
+        for thumbprint in &mut self.ca_thumbprints {
             let hex = thumbprint.len() == 40 && thumbprint.bytes().all(|b| b.is_ascii_hexdigit());
             if !hex {
                 return Err(ProviderError::Thumbprint(thumbprint.clone()));
@@ -201,7 +201,7 @@ impl ProviderWanted {
         if let Some(bad) = self.client_ids.iter().find(|id| !good(id)) {
             return Err(ProviderError::ClientId(bad.chars().take(300).collect()));
         }
-        limit(&self.client_ids, &self.thumbprints)?;
+        limit(&self.client_ids, &self.ca_thumbprints)?;
         Ok(self)
     }
 }
@@ -231,7 +231,7 @@ pub fn plan(
         .into_iter()
         .map(ProviderChange::AddClientId)
         .collect();
-    changes.extend(thumbprints(wanted, &state.thumbprints, missing)?);
+    changes.extend(thumbprints(wanted, &state.ca_thumbprints, missing)?);
     let tags: BTreeMap<_, _> = wanted
         .tags
         .iter()
@@ -265,12 +265,12 @@ fn thumbprints(
     there: &[String],
     missing: impl Fn(&[String], &[String]) -> Vec<String>,
 ) -> Result<Option<ProviderChange>, ProviderError> {
-    if wanted.thumbprints.is_empty() {
+    if wanted.ca_thumbprints.is_empty() {
         return Ok(None);
     }
-    let added = missing(&wanted.thumbprints, there);
+    let added = missing(&wanted.ca_thumbprints, there);
     let removed = if wanted.prune {
-        missing(there, &wanted.thumbprints)
+        missing(there, &wanted.ca_thumbprints)
     } else {
         Vec::new()
     };
@@ -305,7 +305,7 @@ impl fmt::Display for ProviderChange {
             Self::Create(wanted) => {
                 write!(f, "create OIDC provider {}", wanted.issuer)?;
                 let ids = wanted.client_ids.iter();
-                ids.chain(&wanted.thumbprints)
+                ids.chain(&wanted.ca_thumbprints)
                     .try_for_each(|value| write!(f, "\n  + {value}"))?;
                 let mut tags = wanted.tags.iter();
                 tags.try_for_each(|(key, value)| write!(f, "\n  + tag {key}={value}"))

@@ -9,7 +9,7 @@ fn wanted(ids: &[&str], thumbprints: &[&str], prune: bool) -> ProviderWanted {
     ProviderWanted {
         issuer: issuer("https://h/a"),
         client_ids: ids.iter().map(ToString::to_string).collect(),
-        thumbprints: thumbprints.iter().map(ToString::to_string).collect(),
+        ca_thumbprints: thumbprints.iter().map(ToString::to_string).collect(),
         tags: BTreeMap::from([("irsa:managed".into(), "true".into())]),
         prune,
     }
@@ -18,14 +18,14 @@ fn wanted(ids: &[&str], thumbprints: &[&str], prune: bool) -> ProviderWanted {
 fn state(ids: &[&str], thumbprints: &[&str]) -> ProviderState {
     let ProviderWanted {
         client_ids,
-        thumbprints,
+        ca_thumbprints,
         tags,
         ..
     } = wanted(ids, thumbprints, false);
     ProviderState {
         url: "h/a".into(),
         client_ids,
-        thumbprints,
+        ca_thumbprints,
         tags,
     }
 }
@@ -120,7 +120,7 @@ fn what_iam_would_refuse_is_refused_first() {
             .is_err()
     );
     let upper = wanted(&["x"], &[&"A".repeat(40)], false).checked().unwrap();
-    assert_eq!(upper.thumbprints, ["a".repeat(40)]);
+    assert_eq!(upper.ca_thumbprints, ["a".repeat(40)]);
     let http = ProviderWanted {
         issuer: issuer("http://localhost/a"),
         ..wanted(&["x"], &[], false)

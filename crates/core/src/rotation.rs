@@ -69,6 +69,7 @@ pub(crate) mod scene;
 pub mod simulation;
 mod step;
 mod stranger;
+mod suspects;
 pub mod timeline;
 mod waits;
 
@@ -78,6 +79,7 @@ pub use self::block::Block;
 use self::guard::Guards;
 use self::scene::Scene;
 pub use self::step::{Action, Reason, Step, Wait};
+pub use self::suspects::Suspects;
 use crate::observation::Observation;
 use crate::policy::RotationPolicy;
 use crate::ring::KeyRing;

@@ -2,10 +2,12 @@
 //!
 //! A token is a compact JWS (RFC 7515) whose payload holds JWT claims (RFC 7519). Reading checks the form only;
 //! [`verify`] checks it against a key set as a relying party does; [`explain`] says in words what it claims and who
-//! would refuse it. Signing is not here, because it needs randomness: [`claims`] makes what is signed.
+//! would refuse it; [`signature`] tells whose it is. Signing is not here, because it needs randomness: [`claims`] makes
+//! what is signed.
 
 pub mod claims;
 pub mod explain;
+pub mod signature;
 pub mod verify;
 mod wording;
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use aws_sdk_iam::config::http::HttpResponse;
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use irsa_aws::{Cause, Refusal};
-use irsa_core::aws_answer::{Answer, CommonFault};
+use irsa_core::aws_answer::{Answer, AwsFault};
 use irsa_core::explain::Explain;
 
 /// Why a call to IAM or STS did not succeed.
@@ -50,7 +50,7 @@ pub enum Fault {
     BadInput,
     /// What any service answers: denied, busy, expired credentials.
     #[error("{0}")]
-    Common(CommonFault),
+    Aws(AwsFault),
     /// No answer, or half of one.
     #[error("no whole answer came")]
     Broken,
@@ -121,9 +121,9 @@ fn fault(answer: &Answer) -> Fault {
         "DeleteConflict" => Fault::InUse,
         "MalformedPolicyDocument" => Fault::BadPolicy,
         "ValidationError" | "InvalidInput" => Fault::BadInput,
-        _ => match answer.common() {
-            CommonFault::Missing => Fault::Missing,
-            common => Fault::Common(common),
+        _ => match answer.fault() {
+            AwsFault::Missing => Fault::Missing,
+            fault => Fault::Aws(fault),
         },
     }
 }
@@ -146,10 +146,10 @@ impl Explain for IamError {
             Fault::InUse => "detach what other tools have attached, then run it again".into(),
             Fault::BadPolicy => "look at the document: irsa iam role trust-policy prints ours, --policy-file is yours".into(),
             Fault::BadInput => "the cause below names the value".into(),
-            Fault::Common(CommonFault::Denied | CommonFault::Forbidden) => {
+            Fault::Aws(AwsFault::Denied | AwsFault::Forbidden) => {
                 "irsa iam permissions COMMAND prints the policy that is needed".into()
             }
-            Fault::Common(common) => common.help().unwrap_or("look the code up in the IAM API reference").into(),
+            Fault::Aws(fault) => fault.help().unwrap_or("look the code up in the IAM API reference").into(),
             Fault::Broken => "check that the endpoint is reachable from here; add --ca-file FILE if its CA is private".into(),
             Fault::Request => "check --region, --endpoint-url, and that the AWS SDK finds credentials: aws sts get-caller-identity".into(),
         })
@@ -158,7 +158,7 @@ impl Explain for IamError {
     fn retryable(&self) -> bool {
         matches!(
             self.fault,
-            Fault::Exists | Fault::LostRace | Fault::Broken | Fault::Common(CommonFault::Busy)
+            Fault::Exists | Fault::LostRace | Fault::Broken | Fault::Aws(AwsFault::Busy)
         )
     }
 }
@@ -206,7 +206,7 @@ mod tests {
             403,
             "AccessDenied",
             "",
-            Fault::Common(CommonFault::Forbidden),
+            Fault::Aws(AwsFault::Forbidden),
             false,
             "irsa iam permissions",
         ),
@@ -214,7 +214,7 @@ mod tests {
             403,
             "AccessDenied",
             "with an explicit deny in a service control policy",
-            Fault::Common(CommonFault::ServiceControlPolicy),
+            Fault::Aws(AwsFault::ServiceControlPolicy),
             false,
             "administrator",
         ),
@@ -239,7 +239,7 @@ mod tests {
             403,
             "InvalidClientTokenId",
             "",
-            Fault::Common(CommonFault::Credentials),
+            Fault::Aws(AwsFault::Credentials),
             false,
             "log in again",
         ),
@@ -247,7 +247,7 @@ mod tests {
             400,
             "Throttling",
             "",
-            Fault::Common(CommonFault::Busy),
+            Fault::Aws(AwsFault::Busy),
             true,
             "in a minute",
         ),
@@ -255,7 +255,7 @@ mod tests {
             500,
             "ServiceFailure",
             "",
-            Fault::Common(CommonFault::Busy),
+            Fault::Aws(AwsFault::Busy),
             true,
             "in a minute",
         ),
@@ -263,7 +263,7 @@ mod tests {
             418,
             "Odd",
             "",
-            Fault::Common(CommonFault::Other),
+            Fault::Aws(AwsFault::Other),
             false,
             "API reference",
         ),

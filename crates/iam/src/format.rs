@@ -55,8 +55,8 @@ pub fn provider_commands(arn: &ProviderArn, changes: &[ProviderChange]) -> Strin
                 ("url", quoted(wanted.issuer.as_str())),
                 ("client-id-list", words(&wanted.client_ids)),
             ];
-            if !wanted.thumbprints.is_empty() {
-                options.push(("thumbprint-list", words(&wanted.thumbprints)));
+            if !wanted.ca_thumbprints.is_empty() {
+                options.push(("thumbprint-list", words(&wanted.ca_thumbprints)));
             }
             if !wanted.tags.is_empty() {
                 options.push(("tags", cli_tags(&wanted.tags)));
@@ -188,8 +188,8 @@ pub fn provider_terraform(wanted: &ProviderWanted) -> String {
         ("url", text(wanted.issuer.as_str())),
         ("client_id_list", hcl(&json!(wanted.client_ids), 1)),
     ];
-    if !wanted.thumbprints.is_empty() {
-        members.push(("thumbprint_list", hcl(&json!(wanted.thumbprints), 1)));
+    if !wanted.ca_thumbprints.is_empty() {
+        members.push(("thumbprint_list", hcl(&json!(wanted.ca_thumbprints), 1)));
     }
     members.push(("tags", hcl(&json!(wanted.tags), 1)));
     block(
@@ -266,8 +266,8 @@ pub fn provider_cloudformation(wanted: &ProviderWanted) -> String {
     let mut properties = Map::new();
     properties.insert("Url".into(), json!(wanted.issuer.as_str()));
     properties.insert("ClientIdList".into(), json!(wanted.client_ids));
-    if !wanted.thumbprints.is_empty() {
-        properties.insert("ThumbprintList".into(), json!(wanted.thumbprints));
+    if !wanted.ca_thumbprints.is_empty() {
+        properties.insert("ThumbprintList".into(), json!(wanted.ca_thumbprints));
     }
     properties.insert("Tags".into(), cfn_tags(&wanted.tags));
     template("OidcProvider", "AWS::IAM::OIDCProvider", properties)

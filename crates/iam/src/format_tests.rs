@@ -11,7 +11,7 @@ fn wanted() -> ProviderWanted {
     ProviderWanted {
         issuer: IssuerUrl::parse("https://oidc.example.com/prod", TrailingSlash::Refuse).unwrap(),
         client_ids: vec!["sts.amazonaws.com".into()],
-        thumbprints: Vec::new(),
+        ca_thumbprints: Vec::new(),
         tags: BTreeMap::from([("team".into(), "it's ${us}".into())]),
         prune: false,
     }

@@ -2,7 +2,7 @@
 
 use aws_sdk_sts::Client;
 use aws_sdk_sts::error::SdkError;
-use irsa_core::aws_answer::CommonFault;
+use irsa_core::aws_answer::AwsFault;
 use irsa_core::diagnosis::facts::Exchange;
 
 use crate::error::{Fault, IamError};
@@ -40,7 +40,7 @@ pub async fn exchange(client: &Client, role_arn: &str, token: &str) -> Result<Ex
     };
     let error = IamError::of("STS cannot be asked", error);
     match refusal {
-        Some(refusal) if error.fault() != Fault::Common(CommonFault::Busy) => Ok(Exchange {
+        Some(refusal) if error.fault() != Fault::Aws(AwsFault::Busy) => Ok(Exchange {
             answer: Err(refusal),
         }),
         _ => Err(error),

@@ -25,7 +25,7 @@ pub async fn observe(
         Ok(found) => Ok(Some(ProviderState {
             url: found.url().unwrap_or_default().to_owned(),
             client_ids: found.client_id_list().to_vec(),
-            thumbprints: found.thumbprint_list().to_vec(),
+            ca_thumbprints: found.thumbprint_list().to_vec(),
             tags: tags_of(found.tags()),
         })),
         Err(error) if error.fault() == Fault::Missing => Ok(None),
@@ -79,7 +79,7 @@ pub async fn apply(
 }
 
 async fn create(client: &Client, wanted: &ProviderWanted) -> Result<(), IamError> {
-    let thumbprints = (!wanted.thumbprints.is_empty()).then(|| wanted.thumbprints.clone());
+    let thumbprints = (!wanted.ca_thumbprints.is_empty()).then(|| wanted.ca_thumbprints.clone());
     client
         .create_open_id_connect_provider()
         .url(wanted.issuer.as_str())

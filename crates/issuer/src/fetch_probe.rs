@@ -10,6 +10,7 @@ use http::{HeaderMap, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use irsa_core::diagnosis::facts::{Answer, Look, NoAnswer, NoAnswerKind};
+use irsa_core::explain::on_one_line;
 use irsa_core::jwks::MAX_DOCUMENT_BYTES;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
@@ -180,16 +181,10 @@ fn instant(date: &str) -> Option<i64> {
 }
 
 fn no_answer(kind: NoAnswerKind, error: &dyn std::error::Error) -> NoAnswer {
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !reason.contains(&text) {
-            reason = format!("{reason}: {text}");
-        }
-        source = cause.source();
+    NoAnswer {
+        kind,
+        reason: on_one_line(error),
     }
-    NoAnswer { kind, reason }
 }
 
 /// The URL is told beside it: only the cause counts.

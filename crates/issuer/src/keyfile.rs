@@ -79,6 +79,9 @@ impl Explain for KeyFileError {
             Self::Read { source, .. } | Self::Write { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "check the path".into(),
                 io::ErrorKind::IsADirectory => "name the file in it".into(),
+                io::ErrorKind::NotADirectory if matches!(self, Self::Read { .. }) => {
+                    "check the path: a part of it that should be a directory is a file".into()
+                }
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                     "name a directory, new or existing: a file of that name is there".into()
                 }

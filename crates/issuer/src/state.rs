@@ -15,6 +15,7 @@ pub mod secret;
 use std::future::Future;
 use std::path::PathBuf;
 
+use irsa_core::api_answer::is_passing;
 use irsa_core::change::Expected;
 use irsa_core::explain::Explain;
 use irsa_core::kid::Kid;
@@ -22,7 +23,7 @@ use irsa_core::publication::Stored;
 
 use self::dir::StateDirectory;
 use self::s3::S3Ring;
-use self::secret::SecretRing;
+use self::secret::{SecretRing, status};
 use crate::keyfile::KeyFileError;
 use crate::publish::PublishError;
 use crate::sign::RandomError;
@@ -162,13 +163,11 @@ impl Explain for StateError {
             Self::OtherIssuer { .. } => {
                 "give each issuer a place of its own with --private-keys: a run erases keys that its key ring does not have".into()
             }
-            Self::Secret { secret, source, .. } => match &**source {
-                kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
+            Self::Secret { secret, source, .. } => match status(source) {
+                Some(401 | 403) => {
                     format!("allow get, create and patch of Secret {secret} to whoever runs this")
                 }
-                kube::Error::Api(status) if status.code == 404 => {
-                    "make the namespace first, or name another one".into()
-                }
+                Some(404) => "make the namespace first, or name another one".into(),
                 _ => "see the log of the API server".into(),
             },
             Self::Random(error) => return error.help(),
@@ -183,10 +182,7 @@ impl Explain for StateError {
     fn retryable(&self) -> bool {
         match self {
             Self::Busy(_) | Self::Conflict(_) => true,
-            Self::Secret { source, .. } => match &**source {
-                kube::Error::Api(status) => status.code == 429 || status.code >= 500,
-                _ => true,
-            },
+            Self::Secret { source, .. } => is_passing(status(source)),
             Self::Store(error) => error.retryable(),
             Self::Io { .. }
             | Self::Exposed { .. }

@@ -16,7 +16,7 @@ pub struct Provider {
     /// Audiences.
     pub client_ids: Vec<String>,
     /// CA thumbprints.
-    pub thumbprints: Vec<String>,
+    pub ca_thumbprints: Vec<String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -150,7 +150,8 @@ impl Iam {
         match call.action() {
             "GetOpenIDConnectProvider" => {
                 let url = found.url.trim_start_matches("https://");
-                let (ids, thumbprints) = (members(&found.client_ids), members(&found.thumbprints));
+                let (ids, thumbprints) =
+                    (members(&found.client_ids), members(&found.ca_thumbprints));
                 Ok(format!(
                     "<Url>{url}</Url><ClientIDList>{ids}</ClientIDList><ThumbprintList>{thumbprints}</ThumbprintList>{}",
                     tags(&found.tags)
@@ -196,7 +197,7 @@ impl Iam {
         let provider = Provider {
             url,
             client_ids: call.list("ClientIDList"),
-            thumbprints: call.list("ThumbprintList"),
+            ca_thumbprints: call.list("ThumbprintList"),
             tags: call.tags(),
         };
         self.providers.insert(arn.clone(), provider);

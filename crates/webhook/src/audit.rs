@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use irsa_core::api_answer::is_passing;
 use irsa_core::explain::Explain;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod as PodObject, ServiceAccount};
 use kube::api::{ApiResource, DynamicObject, ListParams};
@@ -84,7 +85,7 @@ impl Explain for AuditError {
     }
 
     fn retryable(&self) -> bool {
-        matches!(self, Self::List(_, error) if !matches!(live::status(error), Some(400..=499)))
+        matches!(self, Self::List(_, error) if is_passing(live::status(error)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use irsa_core::api_answer::is_passing;
 use irsa_core::explain::Explain;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
@@ -118,7 +119,7 @@ impl Explain for InstallError {
 
     fn retryable(&self) -> bool {
         match self {
-            Self::Api { source, .. } => !matches!(status(source), Some(400..=499)),
+            Self::Api { source, .. } => is_passing(status(source)),
             Self::Foreign(_) | Self::Injected { .. } => false,
         }
     }

@@ -1,7 +1,16 @@
 //! The pod identity webhook: what makes an IAM role useful to a pod.
 //!
-//! Pure, from bytes to bytes: [`review`] reads an admission review, [`decision`] says which role the pod gets,
-//! [`injection`] builds the patch.
+//! ```text
+//!   admission review ──► review ──► decision ──► injection ──► JSON Patch          pure, from bytes to bytes
+//!                          │           ▲ identity, mapping, association, skip
+//!                        serve         │
+//!   API server ──► watch, live ──► identities (accounts)                          what is known of service accounts
+//!                  certificate ──► serve, and the caBundle of the registration
+//!   manifest ──► install                audit, probe ── what pods have, looked at from outside
+//! ```
+//!
+//! [`review`] reads an admission review, [`decision`] says which role the pod gets, [`injection`] builds the patch;
+//! [`watch`] keeps what they need to know, and [`live`] asks for what is not known yet.
 
 pub mod accounts;
 pub mod association;

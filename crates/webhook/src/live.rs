@@ -1,8 +1,9 @@
 //! One service account, read from the API server now.
 
+use irsa_core::api_answer::is_passing;
 use irsa_core::explain::Explain;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::core::PartialObjectMeta;
+use kube::core::{PartialObjectMeta, Status};
 use kube::{Api, Client, ResourceExt as _};
 
 use crate::identity::Identity;
@@ -29,14 +30,19 @@ impl Explain for LiveError {
     }
 
     fn retryable(&self) -> bool {
-        !matches!(status(&self.source), Some(400..=499))
+        is_passing(status(&self.source))
     }
 }
 
 /// The HTTP status of an API server's refusal.
 pub(crate) fn status(error: &kube::Error) -> Option<u16> {
+    answer(error).map(|status| status.code)
+}
+
+/// An API server's refusal.
+pub(crate) fn answer(error: &kube::Error) -> Option<&Status> {
     match error {
-        kube::Error::Api(status) => Some(status.code),
+        kube::Error::Api(status) => Some(status),
         _ => None,
     }
 }
@@ -71,10 +77,13 @@ pub(crate) fn identity(found: &PartialObjectMeta<ServiceAccount>, prefix: &str) 
 
 /// Why, in few words, for people who created a pod.
 pub(crate) fn reason(error: &LiveError) -> String {
-    match error.source.as_ref() {
-        kube::Error::Api(status) => {
-            format!("the API server says {} {}", status.code, status.reason)
-        }
-        _ => "the API server does not answer".to_owned(),
+    in_words(answer(&error.source))
+}
+
+/// The same of any answer; none if there was no answer.
+pub(crate) fn in_words(answer: Option<&Status>) -> String {
+    match answer {
+        Some(status) => format!("the API server says {} {}", status.code, status.reason),
+        None => "the API server does not answer".to_owned(),
     }
 }

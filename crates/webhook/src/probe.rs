@@ -1,5 +1,6 @@
 //! What a pod of a service account has in its hands: its role, and the very kind of token that kubelet mounts.
 
+use irsa_core::api_answer::is_passing;
 use irsa_core::explain::Explain;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -54,9 +55,7 @@ impl Explain for ProbeError {
 
     fn retryable(&self) -> bool {
         match self {
-            Self::Pods(_, source) | Self::Token { source, .. } => {
-                !matches!(status(source), Some(400..=499))
-            }
+            Self::Pods(_, source) | Self::Token { source, .. } => is_passing(status(source)),
             Self::NoPod { .. } => false,
         }
     }

@@ -1,6 +1,7 @@
 //! What others say about a text that they could not read, without the parts of it that they quote: it may be a token, a
 //! key, or the value of a variable.
 
+use irsa_core::explain::chain;
 use serde::de::Error as _;
 use serde_json::error::Category;
 
@@ -53,8 +54,7 @@ pub(crate) fn of_cluster(error: kube::Error) -> kube::Error {
 }
 
 fn quotes(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source())
-        .any(<dyn std::error::Error>::is::<kube::client::AuthError>)
+    chain(error).any(<dyn std::error::Error>::is::<kube::client::AuthError>)
 }
 
 #[cfg(test)]

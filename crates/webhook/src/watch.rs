@@ -138,8 +138,7 @@ fn failed(source: &Source, resource: &'static str, error: &watcher::Error, metri
             "the API server refuses to list and watch {resource} ({} {}); grant get, list and watch",
             status.code, status.reason
         ),
-        Some(status) => format!("the API server says {} {}", status.code, status.reason),
-        None => "the API server does not answer".to_owned(),
+        answer => live::in_words(answer),
     };
     // An expired watch is how every long one ends: it is listed again at once.
     if cause(error).is_some_and(|status| status.code == 410) {
@@ -155,10 +154,7 @@ fn cause(error: &watcher::Error) -> Option<&kube::core::Status> {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => match error {
-            kube::Error::Api(status) => Some(status),
-            _ => None,
-        },
+        | watcher::Error::WatchFailed(error) => live::answer(error),
         watcher::Error::WatchError(status) => Some(status),
         watcher::Error::NoResourceVersion => None,
     }

@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
-use irsa_core::explain::Explain;
+use irsa_core::api_answer::{Refusal, is_passing};
+use irsa_core::explain::{Explain, on_one_line};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -41,17 +42,8 @@ impl Unanswered {
 
 impl From<&LiveError> for Unanswered {
     fn from(error: &LiveError) -> Self {
-        let mut texts = vec![error.question.to_owned()];
-        let mut cause = Error::source(error);
-        while let Some(one) = cause {
-            let text = one.to_string();
-            if texts.last() != Some(&text) {
-                texts.push(text);
-            }
-            cause = one.source();
-        }
         Self {
-            why: texts.join(": "),
+            why: format!("{}: {}", error.question, on_one_line(&*error.source)),
             passing: error.retryable(),
         }
     }
@@ -65,7 +57,12 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             kube::Error::Api(status) => {
-                write!(f, "{} {}: {}", status.code, status.reason, status.message)
+                let refusal = Refusal {
+                    code: status.code,
+                    reason: &status.reason,
+                    message: &status.message,
+                };
+                write!(f, "{refusal}")
             }
             other => other.fmt(f),
         }
@@ -114,10 +111,7 @@ impl Explain for LiveError {
     }
 
     fn retryable(&self) -> bool {
-        match self.code() {
-            None => true,
-            Some(code) => code == 429 || code >= 500,
-        }
+        is_passing(self.code())
     }
 }
 

@@ -98,6 +98,14 @@ pub(super) struct Form<'a> {
     pub(super) new: &'a dyn Fn(&str) -> Value,
 }
 
+impl Form<'_> {
+    /// The item of a slot that stands so far behind its first one.
+    fn item(&self, slot: &Slot, offset: usize) -> Option<Path> {
+        let list = self.lists.get(slot.list)?;
+        Some(list.index(slot.first + offset))
+    }
+}
+
 /// Brings a list that holds values and nothing else to others.
 pub(super) fn list(
     document: &Value,
@@ -144,33 +152,11 @@ fn one(
     step: Step,
     form: &Form<'_>,
 ) -> Vec<(Path, Operation)> {
-    let item = |slot: &Slot, offset: usize| {
-        form.lists
-            .get(slot.list)
-            .map(|list| list.index(slot.first + offset))
-    };
     match step {
-        Step::Move { from, to } => {
-            let (Some(old), Some(new)) = (slots.get(from).copied(), slots.get(to).copied()) else {
-                return Vec::new();
-            };
-            let moves = (0..old.width).filter_map(|offset| {
-                Some((item(&old, offset)?, Operation::Move(new.first + offset)))
-            });
-            let moves = moves.collect();
-            slots.remove(from);
-            shift(slots, &new, old.first, old.width);
-            slots.insert(
-                to,
-                Slot {
-                    first: new.first,
-                    ..old
-                },
-            );
-            moves
-        }
+        Step::Move { from, to } => moved(slots, from, to, form).unwrap_or_default(),
         Step::Set { at, text } => {
-            let last = slots.get(at).and_then(|slot| item(slot, slot.width - 1));
+            let last = slots.get(at);
+            let last = last.and_then(|slot| form.item(slot, slot.width - 1));
             let set = last.map(|last| (form.set)(document, &last, &text));
             set.into_iter()
                 .map(|(path, value)| (path, Operation::Set(value)))
@@ -180,25 +166,47 @@ fn one(
             let place = place(slots, at, &form.end);
             shift(slots, &place, usize::MAX, 1);
             slots.insert(at.min(slots.len()), place);
-            let new = item(&place, 0).map(|path| (path, Operation::Insert((form.new)(&text))));
+            let new = form.item(&place, 0);
+            let new = new.map(|path| (path, Operation::Insert((form.new)(&text))));
             new.into_iter().collect()
         }
-        Step::Remove { at } => {
-            let Some(slot) = (at < slots.len()).then(|| slots.remove(at)) else {
-                return Vec::new();
-            };
-            for other in slots
-                .iter_mut()
-                .filter(|other| other.list == slot.list && other.first > slot.first)
-            {
-                other.first -= slot.width;
-            }
-            let items = (0..slot.width)
-                .rev()
-                .filter_map(|offset| item(&slot, offset));
-            items.map(|path| (path, Operation::Remove)).collect()
-        }
+        Step::Remove { at } => removed(slots, at, form),
     }
+}
+
+fn moved(
+    slots: &mut Vec<Slot>,
+    from: usize,
+    to: usize,
+    form: &Form<'_>,
+) -> Option<Vec<(Path, Operation)>> {
+    let (old, new) = (*slots.get(from)?, *slots.get(to)?);
+    let moves = (0..old.width).filter_map(|offset| {
+        let path = form.item(&old, offset)?;
+        Some((path, Operation::Move(new.first + offset)))
+    });
+    let moves = moves.collect();
+    slots.remove(from);
+    shift(slots, &new, old.first, old.width);
+    let first = new.first;
+    slots.insert(to, Slot { first, ..old });
+    Some(moves)
+}
+
+fn removed(slots: &mut Vec<Slot>, at: usize, form: &Form<'_>) -> Vec<(Path, Operation)> {
+    let Some(slot) = (at < slots.len()).then(|| slots.remove(at)) else {
+        return Vec::new();
+    };
+    for other in slots
+        .iter_mut()
+        .filter(|other| other.list == slot.list && other.first > slot.first)
+    {
+        other.first -= slot.width;
+    }
+    let items = (0..slot.width)
+        .rev()
+        .filter_map(|offset| form.item(&slot, offset));
+    items.map(|path| (path, Operation::Remove)).collect()
 }
 
 /// Where a new value goes: in front of the one that is there, else behind the last.

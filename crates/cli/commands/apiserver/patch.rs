@@ -159,10 +159,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         allow_unverified_key,
         backup,
     } = args;
-    allow_removal(
-        phase,
-        !remove_issuer.is_empty() || !remove_key_file.is_empty(),
-    )?;
+    let removing = !remove_issuer.is_empty() || !remove_key_file.is_empty();
+    allow_removal(phase, removing)?;
     let wanted = Wanted {
         remove_issuers: remove_issuer,
         remove_key_files: remove_key_file,
@@ -186,22 +184,17 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let changed = planned.iter().any(Planned::changes);
     let write = !dry_run && !check;
     let next = next(&planned, phase);
-    let mut rows = Vec::new();
-    let backups = if write && changed {
-        Some(super::backups(backup)?)
+    let files = if write && changed {
+        let backups = super::backups(backup)?;
+        let written = planned.into_iter().map(|one| one.write(&backups, phase));
+        written.collect::<Result<_, _>>()?
     } else {
-        None
+        planned.into_iter().map(|one| one.row).collect()
     };
-    for one in planned {
-        rows.push(match &backups {
-            Some(backups) => one.write(backups, phase)?,
-            None => one.row,
-        });
-    }
     context.print(&Report {
         phase,
         written: write,
-        files: rows,
+        files,
         next,
     })?;
     Ok(if check && changed {

@@ -22,6 +22,8 @@ use serde::Serialize;
 
 use self::node::Node;
 use self::stopped::Stopped;
+pub(crate) use self::stopped::signalled;
+pub(crate) use self::turn::Held;
 use self::turn::Run;
 use super::patch::PhaseArg;
 use super::servers::ClusterArgs;
@@ -154,18 +156,23 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         ));
     }
     let stopped = Stopped::of(&args, super::backups(args.backup.clone())?);
+    let held = Held::default();
     context.block_on(async {
         let report = tokio::select! {
-            report = roll_out(args, context) => report?,
-            signal = stopped::signalled() => return Err(stopped.by(signal?)),
+            report = roll_out(args, context, &held) => report?,
+            signal = signalled() => return Err(stopped.by(signal?, held.give_back().await)),
         };
         context.print(&report)?;
         Ok(Exit::Done)
     })
 }
 
-/// Rolls one node out, for `irsa apiserver rollout` and for `irsa rotate`.
-pub(crate) async fn roll_out(args: Args, context: &Context) -> Result<Report, Failure> {
+/// Rolls one node out, for `irsa apiserver rollout` and for `irsa rotate`. What it holds is known to whoever ends it.
+pub(crate) async fn roll_out(
+    args: Args,
+    context: &Context,
+    held: &Held,
+) -> Result<Report, Failure> {
     let (timeout, phase) = (bounded(args.timeout)?, args.phase);
     let backups = super::backups(args.backup.clone())?;
     if args.dry_run {
@@ -180,12 +187,22 @@ pub(crate) async fn roll_out(args: Args, context: &Context) -> Result<Report, Fa
     node.may_begin().await?;
     let mut report = report(&node, phase, settled);
     let turn = run.take_turn(&node.server, timeout).await??;
+    held.take(&turn, &node.server);
     // Between the look and the turn another node may have changed what the others accept.
     let rolled = match node.may_begin().await {
-        Ok(elsewhere) => act(&node, &mut report, elsewhere, timeout, &backups).await,
+        Ok(elsewhere) => {
+            let changed = Changed {
+                node: &node,
+                backups: &backups,
+                held,
+                timeout,
+            };
+            changed.act(&mut report, elsewhere).await
+        }
         Err(error) => Err(error),
     };
     let given_back = run.give_back(turn, &node.server).await;
+    held.lose();
     rolled?;
     given_back?;
     Ok(report)
@@ -228,34 +245,49 @@ fn report(node: &Node, phase: PhaseArg, proved: Vec<String>) -> Report {
     }
 }
 
-async fn act(
-    node: &Node,
-    report: &mut Report,
-    elsewhere: Vec<f64>,
+/// A node that is being changed, while the turn is its own.
+struct Changed<'a> {
+    node: &'a Node,
+    backups: &'a Backups,
+    held: &'a Held,
     timeout: Duration,
-    backups: &Backups,
-) -> Result<(), Failure> {
-    for key in &node.keys {
-        report.placed.push(if key.private {
-            place::private(&key.source, &key.directory, key.access)?
-        } else {
-            place::public(&key.source, &key.directory)?
-        });
+}
+
+impl Changed<'_> {
+    async fn act(&self, report: &mut Report, elsewhere: Vec<f64>) -> Result<(), Failure> {
+        let Self {
+            node,
+            backups,
+            held,
+            timeout,
+        } = *self;
+        for key in &node.keys {
+            report.placed.push(if key.private {
+                place::private(&key.source, &key.directory, key.access)?
+            } else {
+                place::public(&key.source, &key.directory)?
+            });
+        }
+        held.restarting(true);
+        report.backups = node.write_api_server(backups, elsewhere, timeout).await?;
+        held.restarting(false);
+        report.written = true;
+        report.proved.push(format!(
+            "{} is ready and serves the new state",
+            node.server.url()
+        ));
+        report.proved.extend(node.prove_to_peers().await?);
+        held.restarting(true);
+        let manager = node.write_controller_manager(backups, timeout).await?;
+        held.restarting(false);
+        if let Some(backup) = manager {
+            report.backups.push(backup);
+            report
+                .proved
+                .push("a new process of kube-controller-manager is healthy".to_owned());
+        }
+        Ok(())
     }
-    report.backups = node.write_api_server(backups, elsewhere, timeout).await?;
-    report.written = true;
-    report.proved.push(format!(
-        "{} is ready and serves the new state",
-        node.server.url()
-    ));
-    report.proved.extend(node.prove_to_peers().await?);
-    if let Some(backup) = node.write_controller_manager(backups, timeout).await? {
-        report.backups.push(backup);
-        report
-            .proved
-            .push("a new process of kube-controller-manager is healthy".to_owned());
-    }
-    Ok(())
 }
 
 /// Longest and shortest `--timeout`: a node that needs an hour is ill, and a turn must run out some day.

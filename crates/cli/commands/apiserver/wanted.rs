@@ -64,6 +64,7 @@ impl WantedArgs {
             document.issuer.issuer = file_issuer;
             document.jwks_uri = document.jwks_uri.or(section.jwks_uri);
         }
+        let stays = alone && document.jwks_uri.is_none();
         let (issuer, jwks_uri) = document.require(context)?;
         if !issuer.is_https() {
             return Err(Failure::usage(
@@ -75,7 +76,7 @@ impl WantedArgs {
             |given: Vec<String>, file: Vec<String>| if given.is_empty() { file } else { given };
         let wanted = Wanted {
             issuer,
-            jwks_uri,
+            jwks_uri: jwks_uri.filter(|_| !stays),
             key_files: or(key_file, section.key_files),
             signing_key_file: signing_key_file.or(section.signing_key_file),
             api_audiences: or(api_audience, section.api_audiences),

@@ -15,16 +15,8 @@ use super::chain::Chain;
 use super::show::{Step, Voice};
 use super::site::Store;
 use super::steps;
+use crate::aws::PAUSES;
 use crate::report::Failure;
-
-/// Pauses between looks at something that was just changed: AWS shows some changes seconds later.
-const PAUSES: [Duration; 5] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
 
 /// It was done, and is not to be seen.
 #[derive(Debug, thiserror::Error)]

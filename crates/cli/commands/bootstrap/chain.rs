@@ -39,8 +39,8 @@ pub struct Chain<'a> {
     kubernetes: &'a KubernetesArgs,
     /// The ARN of the provider, when the issuer is known.
     pub provider: Option<ProviderArn>,
-    /// The thumbprints that AWS needs, when that is known.
-    thumbprints: Option<Vec<String>>,
+    /// The CA thumbprints that AWS needs, when that is known.
+    ca_thumbprints: Option<Vec<String>>,
     /// The documents that `irsa rotate` keeps, if it does and they are published.
     kept: Option<IssuerDocuments>,
     /// The files of the control plane with what they become.
@@ -79,7 +79,7 @@ impl<'a> Chain<'a> {
             context,
             kubernetes,
             provider: None,
-            thumbprints: None,
+            ca_thumbprints: None,
             kept: None,
             files: Files::default(),
             objects: Objects::default(),
@@ -159,6 +159,7 @@ impl<'a> Chain<'a> {
         let Some(documents) = &wanted.documents else {
             return Ok(());
         };
+        self.not_moved(documents)?;
         let trace = match (&self.seen.provider, &self.seen.documents.discovery) {
             (Some(_), _) => "its OIDC provider exists",
             (None, Some(_)) => "its discovery document is published",
@@ -172,6 +173,25 @@ impl<'a> Chain<'a> {
             "run irsa rotate on a control-plane node: it publishes what signs. If these files hold every key in use, leave rotated: \
              true out for one run",
         ))
+    }
+
+    /// Refuses another place of the JWKS than the one that is published: the keys there are not in the files.
+    fn not_moved(&self, documents: &IssuerDocuments) -> Result<(), Failure> {
+        let discovery = self.seen.documents.discovery.as_ref();
+        let found = discovery
+            .and_then(|stored| discovery::parse(&stored.bytes, documents.issuer()).ok())
+            .map(|found| found.jwks_uri);
+        match found {
+            Some(there) if there != *documents.jwks_uri() => Err(Failure::failed(
+                format!(
+                    "the discovery document of {} names the JWKS {there}, expected {}",
+                    documents.issuer(),
+                    documents.jwks_uri()
+                ),
+                format!("set jwks_uri: {there} under cluster: in the configuration file"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The issuer, if it is known.
@@ -338,15 +358,18 @@ impl<'a> Chain<'a> {
         let arn = iam::provider_arn(&self.site.config, &issuer, None).await?;
         self.seen.provider = provider::observe(&self.site.iam, &arn).await?;
         self.provider = Some(arn);
-        if self.thumbprints.is_none() {
-            self.thumbprints = self.needed_thumbprints(&issuer).await?;
+        if self.ca_thumbprints.is_none() {
+            self.ca_thumbprints = self.needed_ca_thumbprints(&issuer).await?;
         }
         Ok(())
     }
 
     /// `None` while nobody can look at the host that serves the keys.
-    async fn needed_thumbprints(&self, issuer: &IssuerUrl) -> Result<Option<Vec<String>>, Failure> {
-        let given = &self.site.section.provider.thumbprints;
+    async fn needed_ca_thumbprints(
+        &self,
+        issuer: &IssuerUrl,
+    ) -> Result<Option<Vec<String>>, Failure> {
+        let given = &self.site.section.provider.ca_thumbprints;
         if !given.is_empty() {
             return Ok(Some(given.clone()));
         }
@@ -356,7 +379,7 @@ impl<'a> Chain<'a> {
         if !self.seen.read_back {
             return Ok(None);
         }
-        iam::provider::needed_thumbprint(issuer, &self.site.fetch)
+        iam::provider::needed_ca_thumbprint(issuer, &self.site.fetch)
             .await
             .map(Some)
     }

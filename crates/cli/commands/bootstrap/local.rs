@@ -14,7 +14,8 @@ use crate::settings;
 
 /// Reads every file that the section names, and refuses what cannot be used.
 pub(super) fn check(section: &ClusterSection, context: &Context) -> Result<(), Failure> {
-    keyset::load(&section.keys.adopt)?;
+    // A pipe that nobody writes to would be waited for, and its text be gone at the second reading.
+    keyset::load_regular(&section.keys.adopt)?;
     steps::key_kind(&section.keys)?;
     let flags = &context.config.apiserver;
     let key_flags = !flags.key_files.is_empty() || flags.signing_key_file.is_some();

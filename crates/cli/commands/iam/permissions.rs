@@ -80,19 +80,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         context.print(&Listed(COMMANDS.iter().map(row).collect()))?;
         return Ok(Exit::Done);
     };
-    let Some(policy) = permissions::of(&command) else {
-        if command == "connector" || command.starts_with("connector-") {
-            return Err(Failure::usage(
-                format!("the policy of \"{command}\" is printed elsewhere"),
-                "irsa connector permissions prints it; --for narrows it",
-            ));
-        }
-        let known: Vec<&str> = COMMANDS.iter().map(|policy| policy.command).collect();
-        return Err(Failure::usage(
-            format!("no command \"{command}\" needs permissions"),
-            format!("one of {}", known.join(", ")),
-        ));
-    };
+    let policy = permissions::of(&command).ok_or_else(|| unknown(&command))?;
     let (bucket, prefix) = match &to {
         Some(Target::S3(location)) => (location.bucket().to_string(), location.key("")),
         Some(Target::Directory(_)) => {
@@ -124,6 +112,20 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     // One form for both outputs: the policy is JSON.
     output::print(&Policy(policy.document(&names)), Format::Json)?;
     Ok(Exit::Done)
+}
+
+fn unknown(command: &str) -> Failure {
+    if command == "connector" || command.starts_with("connector-") {
+        return Failure::usage(
+            format!("the policy of \"{command}\" is printed elsewhere"),
+            "irsa connector permissions prints it; --for narrows it",
+        );
+    }
+    let known: Vec<&str> = COMMANDS.iter().map(|policy| policy.command).collect();
+    Failure::usage(
+        format!("no command \"{command}\" needs permissions"),
+        format!("one of {}", known.join(", ")),
+    )
 }
 
 #[derive(Serialize)]

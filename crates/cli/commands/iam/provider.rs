@@ -13,7 +13,7 @@ use irsa_core::provider::{
 use irsa_iam::{format, provider as iam};
 use serde::Serialize;
 
-pub(crate) use self::thumbprint::needed_thumbprint;
+pub(crate) use self::thumbprint::needed_ca_thumbprint;
 use super::{PlanArgs, PlanFormat, account_id, is_ours, provider_arn, tag, tags, told};
 use crate::args::{FetchArgs, IssuerArgs};
 use crate::aws::AwsArgs;
@@ -141,7 +141,7 @@ pub fn apply(args: ApplyArgs, context: &Context) -> Result<Exit, Failure> {
     let mut wanted = ProviderWanted {
         issuer: issuer.clone(),
         client_ids: client_id,
-        thumbprints: thumbprint,
+        ca_thumbprints: thumbprint,
         tags: tags(tag),
         prune,
     }
@@ -151,8 +151,8 @@ pub fn apply(args: ApplyArgs, context: &Context) -> Result<Exit, Failure> {
         report::warning("AWS documents that a provider URL has no port: it may refuse this one");
     }
     context.block_on(async {
-        if wanted.thumbprints.is_empty() && !no_thumbprint {
-            wanted.thumbprints = needed_thumbprint(&issuer, &fetch).await?;
+        if wanted.ca_thumbprints.is_empty() && !no_thumbprint {
+            wanted.ca_thumbprints = needed_ca_thumbprint(&issuer, &fetch).await?;
         }
         if let Some(text) = whole(plan.format, &wanted) {
             output::line(text.trim_end().as_bytes())?;
@@ -264,14 +264,14 @@ pub fn show(args: ShowArgs, context: &Context) -> Result<Exit, Failure> {
         let ProviderState {
             url,
             client_ids,
-            thumbprints,
+            ca_thumbprints,
             tags,
         } = existing(&client, &arn).await?;
         context.print(&Shown {
             arn: arn.to_string(),
             url,
             client_ids,
-            thumbprints,
+            thumbprints: ca_thumbprints,
             tags,
         })?;
         Ok(Exit::Done)
@@ -296,6 +296,13 @@ pub fn delete(args: DeleteArgs, context: &Context) -> Result<Exit, Failure> {
         aws,
         fetch,
     } = args;
+    // What is deleted is named: a configuration file that lies about is no order.
+    if issuer.issuer.is_none() {
+        return Err(Failure::usage(
+            "no issuer given",
+            "add --issuer URL of the provider that is to be deleted",
+        ));
+    }
     let issuer = issuer.require(context)?;
     context.block_on(async {
         let config = aws.load(fetch.ca_file.as_deref()).await?;

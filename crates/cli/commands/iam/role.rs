@@ -115,7 +115,7 @@ impl GrantArgs {
         context: &Context,
     ) -> Result<Vec<Grant>, Failure> {
         if self.issuer.is_empty() {
-            let (issuer, _) = settings::only_issuer(&context.config)?;
+            let issuer = settings::only_issuer(&context.config)?;
             self.issuer.push(issuer.to_owned());
         }
         let file = context.config.allow_trailing_slash;

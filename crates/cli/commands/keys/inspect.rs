@@ -162,5 +162,12 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     if found || context.output.value == output::Format::Json {
         context.print(&Inspected { blocks })?;
     }
-    Ok(if found { Exit::Done } else { Exit::Failed })
+    if found {
+        return Ok(Exit::Done);
+    }
+    Err(Failure::failed(
+        "there is no PEM block to look at",
+        "name a file with lines like -----BEGIN PUBLIC KEY-----, as /etc/kubernetes/pki/sa.pub; of a key in DER openssl makes one: \
+         openssl pkey -in FILE, with -pubin for a public key",
+    ))
 }

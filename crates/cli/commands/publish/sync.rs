@@ -1,7 +1,5 @@
 //! One issuer: observed, decided, written, read back through its public URL.
 
-use std::time::Duration;
-
 use irsa_core::change::Change;
 use irsa_core::documents::{DocumentName, IssuerDocuments};
 use irsa_core::explain::Explain;
@@ -11,16 +9,8 @@ use irsa_issuer::relying_party::{FetchError, RelyingParty};
 use tokio::time::sleep;
 
 use super::result::Published;
+use crate::aws::PAUSES;
 use crate::report;
-
-/// Pauses between looks at the issuer URL: a bucket policy takes some seconds to work everywhere.
-const PAUSES: [Duration; 5] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
 
 /// What shall happen to one issuer.
 #[derive(Debug)]

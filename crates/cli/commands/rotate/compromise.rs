@@ -6,7 +6,8 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use irsa_core::kid::Kid;
 use irsa_core::observation::Hold;
 use irsa_core::policy::{RotationPolicy, spell};
-use irsa_core::ring::{KeyRing, Stage};
+use irsa_core::ring::KeyRing;
+use irsa_core::rotation::Suspects;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::Serialize;
@@ -55,7 +56,7 @@ impl Breaks {
         let mut found: BTreeMap<(String, String, String), Workload> = BTreeMap::new();
         cluster
             .pods(|pod| {
-                if suspects.has(pod) {
+                if suspects.has(created(pod)) && !has_ended(pod) {
                     count(pod, &mut found);
                 }
             })
@@ -110,33 +111,16 @@ impl Breaks {
     }
 }
 
-/// Pods that may have tokens of a key: all while it signs, and those that are older than the end of that.
-struct Suspects {
-    until: Option<Timestamp>,
+fn created(pod: &Pod) -> Option<Timestamp> {
+    pod.metadata.creation_timestamp.as_ref().map(|time| time.0)
 }
 
-impl Suspects {
-    /// None if the key has never signed.
-    fn of(kid: &Kid, ring: &KeyRing) -> Option<Self> {
-        match ring.key(kid)?.stage {
-            Stage::Next(_) => None,
-            Stage::Signing { .. } => Some(Self { until: None }),
-            Stage::Draining { quiet_since, .. } => Some(Self { until: quiet_since }),
-        }
-    }
-
-    fn has(&self, pod: &Pod) -> bool {
-        let over = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.phase.as_deref());
-        let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        let younger = self
-            .until
-            .zip(created)
-            .is_some_and(|(until, created)| created > until);
-        !younger && !matches!(over, Some("Succeeded" | "Failed"))
-    }
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 fn count(pod: &Pod, found: &mut BTreeMap<(String, String, String), Workload>) {
@@ -271,20 +255,18 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_came_after_the_key_has_no_token_of_it() {
-        let at = |seconds| Timestamp::from_second(seconds).unwrap();
-        let made = |text: &str, phase: &str| {
+    fn a_pod_that_has_ended_has_no_token_any_more() {
+        let made = |phase: &str| {
             pod(
-                json!({"metadata": {"name": "p", "creationTimestamp": text}, "status": {"phase": phase}}),
+                json!({"metadata": {"name": "p", "creationTimestamp": "1970-01-01T00:16:41Z"}, "status": {"phase": phase}}),
             )
         };
-        let drained = Suspects {
-            until: Some(at(1000)),
-        };
-        assert!(drained.has(&made("1970-01-01T00:16:39Z", "Running")));
-        assert!(!drained.has(&made("1970-01-01T00:16:41Z", "Running")));
-        let signing = Suspects { until: None };
-        assert!(signing.has(&made("1970-01-01T00:16:41Z", "Running")));
-        assert!(!signing.has(&made("1970-01-01T00:16:41Z", "Succeeded")));
+        for (phase, ended) in [("Running", false), ("Succeeded", true), ("Failed", true)] {
+            assert_eq!(has_ended(&made(phase)), ended, "{phase}");
+        }
+        assert_eq!(
+            created(&made("Running")),
+            Some(Timestamp::from_second(1001).unwrap())
+        );
     }
 }

@@ -5,22 +5,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use irsa_apiserver::component::Role;
-use irsa_apiserver::distro::Distro;
-use irsa_apiserver::file;
-use irsa_apiserver::flags::{Flag, TokenFlags};
-use irsa_apiserver::mounts::Mounts;
-use irsa_apiserver::patch::Manifest;
+use irsa_apiserver::flags::Flag;
 use irsa_core::block::KeyFile;
 use irsa_core::keys::PublicKey;
 use irsa_core::kid::Kid;
 use irsa_core::observation::Disk;
 use irsa_core::private::PrivateKeyPem;
 use irsa_issuer::keyfile::{self, KeyFileError};
-use serde_json::Value;
 
 use super::gates::Known;
 use super::node::Node;
-use crate::commands::apiserver::about;
+use crate::commands::apiserver::standing::{Standing, controller_manager};
 use crate::report::Failure;
 
 /// What the API server of this node would load if it started now.
@@ -116,7 +111,7 @@ pub(super) struct Files {
 impl Node<'_> {
     /// The key files of this node's API server, and of the controller-manager beside it.
     pub(super) fn files(&self) -> Result<Files, Failure> {
-        let server = Component::read(&self.manifest, Role::ApiServer)?;
+        let server = Standing::read(self.manifest.clone(), Role::ApiServer)?;
         let usage = |what: &str| {
             Failure::usage(
                 format!("{} {what}", self.manifest.display()),
@@ -125,71 +120,36 @@ impl Node<'_> {
         };
         let mut trusted = Vec::new();
         for file in server.flags.values(Flag::KeyFile) {
-            trusted.push((file.clone(), server.on_host(&self.root, file)?));
+            trusted.push((file.clone(), self.mounted(&server, file)?));
         }
         let signing = server.flags.value(Flag::SigningKeyFile);
         let signing =
             signing.ok_or_else(|| usage("names no --service-account-signing-key-file"))?;
         Ok(Files {
             trusted,
-            signing: server.on_host(&self.root, signing)?,
+            signing: self.mounted(&server, signing)?,
             controller: self.controller()?,
         })
     }
 
     /// The key file of this node's controller-manager; none if the node has none, or gives it no key.
     fn controller(&self) -> Result<Option<PathBuf>, Failure> {
-        let named = self.controller_manager_manifest.clone();
-        let beside = self.manifest.with_file_name("kube-controller-manager.yaml");
-        let Some(manifest) = named.or_else(|| beside.exists().then_some(beside)) else {
+        let named = self.controller_manager_manifest.as_deref();
+        let Some(manifest) = controller_manager(&self.manifest, named) else {
             return Ok(None);
         };
-        let manager = Component::read(&manifest, Role::ControllerManager)?;
+        let manager = Standing::read(manifest, Role::ControllerManager)?;
         let file = manager.flags.value(Flag::PrivateKeyFile);
-        file.map(|file| manager.on_host(&self.root, file))
-            .transpose()
-    }
-}
-
-/// A component of a manifest.
-struct Component {
-    path: PathBuf,
-    flags: TokenFlags,
-    mounts: Mounts,
-    document: Value,
-}
-
-impl Component {
-    fn read(path: &Path, role: Role) -> Result<Self, Failure> {
-        let text = file::read(path)?;
-        let fail = |error: irsa_apiserver::patch::PatchError| about(path, &error);
-        let manifest = Manifest::read(&text, path, Some(Distro::Kubeadm)).map_err(fail)?;
-        let mut components = manifest.components.iter();
-        let component = components.find(|component| component.role == role);
-        let component = component.ok_or_else(|| {
-            Failure::usage(
-                format!("{} has no {role}", path.display()),
-                "name the manifest of this node's component",
-            )
-        })?;
-        let (flags, _) = manifest.flags(component).map_err(fail)?;
-        let document = manifest.document(component).map_err(fail)?;
-        Ok(Self {
-            path: path.to_owned(),
-            flags,
-            mounts: component.mounts.clone(),
-            document,
-        })
+        file.map(|file| self.mounted(&manager, file)).transpose()
     }
 
-    fn on_host(&self, root: &Path, file: &str) -> Result<PathBuf, Failure> {
-        let host = self.mounts.host_path(&self.document, file);
-        let host = host.ok_or_else(|| {
+    /// Where a file of a component is on this host.
+    fn mounted(&self, component: &Standing, file: &str) -> Result<PathBuf, Failure> {
+        component.on_host(&self.root, file).ok_or_else(|| {
             Failure::usage(
-                format!("{} does not mount {file}", self.path.display()),
+                format!("{} does not mount {file}", component.path.display()),
                 "mount its directory, or name a file below a directory that is mounted",
             )
-        })?;
-        Ok(root.join(host.trim_start_matches('/')))
+        })
     }
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::Duration;
 
+use irsa_core::api_answer::is_passing;
 use irsa_core::explain::Explain;
 use irsa_core::keys::PublicKey;
 use irsa_core::kid::Kid;
 use irsa_core::observation::{Hold, Lifetimes};
-use irsa_core::token::{Token, verify};
+use irsa_core::token::signature::signer;
 use irsa_webhook::role::clamp_expiration;
 use k8s_openapi::api::core::v1::{
     Node, Pod, Secret, ServiceAccount, ServiceAccountTokenProjection,
@@ -16,6 +17,8 @@ use k8s_openapi::api::core::v1::{
 use kube::api::ListParams;
 use kube::{Api, Client, Error};
 use serde::de::DeserializeOwned;
+
+use crate::kubernetes::status;
 
 /// Objects that one page of a list holds.
 const PAGE: u32 = 500;
@@ -38,8 +41,8 @@ pub(super) struct GateError {
 
 impl Explain for GateError {
     fn help(&self) -> Option<String> {
-        Some(match &*self.source {
-            Error::Api(status) if status.code == 403 => format!(
+        Some(match status(&self.source) {
+            Some(403) => format!(
                 "allow it to list {} in all namespaces: a key must not go while something there needs it",
                 self.what
             ),
@@ -48,7 +51,7 @@ impl Explain for GateError {
     }
 
     fn retryable(&self) -> bool {
-        !matches!(&*self.source, Error::Api(status) if status.code < 500 && status.code != 429)
+        is_passing(status(&self.source))
     }
 }
 
@@ -100,21 +103,13 @@ impl Cluster {
         Ok(holds)
     }
 
-    /// The longest lives that pods ask for now, and that the annotations of service accounts promise to those to come.
-    ///
-    /// Whoever a token is for, somebody may show it to an API server (`TokenReview`), so every life counts there. A token
-    /// without an audience is for the API server alone.
+    /// The longest lives that pods ask for now, and that the annotations of service accounts promise to those to come. A
+    /// token without an audience is for the API server alone.
     pub(super) async fn lifetimes(&self) -> Result<Lifetimes, GateError> {
         let mut longest = Lifetimes::default();
-        let mut count = |life: Duration, external: bool| {
-            longest.cluster = life.max(longest.cluster);
-            if external {
-                longest.public = life.max(longest.public);
-            }
-        };
         self.each::<Pod>("Pods", ListParams::default(), |pod| {
             for token in tokens_of(pod) {
-                count(life(token), is_external(token));
+                longest.count(life(token), is_external(token));
             }
         })
         .await?;
@@ -124,7 +119,7 @@ impl Cluster {
             // What the webhook makes of it: whoever may write an annotation must not hold a key for ever.
             let life = promised.map(clamp_expiration).map(u64::try_from);
             if let Some(Ok(life)) = life {
-                count(Duration::from_secs(life), true);
+                longest.count(Duration::from_secs(life), true);
             }
         })
         .await?;
@@ -198,25 +193,8 @@ pub(super) fn is_external(token: &ServiceAccountTokenProjection) -> bool {
         .is_some_and(|audience| !audience.is_empty())
 }
 
-/// The key that signed a token, by its signature: whoever may write a Secret may write any kid into it, and must not
-/// keep a key for ever. A text that is no token, or that no key of ours signed, is accepted by nobody.
-fn signer(text: &str, known: &Known) -> Option<Kid> {
-    let token = Token::parse(text).ok()?;
-    // One that names a key is tried with that one alone, as an API server does.
-    let named = token.kid().and_then(Kid::parse);
-    let mut keys = known
-        .iter()
-        .filter(|(kid, _)| named.as_ref().is_none_or(|named| named == *kid));
-    let signed = keys.find(|(_, key)| verify::signed_by(&token, key));
-    signed.map(|(kid, _)| kid.clone())
-}
-
 #[cfg(test)]
 mod tests {
-    use irsa_core::algorithm::Curve;
-    use irsa_core::private::PrivateKeyPem;
-    use irsa_issuer::sign::Signer;
-
     use super::*;
 
     fn projection(audience: Option<&str>, seconds: Option<i64>) -> ServiceAccountTokenProjection {
@@ -234,44 +212,5 @@ mod tests {
         assert!(!is_external(&projection(None, None)));
         assert_eq!(life(&projection(None, None)), Duration::from_hours(1));
         assert_eq!(life(&projection(None, Some(600))), Duration::from_mins(10));
-    }
-
-    #[test]
-    fn a_token_without_kid_belongs_to_the_key_that_signed_it() {
-        let key = |scalar| PrivateKeyPem::from_scalar(Curve::P256, &[scalar]).unwrap();
-        let (ours, other) = (key(7), key(8));
-        let known = |keys: &[&PrivateKeyPem]| -> Known {
-            let entry = |key: &&PrivateKeyPem| (key.public_key().kid(), key.public_key().clone());
-            keys.iter().map(entry).collect()
-        };
-        let both = known(&[&ours, &other]);
-        let full = Signer::new(&ours).unwrap().token(b"{}").unwrap();
-        assert_eq!(signer(&full, &both), Some(ours.public_key().kid()));
-        assert_eq!(signer(&full, &known(&[])), None);
-        // Somebody else signed it and wrote our kid into it.
-        let (head, _) = full.split_once('.').unwrap();
-        let theirs = Signer::new(&other).unwrap().token(b"{}").unwrap();
-        let (_, rest) = theirs.split_once('.').unwrap();
-        assert_eq!(signer(&format!("{head}.{rest}"), &both), None);
-        // As Kubernetes 1.15 made them: the header says nothing but the algorithm.
-        let bare = bare_token(&ours);
-        assert_eq!(signer(&bare, &both), Some(ours.public_key().kid()));
-        assert_eq!(signer(&bare, &known(&[&other])), None);
-        assert_eq!(signer("no token", &both), None);
-    }
-
-    fn bare_token(key: &PrivateKeyPem) -> String {
-        use aws_lc_rs::rand::SystemRandom;
-        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-        use base64::Engine as _;
-        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-        let blocks = irsa_core::pem::scan(key.expose_pem().as_bytes()).blocks;
-        let pair =
-            EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, &blocks[0].der)
-                .unwrap();
-        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let signed = format!("{}.{}", encode(br#"{"alg":"ES256"}"#), encode(b"{}"));
-        let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-        format!("{signed}.{}", encode(signature.as_ref()))
     }
 }

@@ -16,7 +16,7 @@ use irsa_issuer::state::keys::{AnyKeys, KeysAtRest};
 
 use super::files::public_keys;
 use crate::commands::apiserver::patch::PhaseArg;
-use crate::commands::apiserver::rollout;
+use crate::commands::apiserver::rollout::{self, Held};
 use crate::commands::apiserver::servers::ClusterArgs;
 use crate::commands::apiserver::wanted::WantedArgs;
 use crate::context::Context;
@@ -41,6 +41,8 @@ pub(super) struct Node<'a> {
     pub(super) timeout: Duration,
     pub(super) root: PathBuf,
     pub(super) backup: Option<PathBuf>,
+    /// The turn of a rollout that is under way.
+    pub(super) held: Held,
     pub(super) context: &'a Context,
 }
 
@@ -97,7 +99,9 @@ impl Node<'_> {
             place_key: vec![staged.pair.public.clone()],
             ..self.rollout(PhaseArg::Accept)
         };
-        rollout::roll_out(args, self.context).await.map(drop)
+        rollout::roll_out(args, self.context, &self.held)
+            .await
+            .map(drop)
     }
 
     /// Makes its API server sign with a key.
@@ -107,7 +111,9 @@ impl Node<'_> {
             place_signing_key: Some(staged.pair.private.clone()),
             ..self.rollout(PhaseArg::Sign)
         };
-        rollout::roll_out(args, self.context).await.map(drop)
+        rollout::roll_out(args, self.context, &self.held)
+            .await
+            .map(drop)
     }
 
     /// Makes its API server refuse a key, and removes the copies of it that were placed for that server.
@@ -143,7 +149,7 @@ impl Node<'_> {
                 remove_key_file: remove,
                 ..self.rollout(PhaseArg::Retire)
             };
-            rollout::roll_out(args, self.context).await?;
+            rollout::roll_out(args, self.context, &self.held).await?;
         }
         self.sweep()?;
         Ok(self.copies().erase(kid)?)

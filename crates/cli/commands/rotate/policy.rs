@@ -64,10 +64,10 @@ impl PolicyArgs {
 
     /// The timers of the last run, and over them those that were given here: for showing a key ring.
     pub fn over(&self, saved: Option<&Waits>) -> Result<RotationPolicy, Failure> {
-        let given = self.policy()?;
         let Some(saved) = saved else {
-            return Ok(given);
+            return self.policy();
         };
+        let given = self.given_over(saved)?;
         let kept = |is_given: bool, given, saved| if is_given { given } else { saved };
         let publish_wait = kept(
             self.cache.or(self.publish_wait).is_some(),
@@ -95,6 +95,35 @@ impl PolicyArgs {
             ..*given.assumptions()
         };
         Ok(RotationPolicy::remembered(assumptions, timers))
+    }
+
+    /// What was given, in the world of the last run: it must be safe there, also where the defaults are not.
+    fn given_over(&self, saved: &Waits) -> Result<RotationPolicy, Failure> {
+        let skew = self.skew.unwrap_or(saved.skew);
+        let of = |wait: Duration, skews| wait.saturating_sub(skew.saturating_mul(skews));
+        let assumptions = Assumptions {
+            caches: self.cache.unwrap_or_else(|| of(saved.publish, 1)),
+            public_token: self.token_ttl.unwrap_or_else(|| of(saved.public, 2)),
+            cluster_token: self
+                .cluster_token_ttl
+                .unwrap_or_else(|| of(saved.cluster, 2)),
+            skew,
+        };
+        let timers = self.timers();
+        let all = [
+            self.cache,
+            self.token_ttl,
+            self.cluster_token_ttl,
+            self.skew,
+        ]
+        .into_iter()
+        .chain([timers.period, timers.publish_wait])
+        .chain([timers.public_drain, timers.cluster_drain]);
+        // What is only remembered is shown, whatever it is.
+        if all.flatten().next().is_none() {
+            return Ok(RotationPolicy::remembered(assumptions, timers));
+        }
+        RotationPolicy::new(assumptions, timers).map_err(|error| Failure::refused(&error))
     }
 
     /// A policy that is safe under its assumptions.

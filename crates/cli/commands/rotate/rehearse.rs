@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use self::stage::Stage;
-use crate::commands::quickstart::serve_while;
+use crate::commands::quickstart::{self, serve_while};
 use crate::context::Context;
 use crate::drive::{self, Came, Course};
 use crate::exit::Exit;
@@ -48,7 +48,7 @@ const LONGEST: Duration = Duration::from_mins(2);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Directory for what it leaves: a folder with key ring, keys and documents for each rehearsal
-    #[arg(long, value_name = "DIR", default_value = "irsa-quickstart", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", default_value = quickstart::DIRECTORY, value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
     /// How many API servers
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(1..=9))]

@@ -5,7 +5,6 @@ use irsa_core::kid::Kid;
 use irsa_core::observation::Observation;
 use irsa_core::policy::RotationPolicy;
 use irsa_core::ring::KeyRing;
-use irsa_issuer::relying_party::RelyingParty;
 use irsa_issuer::sign::random_uuid;
 use irsa_issuer::state::RingStore;
 use jiff::Timestamp;
@@ -18,9 +17,10 @@ use super::outcome::Outcome;
 use super::places::{self, Buckets, KeysPlace, Use};
 use super::servers;
 use super::settled::{kept_no_longer_than_waited, lease_outlives, settled};
-use super::sinks::{Heard, Place, Sinks};
+use super::sinks::Sinks;
 use super::world::Outside;
 use crate::args::DocumentArgs;
+use crate::commands::apiserver::rollout::{Held, signalled};
 use crate::commands::apiserver::servers::ClusterArgs;
 use crate::commands::apiserver::wanted::WantedArgs;
 use crate::commands::webhook;
@@ -59,6 +59,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         let store = places::open(&state, config, &mut buckets, to).await?;
         let mut world = outside(args, &keys, &config().await?, &mut buckets, context).await?;
         lease_outlives(&buckets, course.lease)?;
+        world.sinks.unless_moved().await?;
         bind(&store, &world, &course).await?;
         let breaks = match &asked.compromised {
             Some(kid) => {
@@ -67,15 +68,16 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             }
             None => None,
         };
-        let _node = match &world.node {
-            Some(node) if !dry_run => Some(node.lock()?),
-            Some(_) | None => None,
-        };
-        if let Some(node) = world.node.as_ref().filter(|_| !dry_run) {
+        let node = world.node.as_ref().filter(|_| !dry_run);
+        let _lock = node.map(Node::lock).transpose()?;
+        if let Some(node) = node {
             node.settle().await?;
         }
         let edit = |ring: &KeyRing, observed: &Observation, now| asked.edit(ring, observed, now);
-        let came = drive::drive(&store, &mut world, &course, edit).await?;
+        let came = tokio::select! {
+            came = drive::drive(&store, &mut world, &course, edit) => came?,
+            signal = signalled() => return Err(stopped(&world, signal?).await),
+        };
         context.print(&Outcome::new(&came, &course.policy, dry_run, breaks))?;
         if let Some(block) = came.block {
             return Err(block.into());
@@ -86,6 +88,24 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             (false, false) => Exit::Done,
         })
     })
+}
+
+/// What to tell about a run that was told to end: each of its steps stands, or is taken up by the next run. A rollout gives
+/// its turn back where that is safe.
+async fn stopped(world: &Outside<'_>, signal: &str) -> Failure {
+    let waited_for = match &world.node {
+        Some(node) => node.held.give_back().await,
+        None => false,
+    };
+    Failure::again(
+        format!("{signal}: the run ended"),
+        if waited_for {
+            "run the same command again on this node: it proves or puts back what was written, and takes its turn over, for which \
+             other nodes wait"
+        } else {
+            "run the same command again: it looks at what stands, and goes on from there"
+        },
+    )
 }
 
 /// Makes the place of private keys this issuer's. One that is not that of earlier runs is left as it is: it is mistyped, or
@@ -253,7 +273,7 @@ async fn outside<'a>(
         at: _,
         check: _,
     } = args;
-    let (issuer, jwks_uri) = document.require(context)?;
+    let documents = document.require(context)?;
     let servers = cluster.servers(config, &server).await?;
     let urls: Vec<String> = servers
         .iter()
@@ -261,18 +281,11 @@ async fn outside<'a>(
         .collect();
     let account = cluster.service_account.clone();
     let node = on_node(node, document, cluster, &urls, context)?;
-    let prefix = webhook::flags::of_file(context)?.annotation_prefix;
+    let prefix = webhook::flags::prefix_of_file(context);
     Ok(Outside {
         kind: kind(algorithm),
         keys: keys.open(config)?,
-        sinks: Sinks {
-            issuer,
-            jwks_uri,
-            places: Place::open(to, buckets).await?,
-            served,
-            relying_party: RelyingParty::new(fetch.ca_file.as_deref(), fetch.timeout),
-            heard: Heard::default(),
-        },
+        sinks: Sinks::open(documents, to, served, &fetch, buckets).await?,
         servers,
         account,
         cluster: Cluster::new(config, &prefix)?,
@@ -336,6 +349,7 @@ fn on_node<'a>(
         timeout,
         root,
         backup,
+        held: Held::default(),
         context,
     }))
 }

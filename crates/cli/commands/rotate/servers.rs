@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use irsa_apiserver::live::ApiServer;
 use irsa_core::jwks::JwkSet;
 use irsa_core::kid::Kid;
-use irsa_core::observation::{Loaded, Server, StaleTokens};
+use irsa_core::observation::{Loaded, Server, StaleTokens, clock_ahead};
 use irsa_core::token::Token;
 use irsa_core::token::claims::ServiceAccount;
 use jiff::Timestamp;
@@ -45,7 +45,7 @@ pub(super) async fn look(
         if let Some(ahead) = token
             .as_deref()
             .and_then(made)
-            .map(|made| ahead(made, asked, Timestamp::now()))
+            .map(|made| clock_ahead(made, asked, Timestamp::now()))
         {
             clocks.insert(server.url().to_owned(), ahead);
         }
@@ -89,20 +89,6 @@ fn made(token: &str) -> Option<i64> {
     Token::parse(token).ok()?.time_claim("iat")
 }
 
-/// By how many seconds the clock of whoever made something is ahead, if that was between two instants of this clock: none
-/// while the time of it, which has whole seconds, lies between them.
-pub(super) fn ahead(made: i64, asked: Timestamp, answered: Timestamp) -> i64 {
-    let (first, last) = (
-        asked.as_second().min(answered.as_second()),
-        answered.as_second(),
-    );
-    if made < first {
-        made.saturating_sub(first)
-    } else {
-        made.saturating_sub(last).max(0)
-    }
-}
-
 async fn ask(
     server: &ApiServer,
     token: Option<&str>,
@@ -133,43 +119,4 @@ async fn ask(
         refuses,
         stale: stale.map(|(started, count)| StaleTokens { started, count }),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-    use super::*;
-
-    #[test]
-    fn a_clock_is_as_far_ahead_as_is_certain() {
-        let token = |made: i64| {
-            let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
-            let claims = format!("{{\"iat\":{made}}}");
-            format!(
-                "{}.{}.{}",
-                encode("{\"alg\":\"ES256\"}"),
-                encode(&claims),
-                encode("s")
-            )
-        };
-        let at = |millisecond| Timestamp::from_millisecond(millisecond).unwrap();
-        for (time, expected) in [
-            (100, 0),
-            (101, 0),
-            (103, 0),
-            (104, 1),
-            (99, -1),
-            (7876, 7773),
-            (-7676, -7776),
-        ] {
-            assert_eq!(
-                made(&token(time)).map(|made| ahead(made, at(100_900), at(103_100))),
-                Some(expected),
-                "{time}"
-            );
-        }
-        assert_eq!(made("no token"), None);
-    }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use irsa_core::policy::{RotationPolicy, spell};
+use irsa_core::policy::{RotationPolicy, SHORTEST_LEASE, spell};
 
 use super::args::Args;
 use super::places::{Buckets, KeysPlace, StatePlace};
@@ -55,7 +55,7 @@ pub(super) fn kept_no_longer_than_waited(
     policy: &RotationPolicy,
 ) -> Result<(), Failure> {
     let kept = args.bucket.max_age;
-    let waited = policy.publish_wait().saturating_sub(policy.skew());
+    let waited = policy.longest_kept();
     let written = args.to.iter().any(|to| matches!(to, Target::S3(_)));
     if !written || kept <= waited {
         return Ok(());
@@ -73,20 +73,16 @@ pub(super) fn kept_no_longer_than_waited(
     ))
 }
 
-/// S3 takes a signed request for fifteen minutes, and the clocks of the two differ.
-const LATEST_WRITE: Duration = Duration::from_mins(20);
-
-/// Refuses a lease that ends before the last write of its run can arrive: a key that was withdrawn meanwhile as stolen
-/// would be public again.
+/// Refuses a lease that ends before the last write of its run can arrive.
 pub(super) fn lease_outlives(buckets: &Buckets<'_>, lease: Duration) -> Result<(), Failure> {
-    if lease >= LATEST_WRITE || !buckets.are_remote() {
+    if lease >= SHORTEST_LEASE || !buckets.are_remote() {
         return Ok(());
     }
     Err(Failure::usage(
         format!(
             "a lease of {} is shorter than a write to S3 may take to arrive, expected at least {}",
             spell(lease),
-            spell(LATEST_WRITE)
+            spell(SHORTEST_LEASE)
         ),
         "leave --lease out, or give --lease 20m or more",
     ))

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use irsa_core::discovery;
 use irsa_core::documents::IssuerDocuments;
-use irsa_core::issuer::{IssuerUrl, JwksUri};
+use irsa_core::issuer::{DISCOVERY_PATH, IssuerUrl, JwksUri};
 use irsa_core::jwks::JwkSet;
 use irsa_core::keys::PublicKey;
-use irsa_core::observation::{Published, Sink};
+use irsa_core::observation::{Published, Sink, clock_ahead};
 use irsa_core::publication;
 use irsa_issuer::answer::Answer;
 use irsa_issuer::publish::dir::Directory;
@@ -18,7 +19,7 @@ use jiff::Timestamp;
 
 use super::gates::Known;
 use super::places::Buckets;
-use super::servers;
+use crate::args::FetchArgs;
 use crate::commands::publish::target::Target;
 use crate::report::Failure;
 
@@ -82,15 +83,12 @@ impl Place {
         Ok(places)
     }
 
-    async fn read(&self, path: &str) -> Result<JwkSet, Failure> {
+    async fn get(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
         let stored = match self {
             Self::Directory(root) => Directory::new(root.clone()).get(path).await?,
             Self::S3(store) => store.get(path).await?,
         };
-        Ok(match stored {
-            Some(stored) => JwkSet::parse(&stored.bytes)?,
-            None => JwkSet::default(),
-        })
+        Ok(stored.map(|stored| stored.bytes))
     }
 }
 
@@ -101,12 +99,56 @@ fn remember(known: &mut Known, set: &JwkSet) {
 }
 
 impl Sinks {
+    /// Opens each place. Nothing has been heard yet.
+    pub(super) async fn open(
+        (issuer, jwks_uri): (IssuerUrl, Option<JwksUri>),
+        to: Vec<Target>,
+        served: Vec<String>,
+        fetch: &FetchArgs,
+        buckets: &mut Buckets<'_>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            issuer,
+            jwks_uri,
+            places: Place::open(to, buckets).await?,
+            served,
+            relying_party: RelyingParty::new(fetch.ca_file.as_deref(), fetch.timeout),
+            heard: Heard::default(),
+        })
+    }
+
+    /// Where the JWKS stands.
+    fn jwks_uri(&self) -> JwksUri {
+        let given = self.jwks_uri.clone();
+        given.unwrap_or_else(|| self.issuer.default_jwks_uri())
+    }
+
+    /// Refuses places whose discovery document names another JWKS: somebody made it so, and a rotation does not move it.
+    pub(super) async fn unless_moved(&self) -> Result<(), Failure> {
+        let ours = self.jwks_uri();
+        for (name, place) in &self.places {
+            let stored = place.get(DISCOVERY_PATH.trim_start_matches('/')).await?;
+            // One that cannot be read is told where it is to be written anew.
+            let document = stored.and_then(|bytes| discovery::parse(&bytes, &self.issuer).ok());
+            let Some(there) = document.map(|document| document.jwks_uri) else {
+                continue;
+            };
+            if there != ours {
+                let message = format!(
+                    "the discovery document in {name} names the JWKS {there}, expected {ours}"
+                );
+                let help = format!(
+                    "add --jwks-uri {there}, or jwks_uri: {there} to the issuer in the configuration file"
+                );
+                return Err(Failure::usage(message, help));
+            }
+        }
+        Ok(())
+    }
+
     /// The path of the JWKS in a sink.
     fn jwks_path(&self) -> Result<String, Failure> {
-        let uri = self
-            .jwks_uri
-            .clone()
-            .unwrap_or_else(|| self.issuer.default_jwks_uri());
+        let uri = self.jwks_uri();
         uri.below(&self.issuer).map(str::to_owned).ok_or_else(|| {
             Failure::usage(
                 format!("{uri} is not below the issuer {}", self.issuer),
@@ -120,7 +162,10 @@ impl Sinks {
         let path = self.jwks_path()?;
         let mut sinks = Vec::new();
         for (name, place) in &self.places {
-            let set = place.read(&path).await?;
+            let set = match place.get(&path).await? {
+                Some(bytes) => JwkSet::parse(&bytes)?,
+                None => JwkSet::default(),
+            };
             remember(known, &set);
             sinks.push(Sink {
                 name: name.clone(),
@@ -139,7 +184,7 @@ impl Sinks {
                 self.heard.hear(found.answer, self.issuer.as_str());
                 let date = found.answer.date;
                 self.heard.ahead =
-                    date.map(|date| servers::ahead(date.as_second(), asked, Timestamp::now()));
+                    date.map(|date| clock_ahead(date.as_second(), asked, Timestamp::now()));
                 remember(known, &found.keys);
                 Ok(Published::of(&found.keys))
             }

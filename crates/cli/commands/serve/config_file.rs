@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use irsa_issuer::keyfile::open_regular;
 use irsa_issuer::keyset::Stamp;
 use irsa_issuer::source::IssuerSpec;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::context::{Context, Origin};
 use crate::report::Failure;
 use crate::settings::ServeSettings;
@@ -68,7 +69,15 @@ impl ConfigFile {
     }
 
     fn specs(&self) -> Result<Vec<IssuerSpec>, Failure> {
-        let config = Config::load(&self.path).map_err(|error| Failure::refused(&error))?;
+        let refused = |error: ConfigError| Failure::refused(&error);
+        // A pipe may be read once, before anything is served; in place of the file it would hold up all following.
+        open_regular(&self.path)
+            .map_err(|source| ConfigError::Read {
+                path: self.path.clone(),
+                source,
+            })
+            .map_err(refused)?;
+        let config = Config::load(&self.path).map_err(refused)?;
         let allowed = self
             .allow_trailing_slash
             .or(config.allow_trailing_slash)

@@ -15,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind};
 use tokio::time::sleep;
 
 use super::watch::{Watch, WatchArgs};
-use super::{announce, listen_for, pin, refused_at_start, runtime, stop_signal};
+use super::{announce, listen_for, refuse, refused_at_start, runtime, stop_signal};
 use crate::args::{DocumentArgs, IssuerArgs, ServeArgs};
 use crate::aws::AwsArgs;
 use crate::commands::publish::Target;
@@ -247,15 +247,7 @@ impl Follower {
 
 fn tell(changes: &Changes, metrics: &Metrics) {
     for refused in &changes.refused {
-        metrics.reload_failed();
-        pin(metrics, &refused.issuer, &refused.error);
-        tracing::warn!(
-            issuer = refused.issuer,
-            error = %refused.error,
-            why = std::error::Error::source(&refused.error).map(tracing::field::display),
-            last_good_kept = refused.last_good_kept,
-            "documents of the store not taken"
-        );
+        refuse(metrics, refused, "documents of the store not taken");
     }
     for reloaded in &changes.reloaded {
         tracing::info!(issuer = reloaded.issuer, "new documents are served");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::ValueHint;
 use irsa_core::documents::DocumentName;
+use irsa_core::explain::on_one_line;
 use irsa_core::issuer::IssuerUrl;
 use irsa_core::jwks::{Jwk, JwkSet};
 use irsa_issuer::relying_party::{RelyingParty, TIMEOUT};
@@ -277,14 +278,14 @@ async fn seen_in(
     let found = match &sink.store {
         None => match relying_party.keys(&sink.issuer).await {
             Ok(published) => Ok(published.keys),
-            Err(error) => Err(in_words(&error)),
+            Err(error) => Err(on_one_line(&error)),
         },
         Some(store) => match store.look(path, None).await {
             Ok(Look::Found(stored)) => {
-                JwkSet::parse(&stored.bytes).map_err(|error| in_words(&error))
+                JwkSet::parse(&stored.bytes).map_err(|error| on_one_line(&error))
             }
             Ok(Look::Absent | Look::Unchanged) => Err(format!("there is no {path}")),
-            Err(error) => Err(in_words(&error)),
+            Err(error) => Err(on_one_line(&error)),
         },
     };
     match found {
@@ -305,13 +306,6 @@ fn compare(served: &JwkSet, found: &JwkSet) -> Agreement {
         Agreement::Agrees
     } else {
         Agreement::Differs { missing, foreign }
-    }
-}
-
-fn in_words(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }
 

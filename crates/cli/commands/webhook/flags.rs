@@ -117,14 +117,26 @@ pub(in crate::commands) fn of_file(context: &Context) -> Result<Settings, Failur
     let untyped = Untyped::try_parse_from(["irsa"]).map_err(|error| {
         Failure::usage(error.to_string(), "correct webhook: in the configuration")
     })?;
-    untyped.injection.settings(context)
+    let mut injection = untyped.injection.over(context);
+    // In which account roles are composed may be said by a flag of the webhook, which nobody types here.
+    injection.compose_role_arn &= injection.account_id.is_some();
+    injection.laid()
+}
+
+/// The prefix of annotations by the configuration file.
+pub(in crate::commands) fn prefix_of_file(context: &Context) -> String {
+    let given = context.config.webhook.annotation_prefix.clone();
+    given.unwrap_or_else(|| Settings::default().annotation_prefix)
 }
 
 impl InjectionArgs {
     /// The settings of the injection, over those of the configuration file.
     pub fn settings(self, context: &Context) -> Result<Settings, Failure> {
-        let args = self.over(context);
-        let account = args.account()?;
+        self.over(context).laid()
+    }
+
+    fn laid(self) -> Result<Settings, Failure> {
+        let account = self.account()?;
         let Self {
             annotation_prefix,
             token_audience,
@@ -141,7 +153,7 @@ impl InjectionArgs {
             container_credentials_token_volume_name,
             container_credentials_token_path,
             container_credentials_full_uri,
-        } = args;
+        } = self;
         let mut settings = Settings::default();
         settings.annotation_prefix = annotation_prefix;
         settings.audience = token_audience;

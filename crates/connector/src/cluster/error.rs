@@ -1,6 +1,9 @@
 //! Why the cluster is not as it should be.
 
-use irsa_core::explain::Explain;
+use std::error::Error;
+
+use irsa_core::api_answer::is_passing;
+use irsa_core::explain::{Explain, on_one_line};
 
 use crate::manifest::{NAMESPACE, ObjectRef, STATEFUL_SET};
 
@@ -96,7 +99,7 @@ impl Explain for ClusterError {
     fn retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Changed { .. } | Self::Terminating => true,
-            Self::Refused { code, .. } => *code == 429 || *code >= 500,
+            Self::Refused { code, .. } => is_passing(Some(*code)),
             _ => false,
         }
     }
@@ -114,19 +117,8 @@ pub(super) fn cause(error: &kube::Error) -> Cause {
     if let kube::Error::Api(status) = error {
         return Cause(status.message.clone());
     }
-    let mut texts: Vec<String> = Vec::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(source) = next {
-        let text = source.to_string();
-        if !texts.iter().any(|known| known.contains(&text)) {
-            texts.push(text);
-        }
-        next = source.source();
-    }
-    if texts.is_empty() {
-        texts.push(error.to_string());
-    }
-    Cause(texts.join(": "))
+    let error: &dyn Error = error;
+    Cause(on_one_line(error.source().map_or(error, |cause| cause)))
 }
 
 pub(super) fn failed(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::bucket::PublicAccessBlock;
-use crate::explain::Explain;
+use crate::explain::{Explain, on_one_line};
 use crate::issuer::IssuerUrl;
 use crate::provider::{ProviderArn, ProviderState};
 use crate::store_url::S3Location;
@@ -38,17 +38,8 @@ impl Unseen {
 
 impl<E: Explain> From<&E> for Unseen {
     fn from(error: &E) -> Self {
-        let mut why = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let text = cause.to_string();
-            if !why.ends_with(&text) {
-                why = format!("{why}: {text}");
-            }
-            source = cause.source();
-        }
         Self {
-            why,
+            why: on_one_line(error),
             help: error.help(),
             retryable: error.retryable(),
         }

@@ -116,7 +116,7 @@ pub(super) fn provider(client_ids: &[&str], thumbprints: &[&str]) -> Seen<Provid
         state: Some(ProviderState {
             url: NAME.into(),
             client_ids: list(client_ids),
-            thumbprints: list(thumbprints),
+            ca_thumbprints: list(thumbprints),
             tags: BTreeMap::new(),
         }),
         others: vec![arn()],

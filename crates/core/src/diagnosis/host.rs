@@ -98,7 +98,7 @@ fn thumbprint(diagnosis: &mut Diagnosis<'_>, host: &HostSeen, tls: &TlsSeen) {
     };
     let there = |thumbprint: &str| {
         state
-            .thumbprints
+            .ca_thumbprints
             .iter()
             .any(|one| one.eq_ignore_ascii_case(thumbprint))
     };
@@ -110,7 +110,7 @@ fn thumbprint(diagnosis: &mut Diagnosis<'_>, host: &HostSeen, tls: &TlsSeen) {
     } else if there(wanted) {
         Check::ok(id, &host.host, format!("the provider holds {wanted}"))
     } else {
-        let list = state.thumbprints.join(" ");
+        let list = state.ca_thumbprints.join(" ");
         let message = if leaf.is_some_and(|leaf| there(leaf.thumbprint.as_str())) {
             "the provider holds the thumbprint of the server's own certificate, not of its CA"
         } else {

@@ -49,6 +49,10 @@ impl Explain for RingError {
         Some(match self {
             Self::Format { .. } => "use the irsa that wrote it, or a newer one".into(),
             Self::OtherIssuer { .. } => "give the --state of this issuer: each issuer has its own".into(),
+            Self::Shape(_) => {
+                "use the irsa that wrote it, or a newer one; if that cannot read it either, move it away: the next run makes another from what it sees, with every wait from its beginning"
+                    .into()
+            }
             _ => "move it away: the next run makes another from what it sees, with every wait from its beginning"
                 .into(),
         })

@@ -156,18 +156,7 @@ impl Explain for Block {
                 current,
                 lacking,
                 ..
-            } if lacking.is_empty() => format!(
-                "run irsa rotate on the node of {server}: it switches it to {current} at once"
-            ),
-            Self::SpentSigner {
-                server,
-                current,
-                lacking,
-                ..
-            } => format!(
-                "run irsa rotate on the nodes of {}, which do not trust {current} either, and then on the node of {server}",
-                lacking.join(", ")
-            ),
+            } => switch(server, current, lacking),
             Self::ServerLeft { server } => {
                 format!(
                     "if it is gone for good, and nothing can start it again: irsa rotate --forget-server {server}"
@@ -211,4 +200,17 @@ impl Explain for Block {
             Self::TooManyKeys { .. } => "irsa rotate status shows what keeps the old keys".into(),
         })
     }
+}
+
+/// How a server comes to sign with the current key, when these servers do not trust that yet.
+fn switch(server: &str, current: &Kid, lacking: &[String]) -> String {
+    if lacking.is_empty() {
+        return format!(
+            "run irsa rotate on the node of {server}: it switches it to {current} at once"
+        );
+    }
+    format!(
+        "run irsa rotate on the nodes of {}, which do not trust {current} either, and then on the node of {server}",
+        lacking.join(", ")
+    )
 }

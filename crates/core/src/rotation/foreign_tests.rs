@@ -7,7 +7,7 @@ use super::tests::{at, drained, ring, seen, settle, step, world};
 use super::*;
 use crate::observation::{Disk, Lifetimes, StaleTokens};
 use crate::ring::{Stage, Track, What};
-use crate::rotation::simulation::world::kid;
+use crate::rotation::simulation::world::{World, kid};
 
 fn tracks(ring: &KeyRing, number: u8) -> (Track, Track) {
     match ring.key(&kid(number)).unwrap().stage {
@@ -16,6 +16,24 @@ fn tracks(ring: &KeyRing, number: u8) -> (Track, Track) {
         } => (public, cluster),
         Stage::Next(_) | Stage::Signing { .. } => panic!("it does not drain"),
     }
+}
+
+/// Key 1 has left every JWKS.
+fn withdrawn(world: &mut World, ring: &KeyRing, now: Timestamp) -> KeyRing {
+    for sink in &mut world.sinks {
+        sink.remove(&kid(1));
+    }
+    world.public.remove(&kid(1));
+    ring.leaving(&kid(1), What::Retired, "x".into(), now)
+}
+
+/// Key 1 has left every API server.
+fn distrusted(world: &mut World, ring: &KeyRing, now: Timestamp) -> KeyRing {
+    for server in &mut world.servers {
+        server.disk.trusted.remove(&kid(1));
+        server.loaded = server.disk.clone();
+    }
+    ring.leaving(&kid(1), What::Disowned, "x".into(), now)
 }
 
 #[test]
@@ -145,16 +163,8 @@ fn a_clock_that_went_forward_stops_a_run_too() {
 #[test]
 fn what_cannot_be_read_is_erased_before_the_key_is_spent() {
     let (mut world, ring) = drained();
-    let ring = ring.leaving(&kid(1), What::Retired, "x".into(), at(400));
-    let ring = ring.leaving(&kid(1), What::Disowned, "x".into(), at(400));
-    for sink in &mut world.sinks {
-        sink.remove(&kid(1));
-    }
-    world.public.remove(&kid(1));
-    for server in &mut world.servers {
-        server.disk.trusted.remove(&kid(1));
-        server.loaded = server.disk.clone();
-    }
+    let ring = withdrawn(&mut world, &ring, at(400));
+    let ring = distrusted(&mut world, &ring, at(400));
     let mut observed = seen(&world);
     observed.at_rest.remove(&kid(1));
     observed.remains.insert(kid(1));
@@ -194,18 +204,10 @@ fn the_word_that_stale_tokens_do_not_count_holds_for_what_was_saved_before() {
 }
 
 /// Key 2 signs everywhere, and key 1 is spent.
-pub(super) fn rotated() -> (simulation::world::World, KeyRing) {
+pub(super) fn rotated() -> (World, KeyRing) {
     let (mut world, ring) = drained();
-    let ring = ring.leaving(&kid(1), What::Retired, "x".into(), at(5));
-    let ring = ring.leaving(&kid(1), What::Disowned, "x".into(), at(5));
-    for sink in &mut world.sinks {
-        sink.remove(&kid(1));
-    }
-    world.public.remove(&kid(1));
-    for server in &mut world.servers {
-        server.disk.trusted.remove(&kid(1));
-        server.loaded = server.disk.clone();
-    }
+    let ring = withdrawn(&mut world, &ring, at(5));
+    let ring = distrusted(&mut world, &ring, at(5));
     world.at_rest.remove(&kid(1));
     // A rotation is not due.
     let ring = settle(ring, &seen(&world), at(30)).0;
@@ -214,7 +216,7 @@ pub(super) fn rotated() -> (simulation::world::World, KeyRing) {
 }
 
 /// As kubeadm writes a manifest: the files of the first key, whatever a rotation has put there.
-pub(super) fn anew(world: &mut simulation::world::World, server: usize) {
+pub(super) fn anew(world: &mut World, server: usize) {
     let disk = Disk::new(BTreeSet::from([kid(1)]), kid(1));
     world.servers[server].disk = disk.clone();
     world.servers[server].loaded = disk;
@@ -265,11 +267,7 @@ fn a_server_that_signs_with_a_retired_key_is_switched_at_once() {
 #[test]
 fn a_key_that_has_left_the_jwks_alone_is_retired_too() {
     let (mut world, ring) = drained();
-    let ring = ring.leaving(&kid(1), What::Retired, "x".into(), at(5));
-    for sink in &mut world.sinks {
-        sink.remove(&kid(1));
-    }
-    world.public.remove(&kid(1));
+    let ring = withdrawn(&mut world, &ring, at(5));
     let ring = settle(ring, &seen(&world), at(5)).0;
     anew(&mut world, 0);
     world.servers[0].disk.trusted.insert(kid(2));

@@ -66,6 +66,7 @@ fn a_write_arrives_after_its_run_has_died() {
 }
 
 #[test]
+#[ignore = "half a minute: tests/e2e/model runs it"]
 fn a_manifest_is_written_anew_at_any_point() {
     holds_with(2, Faults { anew: 1, ..CALM });
 }
@@ -83,14 +84,14 @@ fn a_manifest_is_written_anew_and_the_key_that_signs_is_lost() {
 }
 
 #[test]
-#[ignore = "half a minute: tests/e2e/rotation runs it"]
+#[ignore = "half a minute: tests/e2e/model runs it"]
 fn a_node_joins_with_old_key_material_at_any_point() {
     holds_with(2, Faults { joins: 1, ..CALM });
 }
 
 /// A dead run at any point: every state, 230,125 of them, which takes a minute or three.
 #[test]
-#[ignore = "minutes: tests/e2e/rotation runs it"]
+#[ignore = "minutes: tests/e2e/model runs it"]
 fn a_run_dies_at_any_point() {
     holds_with(2, Faults { crashes: 1, ..CALM });
 }
@@ -98,7 +99,7 @@ fn a_run_dies_at_any_point() {
 /// Worlds that are too large to be searched whole: their first states in the order of depth, and then random walks to the
 /// end. `IRSA_MODEL_SECONDS` says for how long each (20).
 #[test]
-#[ignore = "minutes: tests/e2e/rotation runs it"]
+#[ignore = "minutes: tests/e2e/model runs it"]
 fn larger_searches() {
     let seconds = std::env::var("IRSA_MODEL_SECONDS").map_or(20, |text| text.parse().unwrap());
     let each = Duration::from_secs(seconds) / 2;

@@ -176,7 +176,7 @@ pub(super) fn spent(scene: &Scene<'_>) -> Option<Step> {
 pub(super) fn choose(scene: &Scene<'_>) -> Option<Step> {
     let next = scene.ring.next()?;
     let (published, trusted) = proofs(scene, next, false)?;
-    if refusals(scene).next().is_some() {
+    if unexpected_refusals(scene).next().is_some() {
         return None;
     }
     let why = format!(
@@ -190,15 +190,32 @@ pub(super) fn choose(scene: &Scene<'_>) -> Option<Step> {
 }
 
 pub(super) fn refusals(scene: &Scene<'_>) -> impl Iterator<Item = Reason> {
+    refused(scene).map(|(server, of)| Reason::Refuses {
+        server: server.name.clone(),
+        of: of.clone(),
+    })
+}
+
+/// Those that a next key does not mend. The tokens of a server that signs with a retired key are refused for that, and
+/// the next key is what it is switched to.
+fn unexpected_refusals<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Server, &'a String)> {
+    let scene = *scene;
+    refused(&scene).filter(move |(_, of)| {
+        let mut servers = scene.observed.servers.iter();
+        let signer = servers.find(|server| server.name == **of);
+        signer.is_none_or(|signer| scene.spent_signer(signer).is_none())
+    })
+}
+
+/// A server, and another one whose fresh token it refuses.
+fn refused<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Server, &'a String)> + use<'a> {
     scene.observed.servers.iter().flat_map(|server| {
-        let refused: Vec<&String> = match &server.loaded {
-            Loaded::Serving { refuses, .. } => refuses.iter().collect(),
-            Loaded::Unreachable { .. } => Vec::new(),
+        let refuses = match &server.loaded {
+            Loaded::Serving { refuses, .. } => Some(refuses),
+            Loaded::Unreachable { .. } => None,
         };
-        refused.into_iter().map(|of| Reason::Refuses {
-            server: server.name.clone(),
-            of: of.clone(),
-        })
+        let all = refuses.into_iter().flatten();
+        all.map(move |of| (server, of))
     })
 }
 

@@ -7,7 +7,8 @@ use super::simulation::run::{Fences, Rules, Run, Turned};
 use super::simulation::world::{Nodes, World, kid};
 use super::tests::{at, seen, settle, step, world};
 use super::*;
-use crate::observation::Disk;
+use crate::observation::{Disk, Loaded};
+use crate::ring::What;
 
 /// Key 2 signs, key 1 is spent, and the first server has been written anew: it trusts both, and signs with key 1.
 fn astray() -> (World, KeyRing) {
@@ -60,6 +61,40 @@ fn a_lost_key_is_replaced_although_a_server_signs_with_a_retired_one() {
         matches!(&asked, Step::Act(Action::Promote(promotion)) if *promotion.kid() == kid(3)),
         "{asked:?}"
     );
+}
+
+#[test]
+fn a_lost_key_is_replaced_by_the_next_one_where_tokens_of_the_astray_server_are_refused() {
+    let (mut world, ring) = astray();
+    world.at_rest.remove(&kid(2));
+    let ring = ring
+        .request("x".into(), at(31))
+        .created(kid(3), "x".into(), at(31));
+    with_third(&mut world);
+    let (ring, _) = settle(ring, &seen(&world), at(31));
+    for nodes in [Nodes::of([0]), Nodes::of([1]), Nodes::of([0, 1])] {
+        let observed = world.observe(nodes);
+        let refused = observed.servers.iter().any(|server| {
+            matches!(&server.loaded, Loaded::Serving { refuses, .. } if refuses.contains("api-1"))
+        });
+        assert!(refused, "the others have no reason to trust the spent key");
+        // Until the caches have it nobody is told to promote what is lost.
+        let Step::Wait(waits) = step(&ring, &observed, at(31)) else {
+            panic!("caches come first")
+        };
+        let promoted = |wait: &Wait| {
+            matches!(
+                &wait.reason,
+                Reason::Node {
+                    what: What::Promoted,
+                    ..
+                }
+            )
+        };
+        assert!(!waits.iter().any(promoted), "{waits:?}");
+        let (ring, _) = settle(ring.clone(), &observed, at(33));
+        assert_eq!(ring.signing().unwrap().kid, kid(3));
+    }
 }
 
 #[test]

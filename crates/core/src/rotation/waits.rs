@@ -43,8 +43,9 @@ pub(super) fn waits(scene: &Scene<'_>) -> Vec<Wait> {
                 waits.extend(
                     others
                         .into_iter()
-                        // A run that is there waits for what is said above.
+                        // A run that is there waits for what is said above, and no run can place what is lost.
                         .filter(|server| server.disk.is_none())
+                        .filter(|_| scene.observed.at_rest.contains(&key.kid))
                         .map(|server| node(&key.kid, server, What::Promoted)),
                 );
             }

@@ -1,17 +1,13 @@
 //! The checks of a relying party, each with its own refusal.
 
-use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, UnparsedPublicKey};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use jsonwebtoken::DecodingKey;
 
 use crate::algorithm::Algorithm;
 use crate::explain::Explain;
 use crate::issuer::IssuerUrl;
 use crate::jwks::{JwkSet, MAX_KEYS};
-use crate::keys::{Numbers, PublicKey};
 use crate::token::Token;
+use crate::token::signature::signed_by;
 use crate::token::wording::instant;
 
 /// How far clocks may differ for `nbf` and `iat`, in seconds: the leeway of kube-apiserver. Expiry has none, so that
@@ -246,33 +242,6 @@ fn verify_signature(token: &Token, keys: &JwkSet) -> Result<(String, Algorithm),
     Err(refusal)
 }
 
-/// Whether a key made the signature of a token, whatever the token says of itself.
-pub fn signed_by(token: &Token, key: &PublicKey) -> bool {
-    let (message, signature) = (token.signing_input(), token.signature());
-    let decoding = match key.numbers() {
-        Numbers::Rsa { n, e } => DecodingKey::from_rsa_raw_components(&n, &e),
-        Numbers::Ec { x, y, .. } => DecodingKey::from_ec_der(&[&[4], &*x, &*y].concat()),
-    };
-    let algorithm = match key.algorithm() {
-        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-        Algorithm::Es384 => jsonwebtoken::Algorithm::ES384,
-        Algorithm::Es512 => return signed_by_p521(message, signature, key),
-    };
-    jsonwebtoken::crypto::verify(signature, message, &decoding, algorithm).unwrap_or(false)
-}
-
-/// jsonwebtoken has no ES512.
-fn signed_by_p521(message: &[u8], signature: &str, key: &PublicKey) -> bool {
-    let Numbers::Ec { x, y, .. } = key.numbers() else {
-        return false;
-    };
-    let key = UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, [&[4], &*x, &*y].concat());
-    URL_SAFE_NO_PAD
-        .decode(signature)
-        .is_ok_and(|signature| key.verify(message, &signature).is_ok())
-}
-
 fn verify_parties(token: &Token, expected: &Expectation<'_>) -> Result<(), Refusal> {
     let issuer = token.text_claim("iss").ok_or(Refusal::Claim("iss"))?;
     if issuer != expected.issuer.as_str() {
@@ -335,6 +304,9 @@ fn list(texts: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
     use crate::algorithm::Curve;
     use crate::private::PrivateKeyPem;

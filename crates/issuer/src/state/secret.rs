@@ -111,8 +111,16 @@ impl Named {
     }
 }
 
+/// The HTTP status of an API server's refusal.
+pub(super) fn status(error: &Error) -> Option<u16> {
+    match error {
+        Error::Api(status) => Some(status.code),
+        _ => None,
+    }
+}
+
 fn has_code(error: &Error, code: u16) -> bool {
-    matches!(error, Error::Api(status) if status.code == code)
+    status(error) == Some(code)
 }
 
 fn stored(secret: Secret) -> Option<Stored> {

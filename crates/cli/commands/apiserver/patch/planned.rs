@@ -81,6 +81,9 @@ pub(super) fn prepare(
     phase: plan::Phase,
 ) -> Result<Planned, Failure> {
     let before = read(&path)?;
+    if before.is_none() {
+        demand_directory(&path)?;
+    }
     let text = before.as_deref().unwrap_or_default();
     let manifest =
         Manifest::read(text, &absolute(&path), distro).map_err(|error| about(&path, &error))?;
@@ -143,6 +146,22 @@ fn look_at(text: &str, path: &Path, distro: Distro) -> Result<Vec<Looked>, Patch
     components
         .map(|component| look(&manifest, component, Path::new("/")))
         .collect()
+}
+
+/// Refuses a file that cannot be made: also before a dry run promises it.
+fn demand_directory(path: &Path) -> Result<(), Failure> {
+    let absolute = absolute(path);
+    match absolute.parent() {
+        Some(directory) if !directory.is_dir() => Err(Failure::usage(
+            format!(
+                "{} cannot be made: there is no directory {}",
+                path.display(),
+                directory.display()
+            ),
+            format!("mkdir -p {}", directory.display()),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The text of a file; none when there is no such file, and it need not be there: any other name is a mistyped one.

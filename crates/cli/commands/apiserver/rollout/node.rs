@@ -12,10 +12,11 @@ use irsa_core::private::PrivateKeyPem;
 use irsa_core::token::claims::ServiceAccount;
 use irsa_issuer::keyfile;
 
+use super::super::standing::{Standing, controller_manager};
 use super::canary::Canary;
 use super::controller_manager::ControllerManager;
 use super::keys::{Key, Sources, kids};
-use super::manifest::{self, File, Standing};
+use super::manifest::File;
 use super::wait::{Watched, silent};
 use super::{Args, diff};
 use crate::context::Context;
@@ -72,16 +73,11 @@ impl Node {
             directory: key_directory,
         };
         sources.name(&mut wanted)?;
-        let keys_change = phase == Phase::Sign && wanted.signing_key_file.is_some();
-        let manager = manager(
-            &manifest,
-            controller_manager_manifest.as_deref(),
-            keys_change,
-        )?;
+        let named = controller_manager_manifest.as_deref();
+        let manager = manager(&manifest, named, phase, &wanted)?;
         let standing = Standing::read(manifest, Role::ApiServer)?;
-        let manager_kid = manager
-            .as_ref()
-            .and_then(|manager| signs_with(manager, &root));
+        let signs = |manager: &Standing| signs_with(manager, &root);
+        let manager_kid = manager.as_ref().and_then(signs);
         let (keys, canary, goal) = aims(&sources, &wanted, phase, &standing, &root)?;
         let config = cluster.config(&root).await?;
         let url = server.unwrap_or_else(|| standing.url());
@@ -250,9 +246,11 @@ fn signs_with(manager: &Standing, root: &Path) -> Option<Kid> {
 fn manager(
     manifest: &Path,
     named: Option<&Path>,
-    keys_change: bool,
+    phase: Phase,
+    wanted: &Wanted,
 ) -> Result<Option<Standing>, Failure> {
-    let Some(path) = manifest::controller_manager(manifest, named) else {
+    let keys_change = phase == Phase::Sign && wanted.signing_key_file.is_some();
+    let Some(path) = controller_manager(manifest, named) else {
         if keys_change {
             report::warning(
                 "no manifest of kube-controller-manager: it goes on signing tokens of legacy Secrets with its own key",

@@ -15,11 +15,12 @@ use irsa_apiserver::rollout::Goal;
 use irsa_apiserver::turn::TurnError;
 use irsa_core::issuer::{IssuerUrl, TrailingSlash};
 
+use super::super::standing::{Standing, controller_manager};
 use super::Args;
 use super::canary::Canary;
 use super::controller_manager::ControllerManager;
 use super::keys::kids;
-use super::manifest::{self, Standing, restore};
+use super::manifest::restore;
 use super::turn::Run;
 use super::wait::{self, Watched};
 use crate::report::{self, Failure};
@@ -103,7 +104,7 @@ pub(super) async fn settle(
 /// The manifests of this node that wait for their proof, kube-apiserver's first.
 fn pending(args: &Args, backups: &Backups) -> Result<Vec<Pending>, Failure> {
     let named = args.controller_manager_manifest.as_deref();
-    let manager = manifest::controller_manager(&args.manifest, named);
+    let manager = controller_manager(&args.manifest, named);
     let all = [
         Some((args.manifest.clone(), Role::ApiServer)),
         manager.map(|path| (path, Role::ControllerManager)),

@@ -6,8 +6,8 @@ use irsa_apiserver::component::Role;
 use irsa_apiserver::file::{Backups, Written};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::super::standing::{Standing, controller_manager};
 use super::Args;
-use super::manifest::{self, Standing};
 use crate::report::Failure;
 
 /// What a run can be asked about when it has ended.
@@ -19,7 +19,7 @@ pub(super) struct Stopped {
 impl Stopped {
     pub(super) fn of(args: &Args, backups: Backups) -> Self {
         let named = args.controller_manager_manifest.as_deref();
-        let manager = manifest::controller_manager(&args.manifest, named);
+        let manager = controller_manager(&args.manifest, named);
         let manager = manager.map(|path| (path, Role::ControllerManager));
         let own = (args.manifest.clone(), Role::ApiServer);
         Self {
@@ -28,8 +28,8 @@ impl Stopped {
         }
     }
 
-    /// What to tell: the manifests whose change nobody has seen to work.
-    pub(super) fn by(&self, signal: &str) -> Failure {
+    /// What to tell: the manifests whose change nobody has seen to work. `waited_for` is whether the run has a turn still.
+    pub(super) fn by(&self, signal: &str, waited_for: bool) -> Failure {
         let open = self.manifests.iter().find(|(path, role)| {
             let standing = Standing::read(path.clone(), *role).ok();
             let unproved = standing.and_then(|it| self.backups.unproved(path, &it.text).ok()?);
@@ -40,7 +40,11 @@ impl Stopped {
                 format!(
                     "{signal}: the run ended, and nothing waits for a proof on this node: each manifest is as it was, or was proved"
                 ),
-                "run the same command again on this node: it takes its turn over, for which other nodes wait",
+                if waited_for {
+                    "run the same command again on this node: it takes its turn over, for which other nodes wait"
+                } else {
+                    "run the same command again on this node; no other waits for it"
+                },
             );
         };
         let path = path.display();
@@ -57,7 +61,7 @@ impl Stopped {
 }
 
 /// Resolves with the name of the signal that tells the process to end.
-pub(super) async fn signalled() -> Result<&'static str, Failure> {
+pub(crate) async fn signalled() -> Result<&'static str, Failure> {
     let listen = |kind| {
         signal(kind).map_err(|error| Failure::system("signals cannot be listened for", &error))
     };

@@ -1,5 +1,6 @@
 //! The right of this run to restart something: the only one on this node, and the only node.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use irsa_apiserver::alone::Alone;
@@ -69,6 +70,54 @@ impl Run {
     }
 }
 
+/// The turn that this process has, known outside of the run that took it: whoever ends the run gives it back.
+#[derive(Default)]
+pub(crate) struct Held(Mutex<Option<HeldTurn>>);
+
+struct HeldTurn {
+    turn: Turn,
+    server: ApiServer,
+    /// Something of this node is being restarted, or may be.
+    restarting: bool,
+}
+
+impl Held {
+    pub(super) fn take(&self, turn: &Turn, server: &ApiServer) {
+        *self.now() = Some(HeldTurn {
+            turn: turn.clone(),
+            server: server.clone(),
+            restarting: false,
+        });
+    }
+
+    /// Says whether something of this node is being restarted from now on.
+    pub(super) fn restarting(&self, restarting: bool) {
+        if let Some(held) = &mut *self.now() {
+            held.restarting = restarting;
+        }
+    }
+
+    pub(super) fn lose(&self) {
+        *self.now() = None;
+    }
+
+    /// Gives the turn back when the run has been told to end, and says whether other nodes still wait for it.
+    ///
+    /// It is kept while something of this node is being restarted: another node that began now would have its API server
+    /// away beside this one's, and nobody has seen whether what was written works. The next run of this node settles that
+    /// and takes the turn over; for others it runs out. So it is when the answer to taking it has not come yet.
+    pub(crate) async fn give_back(&self) -> bool {
+        let Some(held) = self.now().take() else {
+            return false;
+        };
+        held.restarting || held.turn.give_back(&held.server).await.is_err()
+    }
+
+    fn now(&self) -> MutexGuard<'_, Option<HeldTurn>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// How long one rollout may wait for all that it waits for: two components, each for its new state and for the old one
 /// when that does not come, and kube-controller-manager to be there at all. A turn that ran out before would let
 /// another node restart its API server beside this one.
@@ -78,6 +127,11 @@ fn lasts(timeout: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use irsa_testkit::web::{Answer, Certificate, Web};
+    use serde_json::Value;
+
     use super::super::TIMEOUTS;
     use super::*;
 
@@ -102,5 +156,65 @@ mod tests {
                 assert!(lasts(timeout) > waits, "{way} after {timeout:?}");
             }
         }
+    }
+
+    /// An API server that keeps Leases, and how many there are.
+    fn keeper() -> (Web, ApiServer, Arc<Mutex<Option<Value>>>) {
+        // Another test may have chosen it before.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let certificate = Certificate::make();
+        let lease = Arc::<Mutex<Option<Value>>>::default();
+        let kept = Arc::clone(&lease);
+        let web = Web::start_with(Some(&certificate), move |request| {
+            let mut kept = kept.lock().unwrap();
+            match request.method.as_str() {
+                "POST" => {
+                    let mut made: Value = serde_json::from_slice(&request.body).unwrap();
+                    made["metadata"]["uid"] = "u-1".into();
+                    made["metadata"]["resourceVersion"] = "1".into();
+                    *kept = Some(made);
+                }
+                "DELETE" => *kept = None,
+                _ => {}
+            }
+            match &*kept {
+                Some(lease) => Answer::new(200, lease.to_string()),
+                None => Answer::new(200, "{}"),
+            }
+        });
+        let mut config = kube::Config::new(web.url().parse().unwrap());
+        let ca = irsa_core::pem::scan(certificate.ca.as_bytes()).blocks;
+        config.root_cert = Some(ca.into_iter().map(|block| block.der.to_vec()).collect());
+        let server = ApiServer::new(&config, &web.url(), None).unwrap();
+        (web, server, lease)
+    }
+
+    async fn turn(server: &ApiServer) -> Turn {
+        let (lasts, now) = (Duration::from_mins(1), Timestamp::now());
+        Turn::take(server, "ours", &[], lasts, now).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_told_to_end_gives_its_turn_back_unless_something_restarts() {
+        let (_web, server, lease) = keeper();
+        let held = Held::default();
+        assert!(!held.give_back().await, "it has none");
+        let is_kept = || lease.lock().unwrap().is_some();
+
+        held.take(&turn(&server).await, &server);
+        assert!(is_kept());
+        held.restarting(true);
+        held.restarting(false);
+        assert!(!held.give_back().await);
+        assert!(!is_kept(), "no other node waits for it");
+
+        held.take(&turn(&server).await, &server);
+        held.restarting(true);
+        assert!(held.give_back().await);
+        assert!(is_kept(), "an API server may be away");
+
+        held.take(&turn(&server).await, &server);
+        held.lose();
+        assert!(!held.give_back().await, "it was given back before");
     }
 }

@@ -33,7 +33,7 @@ impl Chain<'_> {
             Store::Directory(_) => None,
         };
         let provider = issuer
-            .zip(self.thumbprints.clone())
+            .zip(self.ca_thumbprints.clone())
             .map(|(issuer, thumbprints)| self.provider_wanted(issuer, thumbprints))
             .transpose()?;
         let roles = self.site.section.roles.iter();
@@ -73,12 +73,12 @@ impl Chain<'_> {
     fn provider_wanted(
         &self,
         issuer: IssuerUrl,
-        thumbprints: Vec<String>,
+        ca_thumbprints: Vec<String>,
     ) -> Result<ProviderWanted, Failure> {
         let wanted = ProviderWanted {
             issuer,
             client_ids: self.site.section.provider.client_ids.clone(),
-            thumbprints,
+            ca_thumbprints,
             tags: self.tags(),
             prune: false,
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use irsa_apiserver::live::{ApiServer, LiveError};
+use irsa_core::api_answer::is_passing;
 use irsa_core::diagnosis::facts::{AccountSeen, Seen, ServerSeen, Unseen, WebhookSeen};
 use irsa_core::provider::STS_AUDIENCE;
 use irsa_core::token::claims::ServiceAccount;
@@ -16,6 +17,7 @@ use kube::{Api, Client, ResourceExt as _};
 
 use super::{Inputs, Source, unseen_because};
 use crate::commands::apiserver::servers::ClusterArgs;
+use crate::kubernetes::status;
 
 /// How long the token of a service account lives that is made for a look, in seconds: the shortest that there is.
 const TOKEN_SECONDS: i64 = 600;
@@ -164,16 +166,12 @@ async fn look_at(client: &Client, account: &ServiceAccount, prefix: &str) -> See
 }
 
 fn refused(error: &kube::Error, verb: &str, what: &str) -> Unseen {
-    let code = match error {
-        kube::Error::Api(status) => Some(status.code),
-        _ => None,
-    };
     Unseen {
         why: format!("{what} cannot be read: {error}"),
         help: Some(format!(
             "kubectl auth can-i {verb} {what} shows whether you may"
         )),
-        retryable: code.is_none_or(|code| code == 429 || code >= 500),
+        retryable: is_passing(status(error)),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::report::{self, Failure};
 
 /// The thumbprint, if AWS needs one: that of the host that serves the keys. A chain of a private CA is looked at without
 /// being believed; with `--ca-file` it must be one of that CA.
-pub(crate) async fn needed_thumbprint(
+pub(crate) async fn needed_ca_thumbprint(
     issuer: &IssuerUrl,
     fetch: &FetchArgs,
 ) -> Result<Vec<String>, Failure> {

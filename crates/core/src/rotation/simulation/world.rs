@@ -107,6 +107,18 @@ impl World {
         world
     }
 
+    /// The other servers whose fresh tokens a server refuses.
+    fn refused_by(&self, at: usize) -> BTreeSet<String> {
+        let trusted = self.servers.get(at).map(|server| &server.loaded.trusted);
+        let others = self.servers.iter().enumerate();
+        others
+            .filter(|(other, signer)| {
+                *other != at && trusted.is_some_and(|kids| !kids.contains(&signer.loaded.signing))
+            })
+            .map(|(other, _)| server_name(other))
+            .collect()
+    }
+
     /// What a run on these nodes sees.
     pub(crate) fn observe(&self, nodes: Nodes) -> Observation {
         let kids = |sink: &BTreeMap<Kid, Timestamp>| Published {
@@ -118,7 +130,7 @@ impl World {
             loaded: Loaded::Serving {
                 trusted: server.loaded.trusted.clone(),
                 signing: server.loaded.signing.clone(),
-                refuses: BTreeSet::new(),
+                refuses: self.refused_by(at),
             },
             disk: nodes.has(at).then(|| server.disk.clone()),
             stale: None,

@@ -5,7 +5,7 @@ use std::error::Error;
 use aws_sdk_cloudfront::config::http::HttpResponse;
 use aws_sdk_cloudfront::error::{ProvideErrorMetadata, SdkError};
 use irsa_aws::{Cause, Refusal};
-use irsa_core::aws_answer::{Answer, CommonFault};
+use irsa_core::aws_answer::{Answer, AwsFault};
 use irsa_core::explain::Explain;
 
 /// Why a call to `CloudFront` did not succeed.
@@ -47,7 +47,7 @@ pub enum Fault {
     NotDeployed,
     /// What any service answers: denied, busy, expired credentials.
     #[error("{0}")]
-    Common(CommonFault),
+    Aws(AwsFault),
     /// No answer, or half of one.
     #[error("no whole answer came")]
     Broken,
@@ -108,9 +108,9 @@ fn fault(answer: &Answer) -> Fault {
         "DistributionNotDisabled" | "OriginAccessControlInUse" | "ResourceInUse" => Fault::InUse,
         code if code.starts_with("TooMany") && code != "TooManyRequests" => Fault::Limit,
         _ if answer.status == 412 => Fault::LostRace,
-        _ => match answer.common() {
-            CommonFault::Missing => Fault::Missing,
-            common => Fault::Common(common),
+        _ => match answer.fault() {
+            AwsFault::Missing => Fault::Missing,
+            fault => Fault::Aws(fault),
         },
     }
 }
@@ -128,10 +128,10 @@ impl Explain for CloudFrontError {
             Fault::LostRace => "nothing of theirs was overwritten; run it again".into(),
             Fault::InUse => "CloudFront deletes only what is disabled everywhere: run it again in some minutes".into(),
             Fault::NotDeployed => "CloudFront takes some minutes, seldom more than twenty; run it again, and it goes on waiting".into(),
-            Fault::Common(CommonFault::Denied | CommonFault::Forbidden) => {
+            Fault::Aws(AwsFault::Denied | AwsFault::Forbidden) => {
                 "irsa iam permissions bootstrap prints the policy that is needed".into()
             }
-            Fault::Common(common) => common.help().unwrap_or("look the code up in the CloudFront API reference").into(),
+            Fault::Aws(fault) => fault.help().unwrap_or("look the code up in the CloudFront API reference").into(),
             Fault::Broken => "check that the endpoint is reachable from here; add --ca-file FILE if its CA is private".into(),
             Fault::Request => "check --endpoint-url, and that the AWS SDK finds credentials: aws sts get-caller-identity".into(),
         })
@@ -144,7 +144,7 @@ impl Explain for CloudFrontError {
                 | Fault::Exists
                 | Fault::LostRace
                 | Fault::InUse
-                | Fault::Common(CommonFault::Busy)
+                | Fault::Aws(AwsFault::Busy)
                 | Fault::NotDeployed
                 | Fault::Broken
         )
@@ -163,16 +163,12 @@ mod tests {
             (409, "CNAMEAlreadyExists", Fault::AliasTaken),
             (400, "InvalidViewerCertificate", Fault::Certificate),
             (400, "TooManyDistributions", Fault::Limit),
-            (
-                429,
-                "TooManyRequestsException",
-                Fault::Common(CommonFault::Busy),
-            ),
+            (429, "TooManyRequestsException", Fault::Aws(AwsFault::Busy)),
             (412, "PreconditionFailed", Fault::LostRace),
             (409, "DistributionNotDisabled", Fault::InUse),
-            (403, "AccessDenied", Fault::Common(CommonFault::Forbidden)),
-            (503, "ServiceUnavailable", Fault::Common(CommonFault::Busy)),
-            (400, "Odd", Fault::Common(CommonFault::Other)),
+            (403, "AccessDenied", Fault::Aws(AwsFault::Forbidden)),
+            (503, "ServiceUnavailable", Fault::Aws(AwsFault::Busy)),
+            (400, "Odd", Fault::Aws(AwsFault::Other)),
         ] {
             let answer = Answer {
                 service: "AWS",

@@ -5,7 +5,7 @@ use std::error::Error;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use irsa_aws::{Cause, Refusal};
-use irsa_core::aws_answer::{Answer, CommonFault};
+use irsa_core::aws_answer::{Answer, AwsFault};
 use irsa_core::explain::Explain;
 
 /// Why a call to S3 did not succeed.
@@ -192,16 +192,16 @@ fn fault(answer: &Answer, region: Option<String>) -> Fault {
         ) => Fault::OtherRegion(region),
         (409 | 412, _) => Fault::LostRace,
         (403, _) if names_access_block(&answer.message) => Fault::PublicAccessBlock,
-        _ => match answer.common() {
-            CommonFault::Denied => Fault::Denied,
+        _ => match answer.fault() {
+            AwsFault::Denied => Fault::Denied,
             // S3 also answers so for what does not exist.
-            CommonFault::Forbidden => Fault::Hidden,
-            CommonFault::ServiceControlPolicy => Fault::ServiceControlPolicy,
-            CommonFault::Credentials => Fault::Credentials,
-            CommonFault::Busy => Fault::Busy,
-            CommonFault::NotImplemented => Fault::NotImplemented,
-            CommonFault::Missing => Fault::NoObject,
-            CommonFault::Other => Fault::Other,
+            AwsFault::Forbidden => Fault::Hidden,
+            AwsFault::ServiceControlPolicy => Fault::ServiceControlPolicy,
+            AwsFault::Credentials => Fault::Credentials,
+            AwsFault::Busy => Fault::Busy,
+            AwsFault::NotImplemented => Fault::NotImplemented,
+            AwsFault::Missing => Fault::NoObject,
+            AwsFault::Other => Fault::Other,
         },
     }
 }
