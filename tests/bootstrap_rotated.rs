@@ -109,6 +109,27 @@ fn what_was_published_once_is_not_published_again_from_key_files() {
     }
 }
 
+/// The key files are read for every step, and what is odd about them is said at one.
+#[test]
+fn what_is_odd_about_a_key_file_is_said_once() {
+    let setting = Setting::new(
+        "cluster:\n  name: prod\n  issuer: https://oidc.example.com/prod\n  keys:\n    adopt: [twice.pub]\n  \
+         publish:\n    to: dir:www\n    read_back: false\n",
+    );
+    setting.home.key("sa", "ES256");
+    setting
+        .home
+        .write("twice.pub", setting.home.read("sa.pub").repeat(2));
+    let said = |stderr: &str| stderr.matches("the same key again").count();
+    let checked = setting.bootstrap(&["--check"]).code(3).stderr;
+    assert_eq!(said(&checked), 1, "{checked}");
+    // The documents stand then, and the AWS of the test reaches no issuer but its own.
+    let made = setting.bootstrap(&["--yes"]).code(1).stderr;
+    assert_eq!(said(&made), 1, "{made}");
+    let again = setting.bootstrap(&["--yes"]).code(1).stderr;
+    assert_eq!(said(&again), 1, "{again}");
+}
+
 /// A JWKS that is gone leaves a trace in IAM too: the provider that the first run made.
 #[test]
 fn a_provider_that_exists_shows_that_keys_were_published_once() {

@@ -1,6 +1,6 @@
 use crate::doctor_site::{SUBJECT, Site};
 use crate::tls::free_port;
-use crate::util::{eventually, get};
+use crate::util::{eventually, get, get_of};
 
 #[test]
 fn a_watch_tells_what_changes_and_ends_when_it_is_asked() {
@@ -33,6 +33,9 @@ fn a_watch_tells_what_changes_and_ends_when_it_is_asked() {
     });
     assert!(get(&address, "/livez").0.starts_with("HTTP/1.1 200"));
     assert!(get(&address, "/other").0.starts_with("HTTP/1.1 404"));
+    // As every port of ours on loopback: not under the name of somebody's web page.
+    let elsewhere = get_of("evil.example", &address, "/metrics");
+    assert!(elsewhere.0.starts_with("HTTP/1.1 421"), "{elsewhere:?}");
     server.signal("TERM");
     let (reports, code) = server.finish();
     assert_eq!(code, Some(0));

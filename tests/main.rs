@@ -43,6 +43,8 @@ mod deploy;
 mod docs;
 /// The doctor, on doubles of IAM, STS and S3.
 mod doctor;
+/// The doctor before several servers behind one name.
+mod doctor_fleet;
 /// What the doctor looks at: an issuer over TLS, and doubles.
 mod doctor_site;
 /// The doctor that looks again and again.

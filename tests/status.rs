@@ -201,3 +201,29 @@ fn what_nobody_would_see_is_refused() {
     let (head, _) = get(&server.address(), "/status");
     assert!(head.starts_with("HTTP/1.1 404"), "{head}");
 }
+
+/// A file that cannot be read is one line of the log, however often it is looked at; and again one when it went bad anew.
+#[test]
+fn what_is_wrong_with_a_followed_file_is_said_once() {
+    let home = published();
+    let status = |text: &str| home.write("rotation.json", text);
+    let good = r#"{"issuer":"https://h","written":"2026-11-22T10:00:00Z","keys":[]}"#;
+    status("nonsense");
+    let source = ["--keys", "keys", "--rotation-status", "rotation.json"];
+    let compare = ["--compare", "dir:nowhere"];
+    let server = home.irsa(&[&SERVE[..], &source, &compare].concat()).start();
+    let admin = server.admin();
+    let page_has = |text: &'static str| {
+        eventually(text, || get(&admin, "/").1.contains(text).then_some(()));
+    };
+    let lines = |text: &str| server.log().matches(text).count();
+    let wrong = "is not what irsa rotate status -o json prints";
+    // The page counts the looks.
+    page_has(", 3 times");
+    assert_eq!(lines(wrong), 1, "{}", server.log());
+    assert_eq!(lines("there is no keys.json"), 1, "{}", server.log());
+    status(good);
+    page_has("https://h<");
+    status("{}");
+    eventually("the second fault", || (lines(wrong) == 2).then_some(()));
+}

@@ -1,3 +1,5 @@
+use irsa_testkit::web::{Answer, Web};
+
 use crate::util::Home;
 
 const ISSUER: &str = "https://oidc.example.com/a";
@@ -200,4 +202,28 @@ fn the_expiry_that_is_told_is_that_of_the_token() {
     let value: serde_json::Value = serde_json::from_str(&home.irsa(&args).ok().stdout).unwrap();
     let expires = value["expires"].as_str().unwrap();
     assert!(!expires.contains('.'), "{expires}");
+}
+
+/// Whoever answers for an issuer chooses how long the place is to which it redirects.
+#[test]
+fn a_redirect_is_refused_and_told_in_part() {
+    let long = format!("https://elsewhere.example/{}", "x".repeat(5_000));
+    let location = long.clone();
+    let web = Web::start(move |_| Answer {
+        status: 302,
+        headers: vec![("location", location.clone())],
+        body: Vec::new(),
+    });
+    let home = minted("ES256");
+    let issuer = web.url();
+    let args = ["token", "verify", "--issuer", &issuer, "token"];
+    let ran = home.irsa(&args).code(1);
+    let told = format!("(redirect to {})", &long[..300]);
+    assert!(ran.stderr.contains(&told), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("need not follow redirects"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.len() < 1_500, "{}", ran.stderr);
 }

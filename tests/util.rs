@@ -274,13 +274,18 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
 
 /// One plain HTTP request; status line and headers, and body.
 pub(crate) fn get(address: &str, path: &str) -> (String, String) {
+    get_of("localhost", address, path)
+}
+
+/// The same, asked under a name.
+pub(crate) fn get_of(host: &str, address: &str, path: &str) -> (String, String) {
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
     let mut answer = String::new();

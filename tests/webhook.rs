@@ -305,3 +305,40 @@ fn verify_prints_a_pod_that_asks_aws_who_it_is() {
         );
     }
 }
+
+/// No cluster is asked for them: a name with a slash would lead elsewhere in the API.
+#[test]
+fn names_that_kubernetes_would_refuse_reach_no_api_server() {
+    let home = Home::new();
+    home.write("kubeconfig", "not one");
+    let shown = |namespace: &str, account: &str| {
+        let pod = serde_json::json!({"kind": "Pod", "metadata": {"name": "p"},
+            "spec": {"serviceAccountName": account, "containers": [{"name": "c"}]}});
+        home.write("pod.json", pod.to_string());
+        let args = ["webhook", "review", "pod.json", "--namespace", namespace];
+        home.irsa(&args).env("KUBECONFIG", "kubeconfig")
+    };
+    for (namespace, account) in [
+        ("demo", "../../../nodes/a"),
+        ("demo", ".."),
+        ("demo", "a/b"),
+        ("demo", "A B"),
+        ("demo", "a?x=y"),
+        ("demo", "a%2f.."),
+        ("../..", "reader"),
+        ("kube-system/x", "reader"),
+    ] {
+        let ran = shown(namespace, account).ok();
+        assert!(
+            ran.stdout.contains("is no valid name") && ran.stdout.contains("nothing is injected"),
+            "{namespace} {account}: {}",
+            ran.stdout
+        );
+    }
+    // Whoever has a name that may exist is asked for.
+    let (ran, stderr) = (
+        shown("demo", "reader").any().stdout,
+        shown("demo", "reader").any().stderr,
+    );
+    assert!(ran.is_empty() && stderr.contains("kubeconfig"), "{stderr}");
+}

@@ -53,7 +53,7 @@ fn of_the_endpoint() -> String {
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let tls = irsa_issuer::serve::TlsFiles {
+    let tls = irsa_issuer::serve::PairFiles {
         cert: folder.path().join("tls.crt"),
         key: folder.path().join("tls.key"),
     };

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use irsa_issuer::serve::{Limits, TlsFiles};
+use irsa_issuer::serve::{Limits, PairFiles};
 
 use super::{Row, row, seconds, some, time};
 use crate::args::{LimitArgs, ListenArgs};
@@ -59,9 +59,9 @@ impl ListenSettings {
     }
 
     /// The certificate's files, both or neither; refused when documents would leave this host unprotected.
-    pub(super) fn tls(&self) -> Result<Option<TlsFiles>, Failure> {
+    pub(super) fn tls(&self) -> Result<Option<PairFiles>, Failure> {
         let tls = match (&self.tls_cert.value, &self.tls_key.value) {
-            (Some(cert), Some(key)) => Some(TlsFiles {
+            (Some(cert), Some(key)) => Some(PairFiles {
                 cert: cert.clone(),
                 key: key.clone(),
             }),

@@ -205,3 +205,46 @@ fn without_a_token_the_service_account_is_judged() {
     facts.account = Seen::Unseen(Unseen::not_asked("no account", "--service-account"));
     assert_eq!(the(&facts, "trust").verdict, Verdict::Unseen);
 }
+
+/// The example's token with another claim. Its signature fits no more, which is another check's finding.
+fn with_claim(name: &str, value: &serde_json::Value) -> Token {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let parts: Vec<_> = TOKEN.trim().split('.').collect();
+    let claims = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
+    let mut claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    claims[name] = value.clone();
+    let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+    Token::parse(&format!("{}.{claims}.{}", parts[0], parts[2])).unwrap()
+}
+
+#[test]
+fn iat_and_nbf_are_judged_each_by_both_clocks() {
+    let skew = crate::token::verify::SKEW_SECONDS;
+    for claim in ["iat", "nbf"] {
+        let judged = |value: serde_json::Value, host_ahead: i64| {
+            let mut facts = healthy();
+            found(&mut facts.tokens)[0].token = Ok(with_claim(claim, &value));
+            let host = facts.discovery.outcome.as_mut().unwrap();
+            host.date = Some(facts.now.as_second() + host_ahead);
+            the(&facts, "token-time")
+        };
+        let now = healthy().now.as_second();
+        let future = judged((now + skew + 100).into(), 0);
+        assert_eq!(future.verdict, Failure, "{claim}");
+        let expected = format!("{} s in the future", skew + 100);
+        assert!(future.message.starts_with(claim), "{}", future.message);
+        assert!(future.message.ends_with(&expected), "{}", future.message);
+        assert_eq!(future.sts, Some(StsAnswer::VerificationKey));
+        // Within what clocks may differ, and where one of the two clocks takes it.
+        for (ahead, host_ahead) in [(skew, 0), (skew + 100, 100), (skew + 100, 200)] {
+            let check = judged((now + ahead).into(), host_ahead);
+            assert_eq!(check.verdict, Verdict::Ok, "{claim} {ahead} {host_ahead}");
+        }
+        for no_time in [json!("noon"), json!(true), json!([])] {
+            let check = judged(no_time, 0);
+            assert_eq!(check.message, format!("{claim} is no time"));
+            assert_eq!(check.sts, Some(StsAnswer::Claim));
+        }
+    }
+}

@@ -45,6 +45,7 @@ pub mod aws_answer;
 pub mod block;
 pub mod bootstrap;
 pub mod bucket;
+pub mod cache_control;
 pub mod change;
 pub mod diagnosis;
 pub mod discovery;

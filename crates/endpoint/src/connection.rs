@@ -27,6 +27,9 @@ use crate::peer::Peer;
 use crate::registry::{Flight, Life, Phase, Slot};
 use watched::Watched;
 
+pub use host::Hosts;
+
+mod host;
 mod watched;
 
 /// Answers requests.
@@ -55,6 +58,8 @@ pub(crate) struct Settings<R> {
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) limits: Limits,
     pub(crate) observer: Arc<dyn Observer>,
+    /// Whether requests are answered only to the names of loopback.
+    pub(crate) only_loopback: bool,
 }
 
 /// Serves one connection until it ends, errs, or is ordered to end.
@@ -193,6 +198,7 @@ struct Watch<R> {
     responder: R,
     life: Arc<Life>,
     verified: bool,
+    only_loopback: bool,
 }
 
 impl<R: Responder> Watch<R> {
@@ -201,6 +207,7 @@ impl<R: Responder> Watch<R> {
             responder: settings.responder.clone(),
             life: Arc::clone(life),
             verified,
+            only_loopback: settings.only_loopback,
         }
     }
 }
@@ -212,13 +219,19 @@ impl<R: Responder> Service<Request<Incoming>> for Watch<R> {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let flight = self.life.request_began();
+        if let Err(refusal) = host::check(&request, self.only_loopback) {
+            return Answering {
+                answer: Work::Refused(Some(refusal.answer(&request))),
+                flight: Some(flight),
+            };
+        }
         let asker = Asker {
             peer: self.life.peer(),
             verified: self.verified,
             last: !self.life.may_go_on(),
         };
         Answering {
-            answer: self.responder.respond(request, asker),
+            answer: Work::Answer(self.responder.respond(request, asker)),
             flight: Some(flight),
         }
     }
@@ -226,15 +239,27 @@ impl<R: Responder> Service<Request<Incoming>> for Watch<R> {
 
 /// A response on its way. HTTP/2 runs each in a task of its own, and drops it when the client takes its request back.
 struct Answering<A> {
-    answer: A,
+    answer: Work<A>,
     flight: Option<Flight>,
 }
 
-impl<A: Future + Unpin> Future for Answering<A> {
+enum Work<A> {
+    Answer(A),
+    /// What is answered without asking anybody; taken once.
+    Refused(Option<Response<Full<Bytes>>>),
+}
+
+impl<A> Future for Answering<A>
+where
+    A: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Unpin,
+{
     type Output = A::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Output> {
-        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        let answer = match &mut self.answer {
+            Work::Answer(answer) => ready!(Pin::new(answer).poll(cx)),
+            Work::Refused(refused) => Ok(refused.take().unwrap_or_default()),
+        };
         if let Some(flight) = self.flight.take() {
             flight.answered();
         }
@@ -286,6 +311,7 @@ mod tests {
             tls: None,
             limits,
             observer: Arc::new(()),
+            only_loopback: false,
         });
         for (path, answered) in [("/panic", false), ("/", true)] {
             let mut client = TcpStream::connect(listener.local_addr().unwrap())
@@ -294,7 +320,7 @@ mod tests {
             let (stream, _) = listener.accept().await.unwrap();
             let (slot, _) = registry.admit(IpAddr::from(Ipv4Addr::LOCALHOST).into());
             let task = tokio::spawn(serve(stream, slot, Arc::clone(&settings)));
-            let request = format!("GET {path} HTTP/1.1\r\nconnection: close\r\n\r\n");
+            let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
             client.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
             // a reset is an end too

@@ -20,7 +20,7 @@ mod registry;
 mod side;
 pub mod tls;
 
-pub use connection::{Asker, Responder};
+pub use connection::{Asker, Hosts, Responder};
 pub use limits::Limits;
 pub use listen::{all as listen_all, one as listen_one};
 pub use observer::Observer;

@@ -43,6 +43,12 @@ pub fn one(address: SocketAddr, only_v6: bool) -> io::Result<(TcpListener, Socke
     Ok((listener, local))
 }
 
+/// Whether only this machine reaches it.
+pub(crate) fn is_loopback(listener: &TcpListener) -> bool {
+    let address = listener.local_addr();
+    address.is_ok_and(|address| address.ip().to_canonical().is_loopback())
+}
+
 /// An accept can report the fate of the one connection it was about to return.
 pub(crate) fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(

@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::connection::{self, Responder, Settings};
+use crate::connection::{self, Hosts, Responder, Settings};
 use crate::limits::Limits;
 use crate::listen;
 use crate::observer::Observer;
@@ -33,6 +33,8 @@ pub struct Side<R> {
     pub limits: Limits,
     /// Who counts.
     pub observer: Arc<dyn Observer>,
+    /// Under which names it may be asked.
+    pub hosts: Hosts,
 }
 
 impl<R: Responder> Side<R> {
@@ -51,16 +53,19 @@ impl<R: Responder> Side<R> {
         renew: Arc<Notify>,
     ) -> Result<bool, JoinError> {
         let registry = Registry::new(self.limits, Arc::clone(&self.observer));
-        let settings = Arc::new(Settings {
-            responder: self.responder,
-            tls: self.tls.map(TlsAcceptor::from),
-            limits: self.limits,
-            observer: self.observer,
-        });
+        let tls = self.tls.map(TlsAcceptor::from);
         let (order, stopping) = watch::channel(());
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            let (registry, settings) = (Arc::clone(&registry), Arc::clone(&settings));
+            let settings = Settings {
+                responder: self.responder.clone(),
+                tls: tls.clone(),
+                limits: self.limits,
+                observer: Arc::clone(&self.observer),
+                only_loopback: self.hosts == Hosts::LoopbackOnLoopback
+                    && listen::is_loopback(&listener),
+            };
+            let (registry, settings) = (Arc::clone(&registry), Arc::new(settings));
             accepting.spawn(accept(listener, registry, settings, stopping.clone()));
         }
         let mut sweeping = JoinSet::new();

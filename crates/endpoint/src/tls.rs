@@ -12,6 +12,10 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+pub use files::{PairFiles, PairTexts, Unreadable, read_pem};
+
+mod files;
+
 /// The pair that is served. Without one every handshake fails.
 #[derive(Debug, Default)]
 pub struct Served(ArcSwapOption<CertifiedKey>);

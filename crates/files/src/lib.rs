@@ -3,6 +3,10 @@
 //! On Linux a file is written without a name (`O_TMPFILE` of open(2)) and named when it is whole, so that a run that is
 //! killed leaves no copy of a private key behind. Where a file system knows no such files, as NFS, the file has a name
 //! that begins with [`UNFINISHED`] until then.
+//!
+//! Files of others are read with a bound, and only where they are files.
+
+mod regular;
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
@@ -10,6 +14,8 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, TempPath};
+
+pub use regular::{open_regular, read_regular};
 
 /// How the names of files begin that are being written. The dot keeps the kubelet from running what it finds in its
 /// manifest directory.

@@ -11,7 +11,9 @@ use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_na
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -102,17 +104,11 @@ pub fn parse_target(text: &str) -> Result<Url, ProbeError> {
 
 /// Makes a TLS handshake and looks at the chain. Nothing is sent, and nothing that the server says is trusted.
 pub async fn probe(target: &Url, limit: Duration) -> Result<Probe, ProbeError> {
-    let name = format!(
-        "{}:{}",
-        target.host_str().unwrap_or_default(),
-        target.port_or_known_default().unwrap_or(443)
-    );
     let fail = |source| ProbeError::Handshake {
-        target: name.clone(),
+        target: host_and_port(target),
         source,
     };
     let host = server_name(target).map_err(fail)?;
-    let provider = aws_lc_rs::default_provider();
     let handshake = async {
         let config = any_chain()?;
         let stream = connect(target).await?;
@@ -124,23 +120,38 @@ pub async fn probe(target: &Url, limit: Duration) -> Result<Probe, ProbeError> {
         Ok(stream) => stream.map_err(fail)?,
         Err(_) => {
             return Err(ProbeError::Timeout {
-                target: name,
+                target: host_and_port(target),
                 limit,
             });
         }
     };
-    let sent = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    sent(stream.get_ref().1, target, &host)
+}
+
+/// The chain that a server has sent over this very connection.
+pub(crate) fn sent(
+    session: &ClientConnection,
+    target: &Url,
+    host: &ServerName<'_>,
+) -> Result<Probe, ProbeError> {
+    let sent = session.peer_certificates().unwrap_or_default();
     let chain =
         Chain::from_der(sent.iter().map(AsRef::as_ref)).map_err(|source| ProbeError::Chain {
-            target: name,
+            target: host_and_port(target),
             source,
         })?;
-    let (ends_in_public_root, problem) = judge(sent, &chain, &host, &provider);
+    let (ends_in_public_root, problem) = judge(sent, &chain, host, &aws_lc_rs::default_provider());
     Ok(Probe {
         chain,
         ends_in_public_root,
         problem,
     })
+}
+
+/// How errors name the server of a URL.
+pub(crate) fn host_and_port(target: &Url) -> String {
+    let port = target.port_or_known_default().unwrap_or(443);
+    format!("{}:{port}", target.host_str().unwrap_or_default())
 }
 
 /// A client that goes on whoever signed the server's certificate: for looking, never for trusting.

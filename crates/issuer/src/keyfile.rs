@@ -2,12 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use irsa_core::explain::Explain;
 use irsa_core::private::{PrivateKeyError, PrivateKeyPem};
-use rustix::fs::OFlags;
+pub use irsa_files::open_regular;
 use zeroize::Zeroizing;
 
 /// Far above any key file: a bound on what a wrong path (a disk, a log) makes us read.
@@ -118,26 +118,6 @@ pub fn read_regular(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     };
     let (file, size) = open_regular(path).map_err(fail)?;
     read_all(path, file, size)
-}
-
-/// Opens a regular file without waiting, with its size. What else stands there is an error.
-pub fn open_regular(path: &Path) -> io::Result<(File, u64)> {
-    let wait_for_nobody = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-    let file = File::options()
-        .read(true)
-        .custom_flags(wait_for_nobody)
-        .open(path)?;
-    // The file that is looked at is the one that is read.
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        let what = if metadata.is_dir() {
-            "it is a directory, expected a file"
-        } else {
-            "it is a pipe, a socket or a device, expected a file"
-        };
-        return Err(io::Error::other(what));
-    }
-    Ok((file, metadata.len()))
 }
 
 /// Reads a private key, unless group or others could do so too.

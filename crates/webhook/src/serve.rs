@@ -17,8 +17,8 @@ mod tls;
 
 pub use cipher::{TlsPolicy, TlsPolicyError, parse_ciphers, parse_min_version};
 pub use error::ServeError;
-pub use files::{CertificateFiles, follow as follow_files};
-pub use irsa_endpoint::tls::Served;
+pub use files::follow as follow_files;
+pub use irsa_endpoint::tls::{PairFiles, Served};
 pub use routes::{State, Webhook};
 pub use server::{ListenConfig, Server, everywhere, limits};
 pub(crate) use tls::take;

@@ -1,20 +1,19 @@
 //! What `--watch` tells Prometheus, on a small listener of its own.
 
 use std::convert::Infallible;
+use std::future::{Ready, pending, ready};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use irsa_core::diagnosis::{Check, Verdict};
 use irsa_core::issuer::IssuerUrl;
+use irsa_endpoint::{Asker, Hosts, Limits, Responder, Side, listen_one};
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -22,17 +21,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 use super::watch::LONGEST_LOOK;
 use crate::report::Failure;
 
 /// Scrapers are few.
 const CONNECTIONS: usize = 16;
-/// For the header of a request, and for a whole connection.
+/// For the header of a request.
 const HEADER: Duration = Duration::from_secs(5);
-const CONNECTION: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfCheck {
@@ -227,55 +223,40 @@ fn lock(times: &Mutex<Times>) -> MutexGuard<'_, Times> {
 }
 
 /// Serves the pages until the process ends.
-pub(super) async fn listen(address: SocketAddr, metrics: Metrics) -> Result<(), Failure> {
+pub(super) fn listen(address: SocketAddr, metrics: Metrics) -> Result<(), Failure> {
     let cannot = format!("{address} cannot be listened on");
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| Failure::system(&cannot, &error))?;
-    let bound = listener
-        .local_addr()
-        .map_err(|error| Failure::system(&cannot, &error))?;
+    let (listener, bound) =
+        listen_one(address, false).map_err(|error| Failure::system(&cannot, &error))?;
     tracing::info!("metrics on http://{bound}/metrics");
-    tokio::spawn(accept(listener, metrics));
+    let side = Side {
+        listeners: vec![listener],
+        tls: None,
+        responder: Pages(metrics),
+        limits: Limits {
+            max_connections: CONNECTIONS,
+            header_timeout: HEADER,
+            ..Limits::default()
+        },
+        observer: Arc::new(()),
+        hosts: Hosts::LoopbackOnLoopback,
+    };
+    tokio::spawn(side.run(pending::<()>()));
     Ok(())
 }
 
-async fn accept(listener: TcpListener, metrics: Metrics) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        // Never closed: it belongs to this loop.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let metrics = metrics.clone();
-                tokio::spawn(async move {
-                    // Whoever is slower than this is no scraper.
-                    drop(tokio::time::timeout(CONNECTION, connection(stream, metrics)).await);
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!("a connection for metrics was not taken: {error}");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
-}
+#[derive(Debug, Clone)]
+struct Pages(Metrics);
 
-async fn connection(stream: TcpStream, metrics: Metrics) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let metrics = metrics.clone();
-        async move { Ok::<_, Infallible>(answer(&request, &metrics)) }
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!("a connection for metrics broke off: {error}");
+impl Responder for Pages {
+    type Answer = Ready<Result<Response<Full<Bytes>>, Infallible>>;
+
+    fn respond(&self, request: Request<Incoming>, _asker: Asker) -> Self::Answer {
+        let mut answer = answer(&request, &self.0);
+        // HTTP/1.1 has the length of what it leaves away.
+        if request.method() == Method::HEAD && request.version() == Version::HTTP_2 {
+            *answer.body_mut() = Full::default();
+        }
+        ready(Ok(answer))
     }
 }
 
@@ -289,11 +270,11 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes
         }
         (&Method::GET | &Method::HEAD, "/livez") => {
             let good = metrics.is_alive(now);
-            (ready(good), plain, said(good, "looks have stopped"))
+            (health(good), plain, said(good, "looks have stopped"))
         }
         (&Method::GET | &Method::HEAD, "/readyz") => {
             let good = metrics.is_ready();
-            (ready(good), plain, said(good, "no look has ended yet"))
+            (health(good), plain, said(good, "no look has ended yet"))
         }
         (_, "/metrics" | "/livez" | "/readyz") => {
             (StatusCode::METHOD_NOT_ALLOWED, plain, String::new())
@@ -308,7 +289,7 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes
     response
 }
 
-const fn ready(good: bool) -> StatusCode {
+const fn health(good: bool) -> StatusCode {
     if good {
         StatusCode::OK
     } else {

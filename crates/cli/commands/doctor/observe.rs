@@ -58,8 +58,7 @@ pub(super) async fn observe(inputs: &Inputs) -> Result<Facts, Failure> {
     if let Some(path) = &fetch.ca_file {
         relying_party::read_ca_file(path)?;
     }
-    let (discovery, jwks) = documents::fetch(issuer, fetch.timeout).await;
-    let hosts = documents::hosts(issuer, jwks.as_ref(), fetch.timeout).await;
+    let documents = documents::fetch(issuer, fetch.timeout).await;
     let cluster = Cluster::observe(inputs).await;
     texts.extend(cluster.token);
     let aws = Aws::load(inputs).await?;
@@ -73,9 +72,9 @@ pub(super) async fn observe(inputs: &Inputs) -> Result<Facts, Failure> {
         issuer: issuer.clone(),
         now: Timestamp::now(),
         relying_party: aws.relying_party(),
-        discovery,
-        jwks,
-        hosts,
+        discovery: documents.discovery,
+        jwks: documents.jwks,
+        hosts: documents.hosts,
         flags,
         servers: cluster.servers,
         tokens: if tokens.is_empty() {

@@ -33,7 +33,7 @@ pub(super) async fn run(
         signals(SignalKind::interrupt())?,
     ];
     if let Some(address) = listen {
-        metrics::listen(address, metrics.clone()).await?;
+        metrics::listen(address, metrics.clone())?;
     }
     let mut before: Option<State> = None;
     // The first look may refuse what was given; later ones only say so.

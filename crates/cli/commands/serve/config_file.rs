@@ -85,3 +85,82 @@ impl ConfigFile {
         crate::settings::specs(&config.issuers, crate::settings::slash(allowed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::path::Path;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    fn written(path: &Path, text: &str, second: u64) {
+        fs::write(path, text).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + second);
+        File::options()
+            .append(true)
+            .open(path)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    }
+
+    fn followed(path: &Path) -> ConfigFile {
+        ConfigFile {
+            path: path.to_owned(),
+            allow_trailing_slash: None,
+            loaded: Stamp::of(&[path.to_owned()]),
+            pending: None,
+            restless: 0,
+            glimpsed: None,
+        }
+    }
+
+    const NEW: &str = "issuers:\n  - issuer: https://h/new\n    keys: [a.pub]\n";
+
+    #[test]
+    fn a_change_counts_once_it_holds_still() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("irsa.yaml");
+        written(&path, "issuers: []\n", 0);
+        let mut file = followed(&path);
+        assert!(!file.has_changed());
+        written(&path, NEW, 1);
+        assert_eq!([file.has_changed(), file.has_changed()], [false, true]);
+        assert_eq!(file.read().unwrap().len(), 1);
+        assert!(!file.has_changed());
+    }
+
+    /// Something touches it before every look, as some agents do: what is in it counts all the same.
+    #[test]
+    fn a_file_that_is_touched_at_every_look_is_taken_by_what_it_holds() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("irsa.yaml");
+        written(&path, "issuers: []\n", 0);
+        let mut file = followed(&path);
+        for round in [0, 100] {
+            let looks: Vec<_> = (1..=6)
+                .map(|look| {
+                    written(&path, NEW, round + look);
+                    file.has_changed()
+                })
+                .collect();
+            assert_eq!(looks, [false, false, false, false, false, true], "{round}");
+            assert_eq!(file.read().unwrap().len(), 1);
+        }
+    }
+
+    /// Half a file that is being written must not be taken.
+    #[test]
+    fn a_file_that_is_another_at_every_look_is_not_taken_until_it_holds_still() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("irsa.yaml");
+        written(&path, "issuers: []\n", 0);
+        let mut file = followed(&path);
+        for look in 1..30 {
+            written(&path, &format!("{NEW}# {look}\n"), look);
+            assert!(!file.has_changed(), "{look}");
+        }
+        assert!(file.has_changed());
+    }
+}

@@ -2,11 +2,14 @@
 //! private keys.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use irsa_issuer::keyfile;
 use irsa_issuer::serve::status::{RotatingKey, Rotation};
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 /// What `irsa rotate status -o json` prints, as far as it is shown.
 #[derive(serde::Deserialize)]
@@ -30,8 +33,49 @@ struct Row {
     opens: Option<Timestamp>,
 }
 
+/// How long a file is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+type Reader = fn(&Path) -> Result<Rotation, String>;
+
+/// Such a file, read again and again beside the requests. Reading may block for as long as it likes, as on a network file
+/// system whose server is gone: then the file does not answer, and one thread waits for it, however often it is looked at.
+pub(super) struct Followed {
+    pub(super) file: PathBuf,
+    reader: Reader,
+    under_way: Option<JoinHandle<Result<Rotation, String>>>,
+}
+
+impl Followed {
+    pub(super) fn new(file: PathBuf) -> Self {
+        Self {
+            file,
+            reader: read,
+            under_way: None,
+        }
+    }
+
+    /// Begins a look, unless one is under way.
+    pub(super) fn begin(&mut self) -> &mut JoinHandle<Result<Rotation, String>> {
+        let (file, reader) = (&self.file, self.reader);
+        self.under_way.get_or_insert_with(|| {
+            let file = file.clone();
+            tokio::task::spawn_blocking(move || reader(&file))
+        })
+    }
+
+    /// What the look finds until then.
+    pub(super) async fn found(&mut self, until: Instant) -> Result<Rotation, String> {
+        let Ok(ended) = timeout_at(until, self.begin()).await else {
+            return Err("does not answer: the read is still waited for".into());
+        };
+        self.under_way = None;
+        ended.unwrap_or_else(|_| Err("cannot be read: the look at it failed".into()))
+    }
+}
+
 /// Reads such a file, or says what is wrong with it.
-pub(super) fn read(file: &Path) -> Result<Rotation, String> {
+fn read(file: &Path) -> Result<Rotation, String> {
     let mut text = String::new();
     let opened = keyfile::open_regular(file);
     let (opened, _) = opened.map_err(|error| format!("cannot be read: {error}"))?;
@@ -65,6 +109,8 @@ const MAX_STATUS: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     #[test]
@@ -75,6 +121,36 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         let why = read(&pipe).unwrap_err();
         assert!(why.contains("a pipe, a socket or a device"), "{why}");
+    }
+
+    /// Opening a pipe waits for its writer as a dead file server is waited for.
+    #[tokio::test]
+    async fn a_file_that_does_not_answer_is_told_and_costs_one_thread() {
+        static READS: AtomicU32 = AtomicU32::new(0);
+        let home = tempfile::tempdir().unwrap();
+        let pipe = home.path().join("rotation.json");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let mut followed = Followed::new(pipe.clone());
+        followed.reader = |file| {
+            READS.fetch_add(1, Ordering::SeqCst);
+            parse(&std::fs::read_to_string(file).map_err(|error| error.to_string())?)
+        };
+        let soon = |millis| Instant::now() + Duration::from_millis(millis);
+        for _ in 0..3 {
+            let why = followed.found(soon(20)).await.unwrap_err();
+            assert!(why.starts_with("does not answer"), "{why}");
+        }
+        assert_eq!(READS.load(Ordering::SeqCst), 1);
+        // It answers again: what it says is taken, and the next look is a new one.
+        let text = r#"{"issuer":"https://h","written":"2026-11-22T10:00:00Z","keys":[]}"#;
+        std::fs::write(&pipe, text).unwrap();
+        let rotation = followed.found(soon(10_000)).await.unwrap();
+        assert_eq!(rotation.issuer, "https://h");
+        followed.begin();
+        std::fs::write(&pipe, "{}").unwrap();
+        followed.found(soon(10_000)).await.unwrap_err();
+        assert_eq!(READS.load(Ordering::SeqCst), 2);
     }
 
     #[test]

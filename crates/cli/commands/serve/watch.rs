@@ -17,10 +17,10 @@ use irsa_issuer::serve::status::{Agreement, SinkLook};
 use irsa_issuer::serve::{Metrics, SiteHandle};
 use irsa_issuer::store::{AnyStore, DocumentStore as _, Look};
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::from::{self, FromArgs};
-use super::rotation;
+use super::rotation::{Followed, PATIENCE};
 use crate::args::duration;
 use crate::commands::publish::Target;
 use crate::report::Failure;
@@ -98,7 +98,7 @@ pub(super) struct Watch {
     metrics: Metrics,
     sinks: Vec<Watched>,
     relying_party: RelyingParty,
-    rotations: Vec<PathBuf>,
+    rotations: Vec<Followed>,
     every: Duration,
     said: Said,
 }
@@ -179,7 +179,7 @@ impl Watch {
             metrics,
             sinks,
             relying_party: RelyingParty::new(from.ca_file.as_deref(), TIMEOUT),
-            rotations: rotation_status,
+            rotations: rotation_status.into_iter().map(Followed::new).collect(),
             every: compare_interval.max(Duration::from_secs(1)),
             said: Said::default(),
         })
@@ -191,7 +191,7 @@ impl Watch {
             return pending().await;
         }
         loop {
-            self.rotations_now();
+            self.look_at_rotations().await;
             self.compare().await;
             sleep(self.every).await;
         }
@@ -243,12 +243,17 @@ impl Watch {
             .collect()
     }
 
-    fn rotations_now(&mut self) {
+    /// All at once: one that does not answer holds up no other.
+    async fn look_at_rotations(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        for followed in &mut self.rotations {
+            followed.begin();
+        }
         let board = self.metrics.board();
         let mut rotations = Vec::with_capacity(self.rotations.len());
-        for file in &self.rotations {
-            let subject = file.display().to_string();
-            match rotation::read(file) {
+        for followed in &mut self.rotations {
+            let subject = followed.file.display().to_string();
+            match followed.found(until).await {
                 Ok(rotation) => {
                     rotations.push(rotation);
                     self.said.0.remove(&subject);

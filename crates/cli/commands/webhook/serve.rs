@@ -13,7 +13,7 @@ use irsa_webhook::event::Notices;
 use irsa_webhook::identities::Identities;
 use irsa_webhook::metrics::Metrics;
 use irsa_webhook::serve::{
-    self, CertificateFiles, ListenConfig, Served, Server, State, TlsPolicy, Webhook, everywhere,
+    self, ListenConfig, PairFiles, Served, Server, State, TlsPolicy, Webhook, everywhere,
 };
 use irsa_webhook::settings::Settings;
 use irsa_webhook::watch;
@@ -318,7 +318,7 @@ impl Background {
             self.tasks.spawn(keeper.run());
             return Ok(());
         }
-        let files = CertificateFiles {
+        let files = PairFiles {
             cert: certificate.tls_cert,
             key: certificate.tls_key,
         };

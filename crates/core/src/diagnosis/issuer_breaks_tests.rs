@@ -124,6 +124,15 @@ pub(super) const BREAKS: &[Break] = &[
             answer(facts.jwks.as_mut().unwrap()).cache_control = Some("max-age=31536000".into());
         },
     ),
+    (
+        "documents that caches of many keep for a year",
+        Warning,
+        "cache",
+        |facts| {
+            answer(facts.jwks.as_mut().unwrap()).cache_control =
+                Some("max-age = 300, s-maxage=\"31536000\"".into());
+        },
+    ),
     ("a private key in public", Failure, "jwks", |facts| {
         answer(facts.jwks.as_mut().unwrap()).body = br#"{"keys":[{"kty":"RSA","d":"x"}]}"#.to_vec();
     }),

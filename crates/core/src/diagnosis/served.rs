@@ -1,13 +1,16 @@
 //! How the documents are served: speed, headers, and the clock of the host.
 
+use std::time::Duration;
+
 use super::facts::{Answer, Unseen};
 use super::{Check, Diagnosis, Facts, Verdict};
+use crate::cache_control::CacheControl;
 use crate::token::verify::SKEW_SECONDS;
 
 /// STS gives up after about five seconds; half of that leaves no room for a bad day.
 const SLOW_MILLIS: u64 = 2500;
 /// A new key must be published at least as long before it signs.
-const LONG_CACHE_SECONDS: u64 = 86_400;
+const LONG_CACHE: Duration = Duration::from_hours(24);
 
 pub(super) fn check(diagnosis: &mut Diagnosis<'_>) {
     speed(diagnosis);
@@ -72,22 +75,18 @@ fn headers(diagnosis: &mut Diagnosis<'_>) {
 
 fn cache(url: &str, header: Option<&str>) -> Check {
     let header = header.unwrap_or_default().to_ascii_lowercase();
-    let directives: Vec<&str> = header.split(',').map(str::trim).collect();
-    let seconds = directives
-        .iter()
-        .find_map(|one| one.strip_prefix("max-age="))
-        .and_then(|seconds| seconds.trim_matches('"').parse::<u64>().ok());
-    let never = directives
-        .iter()
-        .any(|one| matches!(*one, "no-store" | "no-cache"))
-        || seconds == Some(0);
+    let CacheControl {
+        kept_for,
+        always_asked,
+    } = CacheControl::parse([header.as_str()]);
+    let never = always_asked || kept_for == Some(Duration::ZERO);
     let shown = if header.is_empty() { "none" } else { &header };
     let id = "cache";
     if never {
         Check::warning(id, url, format!("Cache-Control is \"{shown}\""))
             .why("AWS then fetches the documents at every exchange, and refuses tokens when that is too often")
             .help("let it be kept for some minutes: Cache-Control: public, max-age=300")
-    } else if seconds.is_some_and(|seconds| seconds > LONG_CACHE_SECONDS) {
+    } else if kept_for.is_some_and(|kept| kept > LONG_CACHE) {
         Check::warning(id, url, format!("Cache-Control is \"{shown}\""))
             .why("a new key must be published for longer than that before it signs")
             .help("let it be kept for some minutes: Cache-Control: public, max-age=300")

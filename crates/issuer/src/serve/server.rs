@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use irsa_endpoint::{Asker, Responder, Side, listen_all, listen_one};
+use irsa_endpoint::tls::PairFiles;
+use irsa_endpoint::{Asker, Hosts, Responder, Side, listen_all, listen_one};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::admin::Admin;
 use super::routes::{self, Answer};
-use super::tls::{Certificates, TlsFiles, Watcher};
+use super::tls::{Certificates, Watcher};
 use super::{Limits, Metrics, ServeError, SiteHandle};
 
 /// Where and how to serve.
@@ -27,7 +28,7 @@ pub struct ServerConfig {
     /// The public addresses. `[::]` also takes IPv4, unless an IPv4 address with the same port is listed.
     pub listen: Vec<SocketAddr>,
     /// Certificate and key of the public addresses; plain HTTP without.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<PairFiles>,
     /// The address of `/livez`, `/readyz` and `/metrics`, plain HTTP; none without.
     pub admin_listen: Option<SocketAddr>,
     /// Bounds for clients.
@@ -142,6 +143,7 @@ impl Bound {
             },
             limits: self.limits,
             observer: Arc::new(self.metrics.clone()),
+            hosts: Hosts::Any,
         };
         let mut beside = JoinSet::new();
         if let Some(certificates) = self.certificates {
@@ -200,6 +202,7 @@ async fn serve_admin(listener: TcpListener, admin: Admin, limits: Limits) {
         },
         // uncounted: the connection metrics are about clients
         observer: Arc::new(()),
+        hosts: Hosts::LoopbackOnLoopback,
     };
     if let Err(error) = side.run(pending::<()>()).await
         && let Ok(panic) = error.try_into_panic()

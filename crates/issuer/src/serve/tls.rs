@@ -6,30 +6,20 @@
 //! only when it parses and fits; otherwise the last good pair stays and is warned about once.
 
 use std::fs;
-use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use irsa_endpoint::tls::{self, Pair, PairError, Served};
+use irsa_endpoint::tls::{self, Pair, PairError, PairFiles, PairTexts, Served};
 use rustls::CipherSuite;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
 
 use super::{Metrics, ServeError};
 
-/// The certificate chain and its private key, both PEM.
-#[derive(Clone, Debug)]
-pub struct TlsFiles {
-    /// The chain, leaf first.
-    pub cert: PathBuf,
-    /// The private key: PKCS#8, PKCS#1 or SEC1.
-    pub key: PathBuf,
-}
-
 /// Checks the files as the server would take them, and returns when the first certificate of the chain expires.
-pub fn validate_tls(files: &TlsFiles) -> Result<SystemTime, ServeError> {
+pub fn validate_tls(files: &PairFiles) -> Result<SystemTime, ServeError> {
     let pair = load(files)?;
     let seconds = u64::try_from(pair.expires).unwrap_or_default();
     Ok(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
@@ -38,7 +28,7 @@ pub fn validate_tls(files: &TlsFiles) -> Result<SystemTime, ServeError> {
 /// The pair that is served now, and where the next one comes from.
 #[derive(Debug)]
 pub(super) struct Certificates {
-    files: TlsFiles,
+    files: PairFiles,
     served: Arc<Served>,
     /// How the files looked just before the first pair was read.
     loaded: Look,
@@ -47,7 +37,7 @@ pub(super) struct Certificates {
 
 impl Certificates {
     /// Loads the first pair; without one there is nothing to serve.
-    pub(super) fn load(files: TlsFiles, metrics: Metrics) -> Result<Self, ServeError> {
+    pub(super) fn load(files: PairFiles, metrics: Metrics) -> Result<Self, ServeError> {
         let loaded = Look::at(&files);
         let pair = load(&files)?;
         announce(&pair, &files, &metrics);
@@ -92,7 +82,7 @@ impl Certificates {
         &self.loaded
     }
 
-    pub(super) fn files(&self) -> &TlsFiles {
+    pub(super) fn files(&self) -> &PairFiles {
         &self.files
     }
 }
@@ -102,7 +92,7 @@ impl Certificates {
 pub(super) struct Look([Option<Glance>; 2]);
 
 impl Look {
-    fn at(files: &TlsFiles) -> Self {
+    fn at(files: &PairFiles) -> Self {
         Self([glance(&files.cert), glance(&files.key)])
     }
 }
@@ -146,9 +136,11 @@ impl Watcher {
     }
 }
 
-fn load(files: &TlsFiles) -> Result<Pair, ServeError> {
-    let chain = read(&files.cert)?;
-    let key = zeroize::Zeroizing::new(read(&files.key)?);
+fn load(files: &PairFiles) -> Result<Pair, ServeError> {
+    let PairTexts { chain, key } = files.read().map_err(|error| ServeError::ReadTls {
+        path: error.path,
+        source: error.source,
+    })?;
     let parse = |path: &PathBuf, expected, source| ServeError::ParseTls {
         path: path.clone(),
         expected,
@@ -166,7 +158,7 @@ fn load(files: &TlsFiles) -> Result<Pair, ServeError> {
 }
 
 /// Tells operators what they would otherwise learn from a client's error.
-fn announce(pair: &Pair, files: &TlsFiles, metrics: &Metrics) {
+fn announce(pair: &Pair, files: &PairFiles, metrics: &Metrics) {
     metrics.certificate_expires(pair.expires);
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -197,25 +189,6 @@ fn own_groups() -> Vec<u32> {
     all.map(rustix::process::Gid::as_raw).collect()
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
-    let fault = |source| ServeError::ReadTls {
-        path: path.to_owned(),
-        source,
-    };
-    let length = fs::metadata(path).map_err(fault)?.len();
-    if length > MAX_FILE_BYTES {
-        let problem = format!("{length} bytes, at most {MAX_FILE_BYTES} are read");
-        return Err(fault(io::Error::new(io::ErrorKind::FileTooLarge, problem)));
-    }
-    let mut bytes = Vec::new();
-    // the length above is what the file said before: a device or a file that grows says something else
-    let file = fs::File::open(path).map_err(fault)?;
-    file.take(MAX_FILE_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(fault)?;
-    Ok(bytes)
-}
-
 /// AES-128 with SHA-256 before the others: the documents are public, and a handshake whose key schedule hashes with
 /// SHA-384 costs a fifth more on processors that only know how to hurry SHA-256.
 fn provider() -> CryptoProvider {
@@ -231,8 +204,6 @@ const PREFERRED: [CipherSuite; 3] = [
     CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
     CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 ];
-/// A chain is a few kilobytes; a device or a log given by mistake is not read into memory.
-const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

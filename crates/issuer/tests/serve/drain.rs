@@ -26,7 +26,11 @@ async fn a_half_sent_request_is_answered_and_newcomers_are_refused() {
     closed(&mut idle).await;
     assert!(TcpStream::connect(server.addr).await.is_err());
     let mut probe = TcpStream::connect(server.admin).await.unwrap();
-    let ready = ask(&mut probe, "GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let ready = ask(
+        &mut probe,
+        "GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    )
+    .await;
     assert_eq!(
         (ready.status, ready.body.lines().next()),
         (503, Some("shutting down: 1 of 2 issuers up"))

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use irsa_core::documents::DocumentName;
 use irsa_issuer::serve::{
-    Bound, CertificateReloader, Document, Limits, Metrics, ServeError, ServedIssuer, ServedKey,
-    Server, ServerConfig, Site, SiteHandle, TlsFiles,
+    Bound, CertificateReloader, Document, Limits, Metrics, PairFiles, ServeError, ServedIssuer,
+    ServedKey, Server, ServerConfig, Site, SiteHandle,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -236,8 +236,8 @@ pub(crate) fn certify(directory: &Path) {
     std::fs::write(directory.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
 }
 
-pub(crate) fn files(directory: &Path) -> TlsFiles {
-    TlsFiles {
+pub(crate) fn files(directory: &Path) -> PairFiles {
+    PairFiles {
         cert: directory.join("tls.crt"),
         key: directory.join("tls.key"),
     }

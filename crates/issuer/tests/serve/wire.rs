@@ -37,7 +37,9 @@ async fn a_known_tag_is_304() {
     let etag = server.ask(GET).await.header("etag").unwrap().to_owned();
     for unusual in ["", "content-length: 0\r\n"] {
         for value in [etag.clone(), format!("\"x\", W/{etag}"), "*".to_owned()] {
-            let request = format!("GET {JWKS} HTTP/1.1\r\n{unusual}If-None-Match: {value}\r\n\r\n");
+            let request = format!(
+                "GET {JWKS} HTTP/1.1\r\nhost: a\r\n{unusual}If-None-Match: {value}\r\n\r\n"
+            );
             let reply = server.ask(&request).await;
             assert_eq!(
                 reply.head,
@@ -53,10 +55,11 @@ async fn a_known_tag_is_304() {
             );
         }
         let two = format!(
-            "GET {JWKS} HTTP/1.1\r\n{unusual}if-none-match: \"x\"\r\nif-none-match: {etag}\r\n\r\n"
+            "GET {JWKS} HTTP/1.1\r\nhost: a\r\n{unusual}if-none-match: \"x\"\r\nif-none-match: {etag}\r\n\r\n"
         );
         assert_eq!(server.ask(&two).await.status, 304);
-        let other = format!("GET {JWKS} HTTP/1.1\r\n{unusual}if-none-match: \"x\"\r\n\r\n");
+        let other =
+            format!("GET {JWKS} HTTP/1.1\r\nhost: a\r\n{unusual}if-none-match: \"x\"\r\n\r\n");
         assert_eq!(server.ask(&other).await.status, 200);
     }
 }
@@ -179,17 +182,48 @@ async fn malformed_and_oversized_heads_are_refused_and_closed() {
     for (request, status) in [
         (too_many.as_str(), 431),
         ("GET /prod/keys.json\r\n\r\n", 400),
-        ("GET  /prod/keys.json HTTP/1.1\r\n\r\n", 400),
+        ("GET  /prod/keys.json HTTP/1.1\r\nhost: a\r\n\r\n", 400),
         ("GET /prod/keys.json HTTP/1.1\r\nhost : a\r\n\r\n", 400),
         ("GET /prod/keys.json HTTP/1.1\r\n\u{1}: a\r\n\r\n", 400),
         (
-            "GET /prod/keys.json HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+            "GET /prod/keys.json HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
             400,
         ),
     ] {
         let mut io = server.connect().await;
         assert_eq!(ask(&mut io, request).await.status, status, "{request}");
         closed(&mut io).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_names_its_host_once() {
+    let server = Running::start(Limits::default(), None).await;
+    for fields in [
+        "",
+        "host: a\r\nhost: a\r\n",
+        "host: a\r\nHost: b\r\n",
+        "host: a/b\r\n",
+        "host: u@a\r\n",
+    ] {
+        let mut io = server.connect().await;
+        let request = format!("GET {JWKS} HTTP/1.1\r\n{fields}\r\n");
+        let reply = ask(&mut io, &request).await;
+        assert_eq!(reply.status, 400, "{fields:?}");
+        assert!(reply.body.contains("RFC 9112"), "{}", reply.body);
+        closed(&mut io).await;
+        // the body of a refused request is no request either
+        let mut io = server.connect().await;
+        let length = GET.len();
+        let request =
+            format!("POST {JWKS} HTTP/1.1\r\n{fields}content-length: {length}\r\n\r\n{GET}");
+        assert_eq!(ask(&mut io, &request).await.status, 400, "{fields:?}");
+        closed(&mut io).await;
+    }
+    // The documents do not depend on it.
+    for host in ["", "a", "evil.example:1", "[::1]", "127.0.0.1:8443"] {
+        let request = format!("GET {JWKS} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        assert_eq!(server.ask(&request).await.status, 200, "{host:?}");
     }
 }
 

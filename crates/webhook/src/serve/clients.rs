@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use irsa_endpoint::tls::read_pem;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
-use tokio::fs;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -84,10 +84,15 @@ impl Clients {
 }
 
 async fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
-    fs::read(path).await.map_err(|error| ServeError::ClientCa {
-        path: path.to_owned(),
-        source: error.into(),
-    })
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_pem(&path)).await;
+    match read.map_err(ServeError::Stopped)? {
+        Ok(pem) => Ok(pem.to_vec()),
+        Err(error) => Err(ServeError::ClientCa {
+            path: error.path,
+            source: error.source.into(),
+        }),
+    }
 }
 
 fn judge(path: &Path, pem: Vec<u8>) -> Result<Judge, ServeError> {

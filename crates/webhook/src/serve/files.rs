@@ -3,38 +3,19 @@
 //! The files are read again and again rather than watched: kubelet swaps a folder above them, which notifications
 //! report differently or not at all. A pair that does not fit is half a renewal, or a mistake: the one before stays.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use irsa_endpoint::tls::Served;
-use tokio::fs;
+use irsa_endpoint::tls::{PairFiles, PairTexts, Served};
 use tokio::time::sleep;
-use zeroize::Zeroizing;
 
 use super::error::ServeError;
 use super::tls;
 use crate::metrics::Metrics;
 
-/// Where the certificate stands.
-#[derive(Debug, Clone)]
-pub struct CertificateFiles {
-    /// The chain in PEM, leaf first.
-    pub cert: PathBuf,
-    /// The private key in PEM.
-    pub key: PathBuf,
-}
-
-/// What the files held, to notice a change.
-#[derive(PartialEq, Eq)]
-struct Content {
-    chain: Vec<u8>,
-    key: Zeroizing<Vec<u8>>,
-}
-
 /// Takes the files' pair, then follows them for ever. The first pair must be good.
 pub async fn follow(
-    files: CertificateFiles,
+    files: PairFiles,
     every: Duration,
     served: Arc<Served>,
     metrics: Metrics,
@@ -73,22 +54,20 @@ pub async fn follow(
     })
 }
 
-async fn read(files: &CertificateFiles) -> Result<Content, ServeError> {
-    let read = async |path: &PathBuf| {
-        fs::read(path).await.map_err(|source| ServeError::Read {
-            path: path.clone(),
-            source,
+async fn read(files: &PairFiles) -> Result<PairTexts, ServeError> {
+    let files = files.clone();
+    tokio::task::spawn_blocking(move || files.read())
+        .await
+        .map_err(ServeError::Stopped)?
+        .map_err(|error| ServeError::Read {
+            path: error.path,
+            source: error.source,
         })
-    };
-    Ok(Content {
-        chain: read(&files.cert).await?,
-        key: Zeroizing::new(read(&files.key).await?),
-    })
 }
 
 fn take(
-    files: &CertificateFiles,
-    content: &Content,
+    files: &PairFiles,
+    content: &PairTexts,
     served: &Served,
     metrics: &Metrics,
 ) -> Result<(), ServeError> {

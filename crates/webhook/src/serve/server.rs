@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use irsa_endpoint::tls::Served;
-use irsa_endpoint::{Limits, Side, listen_one};
+use irsa_endpoint::{Hosts, Limits, Side, listen_one};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
@@ -118,6 +118,7 @@ impl Server {
             },
             limits,
             observer: Arc::new(webhook.metrics.clone()),
+            hosts: Hosts::Any,
         };
         let draining = async {
             stop.await;
@@ -160,6 +161,7 @@ async fn serve_admin(
             ..limits
         },
         observer: Arc::new(()),
+        hosts: Hosts::LoopbackOnLoopback,
     };
     side.run(pending::<()>()).await.map(drop)
 }

@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -30,7 +30,9 @@ struct Inner {
     accounts: Mutex<BTreeMap<String, Option<String>>>,
     /// The status of lists; 0 for no answer at all.
     lists: AtomicU16,
-    events: broadcast::Sender<String>,
+    /// Every event that was ever told: a watch gets those that came after the version it begins with, as from an API
+    /// server, however late it comes.
+    events: watch::Sender<Vec<String>>,
     reads: AtomicUsize,
     address: SocketAddr,
 }
@@ -41,7 +43,7 @@ impl Cluster {
         let cluster = Self(Arc::new(Inner {
             accounts: Mutex::default(),
             lists: AtomicU16::new(200),
-            events: broadcast::channel(64).0,
+            events: watch::Sender::default(),
             reads: AtomicUsize::new(0),
             address: listener.local_addr().unwrap(),
         }));
@@ -73,9 +75,11 @@ impl Cluster {
 
     /// Sends a watch event about an account as it is now.
     pub(crate) fn tell(&self, kind: &str, key: &str) {
-        let object = self.object(key).unwrap();
-        let event = json!({"type": kind, "object": object}).to_string() + "\n";
-        self.0.events.send(event).unwrap();
+        let mut object = self.object(key).unwrap();
+        self.0.events.send_modify(|events| {
+            object["metadata"]["resourceVersion"] = json!(version(events.len() + 1));
+            events.push(json!({"type": kind, "object": object}).to_string() + "\n");
+        });
     }
 
     /// How lists are answered from now on; 0: not at all.
@@ -120,28 +124,42 @@ impl Cluster {
         }
         match self.0.lists.load(Ordering::SeqCst) {
             0 => std::future::pending().await,
-            200 if query.contains("watch=") => self.watch(),
+            200 if query.contains("watch=") => self.watch(query),
             200 => {
+                let version = version(self.0.events.borrow().len());
                 let keys: Vec<_> = self.0.accounts.lock().unwrap().keys().cloned().collect();
                 let items: Vec<_> = keys.iter().filter_map(|key| self.object(key)).collect();
                 respond(
                     200,
                     &json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-                        "metadata": {"resourceVersion": "1"}, "items": items}),
+                        "metadata": {"resourceVersion": version}, "items": items}),
                 )
             }
             other => respond(other, &status(other, "Forbidden")),
         }
     }
 
-    fn watch(&self) -> Response<Body> {
+    fn watch(&self, query: &str) -> Response<Body> {
+        let mut parameters = query.split('&');
+        let from = parameters.find_map(|one| one.strip_prefix("resourceVersion="));
+        let seen = from.unwrap().parse::<usize>().unwrap() - FIRST_VERSION;
         let receiver = self.0.events.subscribe();
-        let lines = stream::unfold(receiver, |mut receiver| async {
-            let line = receiver.recv().await.ok()?;
-            Some((Ok(Frame::data(Bytes::from(line))), receiver))
+        let lines = stream::unfold((receiver, seen), |(mut receiver, seen)| async move {
+            let told = receiver.wait_for(|events| events.len() > seen).await.ok()?;
+            let line = Bytes::from(told[seen].clone());
+            drop(told);
+            Some((Ok(Frame::data(line)), (receiver, seen + 1)))
         });
         Response::new(StreamBody::new(lines).boxed())
     }
+}
+
+/// Versions of a list begin with 1: 0 means any.
+const FIRST_VERSION: usize = 1;
+
+/// The version of the cluster after so many events.
+fn version(events: usize) -> String {
+    (FIRST_VERSION + events).to_string()
 }
 
 fn status(code: u16, reason: &str) -> Value {

@@ -40,6 +40,20 @@ async fn started(grace: Duration) -> (Cluster, Running, TempDir) {
 }
 
 #[tokio::test]
+async fn a_metrics_port_on_loopback_answers_to_the_names_of_loopback_alone() {
+    let (_cluster, running, _folder) = started(GRACE).await;
+    for host in ["localhost", "127.0.0.1:9443", "[::1]"] {
+        assert_eq!(running.page_of(host, "/metrics").await.0, 200, "{host}");
+    }
+    for path in ["/metrics", "/debug/alpha/cache", "/debug/alpha/cache/clear"] {
+        let (status, text) = running.page_of("evil.example:9443", path).await;
+        assert_eq!(status, StatusCode::MISDIRECTED_REQUEST, "{path}");
+        assert!(text.contains("ask localhost"), "{text}");
+    }
+    assert_eq!(running.role("ns/reader").await.as_deref(), Some(ROLE));
+}
+
+#[tokio::test]
 async fn h3_d18_the_protocol_of_requests() {
     let (_cluster, running, _folder) = started(GRACE).await;
     let review = r#"{"request":{"uid":"u","namespace":"ns","object":{"spec":{}}}}"#;
@@ -326,6 +340,20 @@ async fn certificate_files_are_followed() {
     let second = certificate(folder.path());
     eventually("the new certificate", async || {
         running.handshake().await.1 == second
+    })
+    .await;
+    // What is far too large for a chain is not read, whatever it begins with.
+    let next = tempfile::tempdir().unwrap();
+    let third = certificate(next.path());
+    let text = |name: &str| std::fs::read_to_string(next.path().join(name)).unwrap();
+    let padded = text("tls.crt") + &"# more\n".repeat(200_000);
+    std::fs::write(folder.path().join("tls.crt"), padded).unwrap();
+    std::fs::write(folder.path().join("tls.key"), text("tls.key")).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(running.handshake().await.1, second);
+    std::fs::write(folder.path().join("tls.crt"), text("tls.crt")).unwrap();
+    eventually("its first part alone", async || {
+        running.handshake().await.1 == third
     })
     .await;
 }

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use irsa_webhook::identities::Identities;
 use irsa_webhook::metrics::Metrics;
 use irsa_webhook::serve::{
-    CertificateFiles, ListenConfig, Served, Server, State, TlsPolicy, Webhook, follow_files, limits,
+    ListenConfig, PairFiles, Served, Server, State, TlsPolicy, Webhook, follow_files, limits,
 };
 use irsa_webhook::settings::Settings;
 use irsa_webhook::watch;
@@ -74,7 +74,7 @@ impl Running {
             metrics.clone(),
         );
         tokio::spawn(watching);
-        let files = CertificateFiles {
+        let files = PairFiles {
             cert: folder.join("tls.crt"),
             key: folder.join("tls.key"),
         };
@@ -143,8 +143,15 @@ impl Running {
     }
 
     pub(crate) async fn page(&self, path: &str) -> (StatusCode, String) {
+        self.page_of("localhost", path).await
+    }
+
+    /// A page of the metrics port, asked for under a name.
+    pub(crate) async fn page_of(&self, host: &str, path: &str) -> (StatusCode, String) {
         let stream = TcpStream::connect(self.admin).await.unwrap();
-        let request = Request::get(path).header("host", "x").body(Full::default());
+        let request = Request::get(path)
+            .header("host", host)
+            .body(Full::default());
         exchange(stream, request.unwrap()).await.unwrap()
     }
 
