@@ -202,3 +202,60 @@ fn what_would_stop_the_next_phase_is_said_in_this_one() {
         ran.stderr
     );
 }
+
+/// A list in a drop-in takes the place of the one in config.yaml: neither pass would change anything.
+#[test]
+fn a_drop_in_that_overrules_the_file_is_named() {
+    let home = Home::new();
+    let stock = "token: a\n";
+    let file = home.write(STOCK, stock);
+    let (audit, later) = (
+        "etc/rancher/k3s/config.yaml.d/10-audit.yaml",
+        "etc/rancher/k3s/config.yaml.d/20-later.yml",
+    );
+    home.write(audit, "kube-apiserver-arg: [v=2]\n");
+    let refused = run(&home, "patch", &["--dry-run"], &file).code(1).stderr;
+    assert!(
+        refused.contains("kube-apiserver-arg is replaced by that of"),
+        "{refused}"
+    );
+    assert!(
+        refused.contains("10-audit.yaml instead, or first move its list"),
+        "{refused}"
+    );
+    assert_eq!(home.read(&file), stock);
+
+    // As it stood before irsa looked: the flags are there, and none of them is in force.
+    let signed = format!(
+        "kube-apiserver-arg:\n- service-account-issuer={OURS}\n- service-account-issuer=https://old.example.com\n- api-audiences=a\n"
+    );
+    home.write(&file, &signed);
+    let checked = run(&home, "check", &[], &file).code(3).stdout;
+    assert!(checked.contains("problem: "), "{checked}");
+    assert!(checked.contains("10-audit.yaml"), "{checked}");
+
+    // The drop-in itself is the place, and its list takes over from that of config.yaml.
+    run(&home, "patch", &[], audit).ok();
+    home.write(later, "kube-apiserver-arg+: [api-audiences=b]\n");
+    let refused = run(&home, "patch", &["--phase", "sign"], audit)
+        .code(1)
+        .stderr;
+    assert!(refused.contains("adds token flags"), "{refused}");
+    home.write(
+        later,
+        "kube-apiserver-arg+: [v=3]\nkube-controller-manager-arg: [v=2]\n",
+    );
+    run(&home, "patch", &["--phase", "sign"], audit).ok();
+    run(&home, "check", &[], audit).ok();
+
+    // A new list in a drop-in would take the place of the one that is in force.
+    let refused = run(
+        &home,
+        "patch",
+        &[],
+        "etc/rancher/k3s/config.yaml.d/30-irsa.yaml",
+    )
+    .code(1)
+    .stderr;
+    assert!(refused.contains("would replace that of"), "{refused}");
+}

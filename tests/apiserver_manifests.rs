@@ -229,3 +229,59 @@ fn a_time_for_a_restart_has_bounds() {
     let help = home.irsa(&["apiserver", "rollout", "--help"]).ok().stdout;
     assert!(help.contains("irsa apiserver revert"), "{help}");
 }
+
+#[test]
+fn the_issuer_is_not_changed_where_kops_publishes_for_it() {
+    let home = Home::new();
+    let old = "https://s.example.com/prod";
+    let spec = |issuer: &str, more: &str| {
+        format!(
+            "apiVersion: kops.k8s.io/v1alpha2\nkind: Cluster\nspec:\n  serviceAccountIssuerDiscovery:\n    discoveryStore: s3://s.example.com/prod\n  \
+             kubeAPIServer:\n    serviceAccountIssuer: {issuer}\n{more}"
+        )
+    };
+    let check = |code| {
+        home.irsa(&["apiserver", "check", "--issuer", OURS, "m.yaml"])
+            .code(code)
+            .stdout
+    };
+    home.write("m.yaml", spec(old, ""));
+    let warned = patch(&home, "accept").ok().stderr;
+    assert!(
+        warned.contains("phase sign will be refused after it"),
+        "{warned}"
+    );
+    let accepted = home.read("m.yaml");
+    let refused = patch(&home, "sign").code(1).stderr;
+    for part in [
+        "m.yaml was not changed",
+        "spec.serviceAccountIssuerDiscovery.discoveryStore is \"s3://s.example.com/prod\"",
+        &format!("over that of \"{old}\""),
+        "take spec.serviceAccountIssuerDiscovery out of the file",
+    ] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    assert_eq!(home.read("m.yaml"), accepted);
+    let checked = check(3);
+    assert!(
+        checked.contains("note: m.yaml:5: spec.serviceAccountIssuerDiscovery"),
+        "{checked}"
+    );
+    // Both publish for the same issuer.
+    home.write(
+        "m.yaml",
+        spec(OURS, "    additionalServiceAccountIssuers: []\n"),
+    );
+    let checked = check(3);
+    assert!(
+        checked.contains("problem: m.yaml:5: spec.serviceAccountIssuerDiscovery"),
+        "{checked}"
+    );
+    // Without it the way is free.
+    let without = accepted.replace(
+        "  serviceAccountIssuerDiscovery:\n    discoveryStore: s3://s.example.com/prod\n",
+        "",
+    );
+    home.write("m.yaml", &without);
+    patch(&home, "sign").ok();
+}

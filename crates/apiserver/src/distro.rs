@@ -18,6 +18,7 @@ use irsa_core::explain::Explain;
 use serde_json::Value;
 
 use crate::component::{Component, ComponentError, Role};
+use crate::edit::Path;
 use crate::plan::Phase;
 
 /// Whether a distribution reads this file where it is, and starts as well without it.
@@ -154,6 +155,12 @@ impl Distro {
             return format!("{}; then {next}", known.keys);
         }
         next.to_owned()
+    }
+
+    /// Where the distribution itself publishes the documents of the issuer that signs, whichever that is: the place in
+    /// the file, and what stands there.
+    pub fn discovery_store(self, documents: &[Value]) -> Option<(Path, &str)> {
+        (self == Self::Kops).then(|| kops::discovery_store(documents))?
     }
 
     /// What to do where the file cannot hold two values of a flag.

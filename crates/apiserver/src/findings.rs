@@ -1,5 +1,6 @@
 //! What is wrong with the token flags of a file, each fault with the strings that differ and the way to mend it.
 
+mod published;
 mod seen;
 mod signing;
 mod wanted;
@@ -11,6 +12,7 @@ use irsa_core::kid::Kid;
 use irsa_core::provider::STS_AUDIENCE;
 use serde::Serialize;
 
+pub use self::published::published_by_distribution;
 pub use self::seen::Seen;
 pub use self::signing::{Unverified, between, demand_verified};
 use crate::component::Role;

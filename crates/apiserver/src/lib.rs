@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A file is read into values ([`yaml`]); its distribution says where the flags stand and in which form ([`distro`],
-//! [`shape`]); what they must become is decided from values alone ([`plan`]); the edits that lead there are data
+//! [`shape`]), and what other files say to that ([`layers`]); what they must become is decided from values alone ([`plan`]); the edits that lead there are data
 //! ([`edit`]), made in the text by one YAML library and checked by another.
 
 pub mod alone;
@@ -19,6 +19,7 @@ pub mod edit;
 pub mod file;
 pub mod findings;
 pub mod flags;
+pub mod layers;
 pub mod live;
 pub mod matrix;
 pub mod mounts;

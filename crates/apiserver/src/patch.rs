@@ -68,6 +68,21 @@ pub enum PatchError {
     /// Issuers joined by a comma, where the distribution's file can hold one.
     #[error(transparent)]
     Joined(PlanError),
+    /// The distribution would publish the documents of another issuer in the place of those in use.
+    #[error(
+        "{path} is \"{store}\": kOps would write a discovery document of \"{issuer}\" there, whose JWKS is {issuer}/openid/v1/jwks{}",
+        gone.as_ref().map_or_else(String::new, |gone| format!(", over that of \"{gone}\": AWS refuses the tokens of it that pods still hold"))
+    )]
+    DiscoveryStore {
+        /// Where in the file.
+        path: Path,
+        /// The store.
+        store: String,
+        /// The issuer that would sign.
+        issuer: String,
+        /// The one that signs now.
+        gone: Option<String>,
+    },
     /// The edits did not lead to what they were made for.
     #[error("{flag} of {role} would not be as intended")]
     NotReached {
@@ -114,6 +129,10 @@ impl Explain for PatchError {
                 }
                 _ => distro.only_one().to_owned(),
             }),
+            Self::DiscoveryStore { .. } => Some(
+                "leave the documents where they are in the store, take spec.serviceAccountIssuerDiscovery out of the file, and run it again: irsa publishes \
+                 the documents of the new issuer".into(),
+            ),
             Self::NotReached { .. } => Some("the file was not changed; this is a bug in irsa: report it with the file".into()),
             Self::NotVisible { .. } => {
                 Some("put the key files into a directory of their own that is visible there, such as /etc/kubernetes/pki or /etc/kubernetes/irsa".into())
@@ -212,6 +231,7 @@ impl<'a> Manifest<'a> {
         let mut mounts = 0;
         for component in &self.components {
             let planned = self.plan(component, wanted, phase)?;
+            self.allow_issuer(&planned)?;
             mounts += work
                 .change(component, &planned)
                 .map_err(|error| match error {
@@ -230,6 +250,30 @@ impl<'a> Manifest<'a> {
             changes,
             mounts,
         })
+    }
+
+    /// Where the distribution publishes for whichever issuer signs: its place in the file, and the store.
+    pub fn discovery_store(&self) -> Option<(Path, &str)> {
+        self.detected.distro.discovery_store(&self.documents)
+    }
+
+    /// Refuses another issuer that signs, where the distribution would publish its documents over those in use.
+    fn allow_issuer(&self, planned: &[FlagChange]) -> Result<(), PatchError> {
+        let Some((path, store)) = self.discovery_store() else {
+            return Ok(());
+        };
+        for change in planned.iter().filter(|change| change.flag == Flag::Issuer) {
+            let (before, after) = (change.before.first(), change.after.first());
+            if let Some(issuer) = after.filter(|_| before != after) {
+                return Err(PatchError::DiscoveryStore {
+                    path,
+                    store: store.to_owned(),
+                    issuer: issuer.clone(),
+                    gone: before.cloned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The new text, read like any other, needs no change: whatever the edits were, the flags are there.

@@ -1,6 +1,7 @@
 //! `irsa apiserver`: kube-apiserver's token flags, on any distribution.
 
 pub mod check;
+mod layers;
 mod look;
 pub mod patch;
 pub mod revert;

@@ -2,7 +2,8 @@
 //!
 //! An issuer that is not written is derived from much else, so the one in force must be written out before another is
 //! added. kOps adds its own key file to the list, and sets `--service-account-jwks-uri` to `ISSUER/openid/v1/jwks`
-//! whatever the file says.
+//! whatever the file says. With a `discoveryStore` it also writes both documents of the first issuer there, at every
+//! `kops update cluster`, over those of another issuer that stand there.
 
 use std::path::Path as FilePath;
 
@@ -52,6 +53,15 @@ const FIELDS: &[Field] = &[
 fn recognise(document: &Value, _: &FilePath) -> Option<String> {
     super::has_type(document, "kops.k8s.io", &["Cluster"])
         .or_else(|| super::has_type(document, "kops", &["Cluster"]))
+}
+
+/// Where kOps publishes the documents of the issuer that signs (`pkg/model/issuerdiscovery.go`), if the specification
+/// has it do so.
+pub(super) fn discovery_store(documents: &[Value]) -> Option<(Path, &str)> {
+    let (_, document) = super::the_only(documents, recognise).ok()?;
+    let path = Path::keys(["spec", "serviceAccountIssuerDiscovery", "discoveryStore"]);
+    let store = path.find(document).and_then(Value::as_str)?;
+    (!store.is_empty()).then_some((path, store))
 }
 
 fn components(documents: &[Value]) -> Result<Vec<Component>, ComponentError> {

@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
 use irsa_apiserver::component::Role;
+use irsa_apiserver::distro::Distro;
 use irsa_apiserver::findings::{self, Finding, Severity};
 use irsa_apiserver::flags::Flag;
+use irsa_apiserver::layers::{self, LayerError};
 use irsa_apiserver::patch::{Manifest, PatchError};
 use irsa_apiserver::plan::Wanted;
 use serde::Serialize;
 
 use super::DistroChoice;
+use super::layers::{Around, around};
 use super::look::{Looked, look};
 use super::servers::ClusterArgs;
 use super::wanted::WantedArgs;
@@ -140,7 +143,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     if live {
         return live::run(&cluster, &server, wanted.as_ref(), context);
     }
-    let (mut looked, mut rows) = (Vec::new(), Vec::new());
+    let (mut looked, mut rows, mut found) = (Vec::new(), Vec::new(), Vec::new());
     for path in files {
         let text = super::patch::read(&path)?.unwrap_or_else(|| {
             report::warning(&format!(
@@ -159,8 +162,10 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             rows.push(row(&manifest, &one, &path));
             looked.push((path.clone(), one));
         }
+        found.extend(of_layers(&text, &path, manifest.detected.distro)?);
+        found.extend(of_file(&manifest, &path, wanted.as_ref()).map_err(|error| refused(&error))?);
     }
-    let found = judge(&looked, wanted.as_ref());
+    found.extend(judge(&looked, wanted.as_ref()));
     let problem = found
         .iter()
         .any(|row| row.finding.severity == Severity::Problem);
@@ -173,6 +178,36 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     } else {
         Exit::Done
     })
+}
+
+/// What other files that are read with it make of its flags.
+fn of_layers(text: &str, file: &Path, distro: Distro) -> Result<Vec<FindingRow>, Failure> {
+    let Around { earlier, later } = around(file, distro)?;
+    let differences = layers::differences(text, &earlier, &later).map_err(|error| {
+        Failure::prefixed(&format!("{} cannot be checked", file.display()), &error)
+    })?;
+    let row = |error: &LayerError| FindingRow {
+        file: file.to_owned(),
+        line: None,
+        finding: error.finding(),
+    };
+    Ok(differences.iter().map(row).collect())
+}
+
+/// What is found of a file as a whole.
+fn of_file(
+    manifest: &Manifest<'_>,
+    file: &Path,
+    wanted: Option<&Wanted>,
+) -> Result<Vec<FindingRow>, PatchError> {
+    let published = findings::published_by_distribution(manifest, wanted)?;
+    let first = manifest.components.first();
+    let row = |(place, finding)| FindingRow {
+        file: file.to_owned(),
+        line: first.and_then(|component| manifest.line(component, &place)),
+        finding,
+    };
+    Ok(published.map(row).into_iter().collect())
 }
 
 /// What is found of each component, and between the two.

@@ -8,11 +8,13 @@ use irsa_apiserver::distro::{self, Distro};
 use irsa_apiserver::file::{self, Backups, Written};
 use irsa_apiserver::findings;
 use irsa_apiserver::flags::{Flag, FlagChange};
+use irsa_apiserver::layers;
 use irsa_apiserver::patch::{Manifest, PatchError, Patched};
 use irsa_apiserver::plan::{self, Wanted};
 use irsa_core::explain::Explain as _;
 
 use super::super::about;
+use super::super::layers::{Around, around};
 use super::super::look::{Looked, look};
 use super::{ChangeRow, FileRow, PhaseArg};
 use crate::report::{self, Failure};
@@ -91,6 +93,8 @@ pub(super) fn prepare(
         .patch(wanted, phase)
         .map_err(|error| about(&path, &error))?;
     let detected = manifest.detected.clone();
+    let Around { earlier, later } = around(&path, detected.distro)?;
+    layers::allow(text, &patched.text, &earlier, &later).map_err(|error| about(&path, &error))?;
     let looked =
         look_at(&patched.text, &path, detected.distro).map_err(|error| about(&path, &error))?;
     if phase == plan::Phase::Accept {
