@@ -65,6 +65,26 @@ fn bad_forms() -> Vec<Refused> {
             LIST,
         ),
         ("one word", command(word), SHELL, LIST),
+        (
+            "a wrapper",
+            command(&format!("    - /go-runner\n    - --log-file=/a\n    - /usr/local/bin/kube-apiserver\n{FLAGS}")),
+            "spec.containers[0].command runs kube-apiserver behind \"go-runner\": which of the flags are whose cannot be told",
+            "write command with kube-apiserver as its first item; the file was not changed",
+        ),
+        (
+            "an end of the flags",
+            api_server("    - --\n    - --api-audiences=a\n"),
+            "spec.containers[0].command[3] is \"--\": what follows are no flags, and the program takes nothing else",
+            "take it out; the file was not changed",
+        ),
+        (
+            "a name with hyphens",
+            "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\napiServer:\n  extraArgs:\n  - name: --service-account-issuer\n    \
+             value: https://old.example.com\n"
+                .into(),
+            "apiServer.extraArgs[0].name is the flag \"--service-account-issuer\": two hyphens more are put in front of it, and the program does not start",
+            "write the name without hyphens in front; the file was not changed",
+        ),
     ]
 }
 
@@ -284,4 +304,35 @@ fn the_issuer_is_not_changed_where_kops_publishes_for_it() {
     );
     home.write("m.yaml", &without);
     patch(&home, "sign").ok();
+}
+
+#[test]
+fn a_variable_of_the_container_is_what_it_stands_for() {
+    let home = Home::new();
+    let check = |env: &str| {
+        let text = api_server(env).replace("https://old.example.com", "$(HOST)/prod");
+        home.write("m.yaml", text);
+        // There are other faults.
+        let ran = home.irsa(&["apiserver", "check", "m.yaml"]).code(3);
+        ran.stdout
+    };
+    let known = check("    env: [{name: HOST, value: \"https://oidc.example.com\"}]\n");
+    assert!(
+        known.contains("--service-account-issuer=https://oidc.example.com/prod\n"),
+        "{known}"
+    );
+    assert!(!known.contains("cannot be seen"), "{known}");
+    let plain = check("    env: [{name: HOST, value: \"http://oidc.example.com\"}]\n");
+    assert!(plain.contains("expected an https URL"), "{plain}");
+    for env in [
+        "",
+        "    env: [{name: HOST, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]\n",
+    ] {
+        let unknown = check(env);
+        assert!(
+            unknown.contains("\"$(HOST)/prod\", and the container's env has no plain value"),
+            "{unknown}"
+        );
+        assert!(!unknown.contains("expected an https URL"), "{unknown}");
+    }
 }

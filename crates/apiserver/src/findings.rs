@@ -1,5 +1,6 @@
 //! What is wrong with the token flags of a file, each fault with the strings that differ and the way to mend it.
 
+mod issuer;
 mod published;
 mod seen;
 mod signing;
@@ -299,15 +300,7 @@ impl Findings<'_> {
             );
         }
         self.near_issuers(&issuers);
-        if let Some(first) = issuers.first()
-            && !first.starts_with("https://")
-        {
-            self.problem(
-                Some((Flag::Issuer, first)),
-                format!("the first --service-account-issuer is \"{first}\", expected an https URL"),
-                "kube-apiserver serves neither document for it, and AWS accepts no such issuer",
-            );
-        }
+        self.first_issuer(&issuers);
     }
 
     /// Two issuers that differ in a slash at the end: for kube-apiserver and AWS they have nothing in common.

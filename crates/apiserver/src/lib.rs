@@ -16,6 +16,7 @@ pub mod component;
 pub mod diff;
 pub mod distro;
 pub mod edit;
+pub mod environment;
 pub mod file;
 pub mod findings;
 pub mod flags;

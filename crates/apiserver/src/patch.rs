@@ -147,6 +147,11 @@ fn shape_help(error: &ShapeError) -> String {
             "the form holds each flag once".into()
         }
         ShapeError::Shell(_) => "write command as a list with one flag in each item; the file was not changed".into(),
+        ShapeError::Wrapped { program, .. } => {
+            format!("write command with {program} as its first item; the file was not changed")
+        }
+        ShapeError::Ended(_) => "take it out; the file was not changed".into(),
+        ShapeError::Hyphens { .. } => "write the name without hyphens in front; the file was not changed".into(),
         ShapeError::Additive { .. } => {
             "write every value out in the plain form, flag=value, in one file; the file was not changed".into()
         }

@@ -85,6 +85,31 @@ pub enum ShapeError {
     /// All flags in one string for a shell.
     #[error("{0} runs a shell: the flags stand in one string, and cannot be edited one by one")]
     Shell(Path),
+    /// Another program starts the component.
+    #[error(
+        "{path} runs {program} behind \"{wrapper}\": which of the flags are whose cannot be told"
+    )]
+    Wrapped {
+        /// Where.
+        path: Path,
+        /// The program that is meant.
+        program: &'static str,
+        /// The program that starts it.
+        wrapper: String,
+    },
+    /// The end of all flags in the midst of them.
+    #[error("{0} is \"--\": what follows are no flags, and the program takes nothing else")]
+    Ended(Path),
+    /// A name with the hyphens that the distribution puts in front of it.
+    #[error(
+        "{path} is the flag \"{name}\": two hyphens more are put in front of it, and the program does not start"
+    )]
+    Hyphens {
+        /// Where.
+        path: Path,
+        /// The name as it stands there.
+        name: String,
+    },
     /// More values than the form can hold.
     #[error("{path} can hold one {flag}, and {} are needed: {}", values.len(), values.join(" "))]
     OnlyOne {
@@ -230,6 +255,18 @@ fn after(document: Value, (path, operation): &(Path, Operation)) -> Value {
         .ok()
         .and_then(|all| all.into_iter().next())
         .unwrap_or(document)
+}
+
+/// The flag of a name that the distribution puts hyphens in front of.
+fn bare(name: &str, path: &Path) -> Result<Option<Flag>, ShapeError> {
+    let without = name.trim_start_matches('-');
+    match Flag::named(without) {
+        Some(_) if without != name => Err(ShapeError::Hyphens {
+            path: path.clone(),
+            name: name.to_owned(),
+        }),
+        flag => Ok(flag),
+    }
 }
 
 /// A scalar as the text that Kubernetes makes of it.

@@ -30,7 +30,7 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
 fn recognise(document: &Value, _: &FilePath) -> Option<String> {
     (super::type_of(document)? == ("v1", "Pod")).then_some(())?;
     containers(document).find_map(|(_, container)| {
-        let role = role(container)?;
+        let role = role(container).or_else(|| wrapped(container).map(|(role, _)| role))?;
         Some(format!("a Pod with a container of {role}"))
     })
 }
@@ -52,9 +52,25 @@ fn components(documents: &[Value]) -> Result<Vec<Component>, ComponentError> {
         }
     }
     if found.is_empty() {
-        return Err(ComponentError::None);
+        return Err(wrapper(documents).map_or(ComponentError::None, Into::into));
     }
     Ok(found)
+}
+
+/// The first program that starts a component in the place of itself.
+fn wrapper(documents: &[Value]) -> Option<ShapeError> {
+    let pods = documents
+        .iter()
+        .filter(|document| super::type_of(document) == Some(("v1", "Pod")));
+    pods.flat_map(containers).find_map(|(number, container)| {
+        let (role, wrapper) = wrapped(container)?;
+        let path = Path::keys(["spec"]).key("containers").index(number);
+        Some(ShapeError::Wrapped {
+            path: path.key("command"),
+            program: role.program(),
+            wrapper: wrapper.to_owned(),
+        })
+    })
 }
 
 fn component(
@@ -101,12 +117,27 @@ fn containers(document: &Value) -> impl Iterator<Item = (usize, &Value)> {
     list.into_iter().flatten().enumerate()
 }
 
+/// The component that another program starts, by an argument that names it, and that program.
+fn wrapped(container: &Value) -> Option<(Role, &str)> {
+    let wrapper = first_word(container)?;
+    let lists = ["command", "args"].into_iter();
+    let lists = lists.filter_map(|key| container.get(key)?.as_array());
+    let words = lists.flatten().skip(1).filter_map(Value::as_str);
+    let role = words
+        .filter(|word| !word.starts_with('-'))
+        .find_map(|word| {
+            let name = word.rsplit('/').next()?;
+            let mut roles = [Role::ApiServer, Role::ControllerManager].into_iter();
+            roles.find(|role| role.program() == name)
+        })?;
+    Some((role, wrapper))
+}
+
 /// What a container runs: the program decides, and the name where a shell or an image's entry point hides it.
 fn role(container: &Value) -> Option<Role> {
-    let of = |name: &str| match name {
-        "kube-apiserver" => Some(Role::ApiServer),
-        "kube-controller-manager" => Some(Role::ControllerManager),
-        _ => None,
+    let of = |name: &str| {
+        let mut roles = [Role::ApiServer, Role::ControllerManager].into_iter();
+        roles.find(|role| role.program() == name)
     };
     let named = || container.get("name").and_then(Value::as_str).and_then(of);
     match first_word(container) {

@@ -54,6 +54,9 @@ pub(super) fn read(
         let items = items(document, path)?;
         let mut position = 0;
         while let Some(text) = items.get(position) {
+            if !prefix.is_empty() && text == "--" {
+                return Err(ShapeError::Ended(path.index(position)));
+            }
             let next = items.get(position + 1).map(String::as_str);
             if prefix.is_empty() {
                 refuse_additive(text, &path.index(position))?;

@@ -13,10 +13,10 @@ pub(super) fn read(
 ) -> Result<Vec<Occurrence>, ShapeError> {
     let mut found = Vec::new();
     for (name, value) in entries(document, path)?.into_iter().flatten() {
-        let Some(flag) = Flag::named(name) else {
+        let place = path.key(name);
+        let Some(flag) = super::bare(name, &place)? else {
             continue;
         };
-        let place = path.key(name);
         match value {
             Value::Array(items) if lists => {
                 for (index, item) in items.iter().enumerate() {

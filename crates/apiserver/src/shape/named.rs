@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::order::{self, Slot};
 use super::{Occurrence, ShapeError, map, scalar, texts, type_error};
 use crate::edit::{Operation, Path};
-use crate::flags::{Flag, FlagChange};
+use crate::flags::FlagChange;
 
 pub(super) fn read(document: &Value, path: &Path) -> Result<Vec<Occurrence>, ShapeError> {
     let mut found = Vec::new();
@@ -13,7 +13,7 @@ pub(super) fn read(document: &Value, path: &Path) -> Result<Vec<Occurrence>, Sha
         let place = path.index(index);
         let name = item.get("name").and_then(Value::as_str);
         let name = name.ok_or_else(|| type_error(&place, "a name and a value"))?;
-        let Some(flag) = Flag::named(name) else {
+        let Some(flag) = super::bare(name, &place.key("name"))? else {
             continue;
         };
         let path = place.key("value");

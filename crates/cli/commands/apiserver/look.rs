@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use irsa_apiserver::component::{Component, Role};
+use irsa_apiserver::environment;
 use irsa_apiserver::findings::{Inspected, Seen};
 use irsa_apiserver::flags::{Flag, TokenFlags};
 use irsa_apiserver::patch::{Manifest, PatchError};
@@ -52,8 +53,13 @@ pub(super) fn look(
     root: &Path,
 ) -> Result<Looked, PatchError> {
     let document = manifest.document(component)?;
-    let (written, flags) = manifest.flags(component)?;
-    let occurrences = component.shape.read(&document)?;
+    let mut occurrences = component.shape.read(&document)?;
+    for one in &mut occurrences {
+        one.value = environment::expanded(component, &document, &one.value);
+    }
+    let written = occurrences.iter().map(|one| (one.flag, one.value.clone()));
+    let written = TokenFlags::new(written);
+    let flags = written.or(&component.defaults);
     let lines = occurrences
         .iter()
         .map(|one| manifest.line(component, &one.path))
