@@ -146,3 +146,7 @@ pub(super) fn cluster_configuration(
         ),
     ]
 }
+
+#[cfg(test)]
+#[path = "kubeadm_config_tests.rs"]
+mod tests;
