@@ -4,6 +4,16 @@ use crate::rotate::{lonely, nobody};
 use crate::rotate_timers::ring;
 use crate::util::Home;
 
+/// A run with everything in directories.
+const RUN: [&str; 6] = [
+    "--issuer",
+    "https://h/a",
+    "--state",
+    "keys",
+    "--to",
+    "dir:www",
+];
+
 #[test]
 fn a_place_of_private_keys_that_is_mistyped_is_not_made() {
     let home = Home::new();
@@ -52,15 +62,14 @@ fn where_the_jwks_stands_is_one_thing_for_every_command_and_not_moved_by_a_rotat
         home.read("www/.well-known/openid-configuration")
     );
     // Without the file nobody says so but the discovery document, and that is not written anew.
-    let words = ["--issuer", issuer, "--state", "keys", "--to", "dir:www"];
-    let ran = home.irsa(&lonely(&kubeconfig, &words)).code(2);
+    let ran = home.irsa(&lonely(&kubeconfig, &RUN)).code(2);
     assert!(
         ran.stderr.contains(&format!("--jwks-uri {uri}")),
         "{}",
         ran.stderr
     );
     let ran = home
-        .irsa(&[&lonely(&kubeconfig, &words)[..], &["--config", "irsa.yaml"]].concat())
+        .irsa(&[&lonely(&kubeconfig, &RUN)[..], &["--config", "irsa.yaml"]].concat())
         .any();
     assert!(!ran.stderr.contains("jwks-uri"), "{}", ran.stderr);
 }
@@ -70,17 +79,9 @@ fn what_the_webhook_lacks_is_nothing_to_a_rotation() {
     let home = Home::new();
     let kubeconfig = nobody(&home);
     home.write("irsa.yaml", "webhook: {compose_role_arn: true}\n");
-    let words = [
-        "--issuer",
-        "https://h/a",
-        "--state",
-        "keys",
-        "--to",
-        "dir:www",
-    ];
     let file = ["--config", "irsa.yaml"];
     let ran = home
-        .irsa(&[&lonely(&kubeconfig, &words)[..], &file].concat())
+        .irsa(&[&lonely(&kubeconfig, &RUN)[..], &file].concat())
         .any();
     assert!(!ran.stderr.contains("compose"), "{}", ran.stderr);
     let ran = home
