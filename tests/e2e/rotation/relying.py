@@ -1,18 +1,18 @@
 """Relying parties: lazy ones that keep a JWKS as long as they may, and the STS of SeaweedFS."""
 
 import base64
+import http.client
 import json
 import secrets
 import ssl
 import threading
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 
 import jwt
 
-from harness.client import parts_of
+from harness.client import Client, parts_of
 
 STS = "sts.amazonaws.com"
 
@@ -68,7 +68,7 @@ class Sts:
 
     def __init__(self, store):
         self._store = store
-        self._context = ssl.create_default_context(cafile=str(store.ca))
+        self._client = Client(store.endpoint, store.ca)
 
     def forget(self, token):
         """A token of a key that nobody has makes it fetch the JWKS anew, so that it judges by what is published now."""
@@ -87,20 +87,18 @@ class Sts:
             "RoleSessionName": "irsa-e2e",
             "WebIdentityToken": token,
         }
-        request = urllib.request.Request(self._store.endpoint + "/", data=urllib.parse.urlencode(form).encode())
-        try:
-            with urllib.request.urlopen(request, context=self._context, timeout=30) as answer:
-                return None if b"<AccessKeyId>" in answer.read() else "no credentials"
-        except urllib.error.HTTPError as error:
-            return f"{error.code} {error.read()[:300].decode(errors='replace')}"
+        answer = self._client.request("POST", "/", urllib.parse.urlencode(form), "application/x-www-form-urlencoded", None)
+        if answer.status != 200:
+            return f"{answer.status} {answer.body[:300].decode(errors='replace')}"
+        return None if b"<AccessKeyId>" in answer.body else "no credentials"
 
 
 class Writes:
     """Counts how often a document is written, by looking at it."""
 
     def __init__(self, url, ca):
-        self._url = url
-        self._context = ssl.create_default_context(cafile=str(ca))
+        self._path = urllib.parse.urlsplit(url).path
+        self._client = Client(url, ca, timeout=10)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._last = None
@@ -116,12 +114,13 @@ class Writes:
 
     def _watch(self):
         while not self._stopping.wait(0.2):
-            request = urllib.request.Request(self._url, method="HEAD")
             try:
-                with urllib.request.urlopen(request, context=self._context, timeout=10) as answer:
-                    seen = (answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
-            except OSError:
+                answer = self._client.request("HEAD", self._path, accept=None)
+            except (OSError, http.client.HTTPException):
                 continue
+            if answer.status != 200:
+                continue
+            seen = (answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
             if self._last not in (None, seen):
                 self.count += 1
             self._last = seen
