@@ -214,20 +214,35 @@ async fn serve_admin(listener: TcpListener, admin: Admin, limits: Limits) {
 
 async fn watch_files(certificates: Arc<Certificates>, every: Duration) {
     let mut watcher = Watcher::new(certificates.loaded().clone());
+    // The same is said once, however often it is tried.
+    let mut told = None;
     let mut looks = interval(every.max(MIN_LOOK));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        if !watcher.settled_change(certificates.look()) {
+        let looked = Arc::clone(&certificates);
+        // A file system that has gone away keeps whoever looks at it.
+        let look = tokio::task::spawn_blocking(move || looked.look()).await;
+        if !look.is_ok_and(|look| watcher.settled_change(look)) {
             continue;
         }
         let again = CertificateReloader(Some(Arc::clone(&certificates)));
         let cert = certificates.files().cert.display().to_string();
         match again.reload().await {
-            Ok(()) => tracing::info!(cert, "serving the new TLS certificate"),
+            Ok(()) => {
+                told = None;
+                tracing::info!(cert, "serving the new TLS certificate");
+            }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "keeping the TLS certificate that was served before");
+                let now = Some((error.to_string(), cause.clone()));
+                if told != now {
+                    tracing::warn!(%error, cause, "keeping the TLS certificate that was served before");
+                    told = now;
+                }
+                if matches!(error, ServeError::ReadTls { .. }) {
+                    watcher.try_again();
+                }
             }
         }
     }

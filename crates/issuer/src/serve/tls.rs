@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,6 +17,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
 
 use super::{Metrics, ServeError};
+use crate::keyset::Stamp;
 
 /// Checks the files as the server would take them, and returns when the first certificate of the chain expires.
 pub fn validate_tls(files: &PairFiles) -> Result<SystemTime, ServeError> {
@@ -31,14 +32,14 @@ pub(super) struct Certificates {
     files: PairFiles,
     served: Arc<Served>,
     /// How the files looked just before the first pair was read.
-    loaded: Look,
+    loaded: Stamp,
     metrics: Metrics,
 }
 
 impl Certificates {
     /// Loads the first pair; without one there is nothing to serve.
     pub(super) fn load(files: PairFiles, metrics: Metrics) -> Result<Self, ServeError> {
-        let loaded = Look::at(&files);
+        let loaded = stamp(&files);
         let pair = load(&files)?;
         announce(&pair, &files, &metrics);
         let served = Arc::new(Served::default());
@@ -73,12 +74,12 @@ impl Certificates {
         }
     }
 
-    /// What the files look like from outside; differs after any kind of replacement.
-    pub(super) fn look(&self) -> Look {
-        Look::at(&self.files)
+    /// What the files look like from outside; differs after any kind of replacement, and when who may read them changed.
+    pub(super) fn look(&self) -> Stamp {
+        stamp(&self.files)
     }
 
-    pub(super) fn loaded(&self) -> &Look {
+    pub(super) fn loaded(&self) -> &Stamp {
         &self.loaded
     }
 
@@ -87,38 +88,15 @@ impl Certificates {
     }
 }
 
-/// The identity and time of both files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Look([Option<Glance>; 2]);
-
-impl Look {
-    fn at(files: &PairFiles) -> Self {
-        Self([glance(&files.cert), glance(&files.key)])
-    }
-}
-
-type Glance = (u64, u64, u64, i64, i64);
-
-fn glance(path: &Path) -> Option<Glance> {
-    let seen = fs::metadata(path).ok()?;
-    Some((
-        seen.dev(),
-        seen.ino(),
-        seen.len(),
-        seen.mtime(),
-        seen.mtime_nsec(),
-    ))
-}
-
 /// Decides from successive looks when to read the files again.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    taken: Look,
-    last: Look,
+    taken: Stamp,
+    last: Stamp,
 }
 
 impl Watcher {
-    pub(super) fn new(first: Look) -> Self {
+    pub(super) fn new(first: Stamp) -> Self {
         Self {
             taken: first.clone(),
             last: first,
@@ -126,7 +104,7 @@ impl Watcher {
     }
 
     /// Whether the files changed and then held still for one look.
-    pub(super) fn settled_change(&mut self, look: Look) -> bool {
+    pub(super) fn settled_change(&mut self, look: Stamp) -> bool {
         let settled = look == self.last && look != self.taken;
         if settled {
             self.taken = look.clone();
@@ -134,6 +112,15 @@ impl Watcher {
         self.last = look;
         settled
     }
+
+    /// What was taken last could not be read: it is tried again, though nothing about the files may show when it can be.
+    pub(super) fn try_again(&mut self) {
+        self.taken = Stamp::default();
+    }
+}
+
+fn stamp(files: &PairFiles) -> Stamp {
+    Stamp::of(&[files.cert.clone(), files.key.clone()])
 }
 
 fn load(files: &PairFiles) -> Result<Pair, ServeError> {
@@ -207,11 +194,10 @@ const PREFERRED: [CipherSuite; 3] = [
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
 
-    fn look(mark: u64) -> Look {
-        Look([Some((0, mark, 0, 0, 0)), None])
-    }
+    use super::*;
 
     #[test]
     fn a_key_for_a_group_of_ours_alone_is_not_exposed() {
@@ -246,17 +232,45 @@ mod tests {
 
     #[test]
     fn a_change_is_taken_once_and_only_when_it_holds_still() {
-        let mut watcher = Watcher::new(look(1));
-        for (mark, expected) in [
+        let home = tempfile::tempdir().unwrap();
+        let files = PairFiles {
+            cert: home.path().join("tls.crt"),
+            key: home.path().join("tls.key"),
+        };
+        let looks = [1, 2, 3].map(|length| {
+            fs::write(&files.cert, vec![b'x'; length]).unwrap();
+            stamp(&files)
+        });
+        let mut watcher = Watcher::new(looks[0].clone());
+        for (which, expected) in [
+            (0, false),
             (1, false),
             (2, false),
-            (3, false),
-            (3, true),
-            (3, false),
-            (1, false),
-            (1, true),
+            (2, true),
+            (2, false),
+            (0, false),
+            (0, true),
         ] {
-            assert_eq!(watcher.settled_change(look(mark)), expected, "{mark}");
+            let look = looks[which].clone();
+            assert_eq!(watcher.settled_change(look), expected, "{which}");
         }
+    }
+
+    /// What could not be read before can be read now, though its content is as old as it was.
+    #[test]
+    fn a_key_that_is_given_to_us_is_a_change() {
+        let home = tempfile::tempdir().unwrap();
+        let files = PairFiles {
+            cert: home.path().join("tls.crt"),
+            key: home.path().join("tls.key"),
+        };
+        fs::write(&files.key, "").unwrap();
+        let (before, mut watcher) = (stamp(&files), Watcher::new(stamp(&files)));
+        // The clock of a file system stands still for some milliseconds.
+        while stamp(&files) == before {
+            fs::set_permissions(&files.key, Permissions::from_mode(0o600)).unwrap();
+        }
+        let seen = [(); 3].map(|()| watcher.settled_change(stamp(&files)));
+        assert_eq!(seen, [false, true, false]);
     }
 }
