@@ -262,8 +262,8 @@ fn talos() {
             .map(|call| call.split(' ').nth(3).unwrap())
             .collect();
         assert_eq!(names, ["get", "apply-config", "apply-config"], "{calls:?}");
-        bench.demand("machine.yaml", "talos", "sign");
-        bench.revert("machine.yaml", 2);
+        bench.demand("machine-10.0.0.1.yaml", "talos", "sign");
+        bench.revert("machine-10.0.0.1.yaml", 2);
     }
 }
 

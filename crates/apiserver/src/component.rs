@@ -97,6 +97,9 @@ pub enum ComponentError {
     /// A node that runs neither.
     #[error("its machine.type is \"{0}\": no kube-apiserver runs there")]
     NoControlPlane(String),
+    /// The flags are in a document of its own, in a form that we do not write.
+    #[error("kube-apiserver's token flags belong into its {0} document, which irsa does not write")]
+    Separate(&'static str),
     /// It has one twice.
     #[error("{0} is in it more than once")]
     Twice(Role),

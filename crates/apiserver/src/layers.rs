@@ -17,6 +17,9 @@ use crate::yaml::{self, YamlError};
 /// The keys that hold flags of the components.
 const KEYS: [&str; 2] = ["kube-apiserver-arg", "kube-controller-manager-arg"];
 
+/// The keys from which issuer, audiences and key files follow that the server sets by itself.
+const SETTINGS: [&str; 2] = ["cluster-domain", "data-dir"];
+
 /// A file that is read with the one in question.
 #[derive(Debug)]
 pub struct Layer {
@@ -53,6 +56,16 @@ pub enum LayerError {
         /// The other file.
         other: PathBuf,
     },
+    /// What the server sets by itself follows from it, and the file in question says something else, or nothing.
+    #[error("{key} is \"{value}\" in \"{}\", which is read with it", other.display())]
+    Setting {
+        /// The key.
+        key: &'static str,
+        /// Its value there.
+        value: String,
+        /// The other file.
+        other: PathBuf,
+    },
     /// It comes before, and the flags in force are there.
     #[error("the token flags of {key} are in \"{}\", which is read before it", other.display())]
     Elsewhere {
@@ -83,6 +96,9 @@ impl Explain for LayerError {
             Self::Added { key, other } => format!(
                 "move the items of {key}+ in {} into one {key}, in one file",
                 other.display()
+            ),
+            Self::Setting { key, value, .. } => format!(
+                "write {key}: {value} into this file too: the issuer and key files that are in force follow from it"
             ),
             Self::Unreadable { .. } => {
                 "mend it first: the server does not start with it".to_owned()
@@ -144,6 +160,10 @@ pub fn allow(
 ) -> Result<(), LayerError> {
     let (here, change) = (mapping(before), mapping(after));
     let (earlier, later) = (parsed(earlier)?, parsed(later)?);
+    let touched = KEYS.iter().any(|key| has_token_flags(&change, key));
+    if touched && let Some(error) = settings(&change, &earlier, &later).next() {
+        return Err(error);
+    }
     for key in KEYS {
         if !has_token_flags(&change, key) {
             continue;
@@ -184,7 +204,37 @@ pub fn differences(
             Some(LayerError::Elsewhere { key, other })
         })
     };
-    Ok(KEYS.into_iter().filter_map(of_key).collect())
+    let lists = KEYS.into_iter().filter_map(of_key);
+    Ok(lists.chain(settings(&here, &earlier, &later)).collect())
+}
+
+/// The settings in force that are not those of the file in question. The last file that has one decides.
+fn settings(
+    here: &Value,
+    earlier: &[(PathBuf, Value)],
+    later: &[(PathBuf, Value)],
+) -> impl Iterator<Item = LayerError> {
+    SETTINGS.into_iter().filter_map(move |key| {
+        let set =
+            |(path, document): &(PathBuf, Value)| Some((path.clone(), text(document.get(key)?)));
+        let ours = here.get(key).map(text);
+        let after = later.iter().rev().find_map(set);
+        let before = || {
+            earlier
+                .iter()
+                .rev()
+                .find_map(set)
+                .filter(|_| ours.is_none())
+        };
+        let (other, value) = after.or_else(before)?;
+        (ours.as_ref() != Some(&value)).then_some(LayerError::Setting { key, value, other })
+    })
+}
+
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The last of the later files that has a list that matters, or adds token flags.

@@ -103,3 +103,36 @@ fn what_is_in_force_elsewhere_is_said() {
         "the token flags of kube-apiserver-arg are in \"0.yaml\", which is read before it";
     assert_eq!(found("token: a\n", &[OURS], &[]), [elsewhere]);
 }
+
+/// What k3s sets by itself is written out beside ours: from a domain that another file changes it would be wrong.
+#[test]
+fn a_domain_or_directory_of_another_file_is_asked_for_in_this_one() {
+    const DOMAIN: &str = "cluster-domain: corp.example\n";
+    let with = |more: &str| format!("{more}{OURS}");
+    let said = |before: &str, earlier: &[&str], later: &[&str]| {
+        let error = allow(before, &with(before), &layers(earlier), &layers(later)).err();
+        error.map(|error| (error.to_string(), error.help().unwrap()))
+    };
+    let (message, help) = said("", &[DOMAIN], &[]).unwrap();
+    assert_eq!(
+        message,
+        "cluster-domain is \"corp.example\" in \"0.yaml\", which is read with it"
+    );
+    assert!(help.starts_with("write cluster-domain: corp.example into this file too"));
+    assert!(said("", &[], &[DOMAIN]).is_some());
+    assert!(said("cluster-domain: a.example\n", &[], &[DOMAIN]).is_some());
+    assert!(said("", &["data-dir: /data\n", DOMAIN], &[]).is_some());
+    for fine in [
+        said(DOMAIN, &[], &[DOMAIN]),
+        // The last one decides.
+        said(DOMAIN, &["cluster-domain: a.example\n"], &[]),
+        said("", &[], &["node-label: [a=b]\n"]),
+    ] {
+        assert_eq!(fine, None);
+    }
+    // A change of something else needs none of it.
+    let other = "node-label: [a=b]\n";
+    assert!(allow("", other, &layers(&[DOMAIN]), &[]).is_ok());
+    let found = differences(OURS, &layers(&[DOMAIN]), &[]).unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+}

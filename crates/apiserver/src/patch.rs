@@ -122,7 +122,22 @@ impl Explain for PatchError {
             Self::Component(ComponentError::None) => {
                 Some("name the manifest of kube-apiserver, for example /etc/kubernetes/manifests/kube-apiserver.yaml".into())
             }
-            Self::Component(_) => Some("the file was not changed; keep one component of a kind in a file".into()),
+            Self::Component(ComponentError::Separate(document)) => Some(format!(
+                "the file was not changed; write service-account-issuer as a list into extraArgs of {document} by hand: the issuer in force first, on every \
+                 node, and only then the new one first"
+            )),
+            Self::Component(ComponentError::CommaJoin { .. }) => Some(
+                "the file was not changed; keep the issuer in podIamConfig, and take service-account-issuer out of apiServerExtraArgs".into(),
+            ),
+            Self::Component(ComponentError::Version { .. }) => Some(
+                "the file was not changed; write it in that version, for kubeadm with kubeadm config migrate, or look for a newer irsa".into(),
+            ),
+            Self::Component(ComponentError::Inner { path, .. }) => {
+                Some(format!("the file was not changed; mend the text at {path} first"))
+            }
+            Self::Component(ComponentError::Twice(_)) => {
+                Some("the file was not changed; keep one component of a kind in a file".into())
+            }
             Self::OnlyOne { distro, source } => Some(match source {
                 ShapeError::OnlyOne { flag: Flag::KeyFile, .. } => {
                     format!("{}; or put all public keys into one PEM file and name that file", distro.only_one())

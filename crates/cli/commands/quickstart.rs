@@ -217,10 +217,11 @@ fn next_steps(issuer: &IssuerUrl, paths: &PairPaths, dir: &Path, once: bool) -> 
     let dir = if dir == Path::new(DIRECTORY) {
         String::new()
     } else {
-        format!(" --dir {}", dir.display())
+        format!(" --dir {}", shell_word(dir))
     };
     let irsa = std::env::args().next().unwrap_or_else(|| "irsa".to_owned());
-    let (private, public) = (paths.private.display(), paths.public.display());
+    let irsa = shell_word(Path::new(&irsa));
+    let (private, public) = (shell_word(&paths.private), shell_word(&paths.public));
     let here = if once {
         format!("Next:\n  {irsa} quickstart{dir}            serves on, so that you can look around")
     } else {
@@ -240,6 +241,16 @@ fn next_steps(issuer: &IssuerUrl, paths: &PairPaths, dir: &Path, once: bool) -> 
          With the key of your cluster, on kubeadm /etc/kubernetes/pki/sa.pub, and a URL of yours:\n  \
          {irsa} publish --issuer https://oidc.example.com --to dir:{tried} --dry-run sa.pub",
         // Documents of another issuer may be in the directory that the README names.
-        tried = paths.private.with_file_name("published").display()
+        tried = shell_word(&paths.private.with_file_name("published"))
     )
+}
+
+/// As it is pasted into a shell.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    irsa_iam::format::quoted(&text)
 }

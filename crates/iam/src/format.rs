@@ -23,7 +23,7 @@ fn logical_id(text: &str) -> String {
 }
 
 /// A text for a shell, in single quotes.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

@@ -20,7 +20,7 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
     next: "kubectl apply -f FILE on the management cluster: it replaces the control-plane machines one by one; wait until all \
            are new before the next phase",
     keys: "",
-    new: "",
+    new: "kubectl apply -f FILE on the management cluster, together with the cluster that it makes",
     only_one: "extraArgs holds each flag once in every version of Cluster API: on a live cluster add the second issuer with a kubeadm patch \
                (docs/distributions.md has it ready); for a cluster that does not exist yet one issuer is enough: --phase new",
 };

@@ -21,7 +21,7 @@ pub(super) const KNOWLEDGE: Knowledge = Knowledge {
     recognise,
     components,
     next: "eksctl anywhere create cluster -f FILE; the keys are those of Secret CLUSTER-sa in namespace eksa-system. \
-           apiServerExtraArgs needs API_SERVER_EXTRA_ARGS_ENABLED=true in the environment",
+           If apiServerExtraArgs is in the file, API_SERVER_EXTRA_ARGS_ENABLED=true must be in the environment",
     keys: "",
     new: "",
     only_one: "EKS Anywhere gives a cluster one issuer: choose it when the cluster is created, with --phase new; --remove-issuer URL drops the \

@@ -38,6 +38,9 @@ const DENIED: &[Flag] = &[
 /// The types of a machine that runs kube-apiserver.
 const CONTROL_PLANES: [&str; 2] = ["controlplane", "init"];
 
+/// The document of Talos 1.14 with kube-apiserver's other flags.
+const SEPARATE: &str = "KubeAPIServerConfig";
+
 const FIELDS: &[Field] = &[
     Field {
         flag: Flag::Issuer,
@@ -86,6 +89,17 @@ fn components(documents: &[Value]) -> Result<Vec<Component>, ComponentError> {
         && !CONTROL_PLANES.contains(&kind)
     {
         return Err(ComponentError::NoControlPlane(kind.to_owned()));
+    }
+    // Talos takes no cluster.apiServer beside it, and its extraArgs overrule KubeServiceAccountConfig.
+    let separate = documents
+        .iter()
+        .find(|one| super::type_of(one) == Some(("v1alpha1", SEPARATE)));
+    let names_flags = |document: &Value| {
+        let extra = document.get("extraArgs").and_then(Value::as_object);
+        extra.is_some_and(|extra| extra.keys().any(|name| Flag::named(name).is_some()))
+    };
+    if separate.is_some_and(|document| own.is_none() || names_flags(document)) {
+        return Err(ComponentError::Separate(SEPARATE));
     }
     // Where both are, the document of its own holds the issuers.
     match (own, machine) {

@@ -24,19 +24,25 @@ pub struct ClusterArgs {
     pub service_account: ServiceAccount,
 }
 
-/// The administrator's kubeconfig on a node that kubeadm made.
-const ADMIN: &str = "/etc/kubernetes/admin.conf";
+/// The administrator's kubeconfig on a node that kubeadm, k3s or RKE2 made.
+const ADMIN: [&str; 3] = [
+    "/etc/kubernetes/admin.conf",
+    "/etc/rancher/k3s/k3s.yaml",
+    "/etc/rancher/rke2/rke2.yaml",
+];
 
 impl ClusterArgs {
-    /// A configuration with credentials; the address in it may be a load balancer's. On a node of kubeadm the
+    /// A configuration with credentials; the address in it may be a load balancer's. On a control-plane node the
     /// administrator's own when none is named.
     pub async fn config(&self, root: &Path) -> Result<kube::Config, Failure> {
         let mut arguments = self.kubernetes.clone();
-        let admin = root.join(ADMIN.trim_start_matches('/'));
+        let mut admins = ADMIN
+            .iter()
+            .map(|path| root.join(path.trim_start_matches('/')));
         let named = arguments.kubeconfig.is_some()
             || arguments.context.is_some()
             || std::env::var_os("KUBECONFIG").is_some();
-        if !named && admin.exists() {
+        if !named && let Some(admin) = admins.find(|path| path.exists()) {
             arguments.kubeconfig = Some(admin);
         }
         Ok(arguments.config().await?)

@@ -61,6 +61,9 @@ impl Render for Listed {
     }
 }
 
+/// The policy of `rotate` with the place of the ring in it.
+const RING: &str = "rotate-state-s3";
+
 /// Prints a policy, or the list of them.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args {
@@ -79,6 +82,16 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         };
         context.print(&Listed(COMMANDS.iter().map(row).collect()))?;
         return Ok(Exit::Done);
+    };
+    let command = match (command.as_str(), &state) {
+        ("rotate", Some(_)) => RING.to_owned(),
+        (RING, _) | (_, None) => command,
+        (other, Some(_)) => {
+            return Err(Failure::usage(
+                format!("the policy of \"{other}\" does not depend on --state"),
+                "leave --state out: it is for the key ring of irsa rotate",
+            ));
+        }
     };
     let policy = permissions::of(&command).ok_or_else(|| unknown(&command))?;
     let (bucket, prefix) = match &to {

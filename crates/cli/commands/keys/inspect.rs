@@ -140,8 +140,10 @@ impl Render for Inspected {
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args { files } = args;
     let mut blocks = Vec::new();
+    let mut broken = false;
     for path in files {
         let file = KeyFile::parse(&keyfile::read(&path)?);
+        broken |= !file.damaged.is_empty();
         for damaged in &file.damaged {
             report::warning(&format!(
                 "{}:{}: the block \"{}\" is damaged (no matching END line, or broken base64); kube-apiserver skips it",
@@ -164,6 +166,12 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     }
     if found {
         return Ok(Exit::Done);
+    }
+    if broken {
+        return Err(Failure::failed(
+            "there is no whole PEM block to look at",
+            "kube-apiserver skips a damaged block in silence: take the file from where it was made, or write its public half anew",
+        ));
     }
     Err(Failure::failed(
         "there is no PEM block to look at",
