@@ -108,7 +108,8 @@ pub async fn drive<S: RingStore, W: World>(
                     Ok(now) => now,
                     Err(failure) => {
                         give_up(store, &mut held, &action, course).await;
-                        return Err(failure);
+                        let first = actions.is_empty();
+                        return Err(if first { failure } else { failure.midway() });
                     }
                 };
                 actions.push(action);
@@ -189,6 +190,29 @@ fn came(actions: Vec<Action>, ring: Option<KeyRing>, step: Step) -> Came {
     }
 }
 
+/// Gives the lease back when the run was told to end in the middle of whatever it did; until when it keeps others away, if
+/// what it was writing into a bucket may still arrive.
+pub async fn end<S: RingStore>(store: &S, course: &Course) -> Result<Option<Timestamp>, Failure> {
+    let mut held = load(store, course).await?;
+    if !course.dry_run && !held.ring.as_ref().is_some_and(was_publishing) {
+        release(store, &mut held, course).await?;
+    }
+    let lease = held.ring.as_ref().and_then(KeyRing::lease);
+    Ok(lease
+        .filter(|lease| lease.holder == course.holder)
+        .map(|lease| lease.until))
+}
+
+/// Whether the last deed of a ring is a write through a network, which may arrive when its run is dead.
+fn was_publishing(ring: &KeyRing) -> bool {
+    let remote = |event: &Event| {
+        let place = event.place.as_deref();
+        place.is_some_and(|place| place.starts_with(REMOTE))
+    };
+    let last = ring.history().last();
+    last.is_some_and(|event| event.what == What::Published && remote(event))
+}
+
 async fn load<S: RingStore>(store: &S, course: &Course) -> Result<Held, Failure> {
     let Some(stored) = store.load().await? else {
         return Ok(Held {
@@ -216,15 +240,7 @@ async fn bury_lease<S: RingStore>(
 ) -> Result<(), Failure> {
     let lease = held.ring.as_ref().and_then(KeyRing::lease);
     let holder = lease.map(|lease| lease.holder.clone());
-    let last = held.ring.as_ref().and_then(|ring| ring.history().last());
-    let was_publishing = |event: &&Event| {
-        let remote = event
-            .place
-            .as_deref()
-            .is_some_and(|place| place.starts_with(REMOTE));
-        event.what == What::Published && remote
-    };
-    if last.is_some_and(|event| was_publishing(&event)) {
+    if held.ring.as_ref().is_some_and(was_publishing) {
         return Ok(());
     }
     let freed = holder.and_then(|holder| held.ring.as_ref()?.released(&holder, Timestamp::now()));
@@ -292,10 +308,11 @@ async fn act<S: RingStore, W: World>(
         None => ring.intend(action.event(&course.holder, now), until)?,
     };
     save(store, held, intended, course).await?;
-    match key {
+    let done = match key {
         Some(key) => world.keep(&key).await,
         None => world.apply(action).await,
-    }
+    };
+    done.map_err(Failure::midway)
 }
 
 #[cfg(test)]

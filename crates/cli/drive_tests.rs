@@ -1,9 +1,13 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use irsa_core::issuer::TrailingSlash;
 use irsa_core::kid::Kid;
 use irsa_core::observation::{Disk, Loaded, Published, Server, Sink};
+use irsa_core::publication::Stored;
+use irsa_issuer::state::StateError;
 use irsa_issuer::state::dir::StateDirectory;
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -11,6 +15,10 @@ use super::*;
 struct Fails {
     before_the_deed: bool,
     deeds: usize,
+    /// The one place of the documents.
+    sink: &'static str,
+    /// A deed that does not end, and who is told that it was begun.
+    hangs: Option<Arc<Notify>>,
     /// The key ring that somebody else changes before the second deed, while the first one succeeds.
     changed: Option<std::path::PathBuf>,
 }
@@ -34,7 +42,7 @@ impl World for Fails {
         };
         Ok(Observation {
             sinks: vec![Sink {
-                name: "dir:www".into(),
+                name: self.sink.into(),
                 published: Published::default(),
             }],
             servers: vec![server],
@@ -63,6 +71,10 @@ impl World for Fails {
 
     async fn apply(&mut self, _: &Action) -> Result<(), Failure> {
         self.deeds += 1;
+        if let Some(begun) = &self.hangs {
+            begun.notify_one();
+            std::future::pending::<()>().await;
+        }
         if self.changed.is_some() {
             return Ok(());
         }
@@ -90,6 +102,8 @@ fn run(before_the_deed: bool) -> (usize, KeyRing) {
     let mut world = Fails {
         before_the_deed,
         deeds: 0,
+        sink: "dir:www",
+        hangs: None,
         changed: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -128,6 +142,8 @@ fn what_failed_is_told_although_the_lease_cannot_be_given_back() {
     let mut world = Fails {
         before_the_deed: false,
         deeds: 0,
+        sink: "dir:www",
+        hangs: None,
         changed: Some(path.join("ring.json")),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -137,4 +153,50 @@ fn what_failed_is_told_although_the_lease_cannot_be_given_back() {
     let came = runtime.block_on(drive(&store, &mut world, &course, |_, _, _| Ok(None)));
     let failure = came.err().unwrap();
     assert_eq!(failure.message(), "the public half is nowhere");
+}
+
+/// A store that others may use at the same time, as a Secret or a bucket.
+struct Shared(StateDirectory);
+
+impl RingStore for Shared {
+    async fn load(&self) -> Result<Option<Stored>, StateError> {
+        self.0.load().await
+    }
+
+    async fn save(&self, bytes: &[u8], expected: &Expected) -> Result<String, StateError> {
+        self.0.save(bytes, expected).await
+    }
+
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+}
+
+/// A run is told to end in the middle of its deed: until when others wait, and what the ring says of it.
+async fn told_to_end(sink: &'static str) -> (Option<Timestamp>, Option<Timestamp>) {
+    let home = tempfile::tempdir().unwrap();
+    let store = Shared(StateDirectory::lock(&home.path().join("ring")).unwrap());
+    let (begun, course) = (Arc::new(Notify::new()), course());
+    let mut world = Fails {
+        before_the_deed: false,
+        deeds: 0,
+        sink,
+        hangs: Some(Arc::clone(&begun)),
+        changed: None,
+    };
+    tokio::select! {
+        _ = drive(&store, &mut world, &course, |_, _, _| Ok(None)) => panic!("its deed does not end"),
+        () = begun.notified() => {}
+    }
+    let until = end(&store, &course).await.unwrap();
+    let stored = store.load().await.unwrap().unwrap();
+    let ring = KeyRing::parse(&stored.bytes, &course.issuer).unwrap();
+    (until, ring.lease().map(|lease| lease.until))
+}
+
+#[tokio::test]
+async fn a_run_that_is_told_to_end_keeps_nobody_waiting_but_for_a_write_that_may_arrive() {
+    assert_eq!(told_to_end("dir:www").await, (None, None));
+    let (until, lease) = told_to_end("s3://bucket").await;
+    assert!(until.is_some() && until == lease);
 }

@@ -182,12 +182,11 @@ pub(crate) async fn roll_out(
         return Ok(report(&node, phase, Vec::new()));
     }
     let mut run = Run::begin(&backups)?;
-    let settled = settle::settle(&args, &backups, &mut run).await?;
+    let settled = settle::settle(&args, &backups, &mut run, held).await?;
     let node = Node::look(args, context).await?;
     node.may_begin().await?;
     let mut report = report(&node, phase, settled);
-    let turn = run.take_turn(&node.server, timeout).await??;
-    held.take(&turn, &node.server);
+    let turn = held.take_turn(&run, &node.server, timeout).await??;
     // Between the look and the turn another node may have changed what the others accept.
     let rolled = match node.may_begin().await {
         Ok(elsewhere) => {
@@ -210,21 +209,25 @@ pub(crate) async fn roll_out(
 
 /// Ends what a run left that died on this node: its change is proved or put back, and its turn is given back. Until then
 /// no other node may restart anything, also when nothing more is to be done on this one.
-pub(crate) async fn settle_dead(args: &Args) -> Result<(), Failure> {
+pub(crate) async fn settle_dead(args: &Args, held: &Held) -> Result<(), Failure> {
     let timeout = bounded(args.timeout)?;
     let backups = super::backups(args.backup.clone())?;
     let mut run = Run::begin(&backups)?;
     if !run.follows_dead() {
         return Ok(());
     }
-    settle::settle(args, &backups, &mut run).await?;
+    settle::settle(args, &backups, &mut run, held).await?;
     let (true, Some(url)) = (run.follows_dead(), &args.server) else {
         return Ok(());
     };
     let config = args.cluster.config(&args.root).await?;
     let server = args.cluster.server(&config, url)?;
-    match run.take_turn(&server, timeout).await? {
-        Ok(turn) => run.give_back(turn, &server).await,
+    match held.take_turn(&run, &server, timeout).await? {
+        Ok(turn) => {
+            let given_back = run.give_back(turn, &server).await;
+            held.lose();
+            given_back
+        }
         // It has run out, and is another's by now; or who looks at this API server next sees that it is away.
         Err(error) => {
             tracing::debug!(%error, "the turn of a dead run is left as it is");

@@ -30,7 +30,7 @@ pub(super) fn disk(node: &Node<'_>, seen: &mut Known) -> Result<Disk, Failure> {
     }
     let mut signer = |path: &Path| -> Result<Kid, Failure> {
         // The component's own file: its mode is its owner's business here.
-        let bytes = keyfile::read(path).map_err(|error| missing(path, error))?;
+        let bytes = keyfile::read_regular(path).map_err(|error| missing(path, error))?;
         let key = PrivateKeyPem::parse(&bytes)?;
         let key = key.public_key();
         seen.insert(key.kid(), key.clone());
@@ -71,7 +71,7 @@ const SPARE: [&str; 2] = ["/etc/kubernetes/pki/sa.key", "/etc/kubernetes/pki/sa.
 /// The keys there. Nothing depends on them now: what cannot be read is left out.
 fn spare(root: &Path) -> BTreeMap<String, BTreeSet<Kid>> {
     let kids = |path: &Path| -> Option<BTreeSet<Kid>> {
-        let bytes = keyfile::read(path).ok()?;
+        let bytes = keyfile::read_regular(path).ok()?;
         if path.extension().is_some_and(|end| end == "key") {
             let key = PrivateKeyPem::parse(&bytes).ok()?;
             return Some([key.public_key().kid()].into());
@@ -88,7 +88,7 @@ fn spare(root: &Path) -> BTreeMap<String, BTreeSet<Kid>> {
 
 /// The keys of a file of an API server.
 pub(super) fn public_keys(path: &Path) -> Result<Vec<PublicKey>, Failure> {
-    let keys = KeyFile::parse(&keyfile::read(path)?).apiserver_keys();
+    let keys = KeyFile::parse(&keyfile::read_regular(path)?).apiserver_keys();
     let keys = keys.map_err(|error| {
         Failure::usage(
             format!("{}: {error}", path.display()),

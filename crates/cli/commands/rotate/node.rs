@@ -87,7 +87,7 @@ impl Node<'_> {
 
     /// Ends what a rollout left that was killed here: other nodes wait for it.
     pub(super) async fn settle(&self) -> Result<(), Failure> {
-        rollout::settle_dead(&self.rollout(PhaseArg::Accept)).await
+        rollout::settle_dead(&self.rollout(PhaseArg::Accept), &self.held).await
     }
 
     /// Makes its API server accept a key.

@@ -70,13 +70,16 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         };
         let node = world.node.as_ref().filter(|_| !dry_run);
         let _lock = node.map(Node::lock).transpose()?;
-        if let Some(node) = node {
-            node.settle().await?;
-        }
         let edit = |ring: &KeyRing, observed: &Observation, now| asked.edit(ring, observed, now);
+        let rotation = async {
+            if let Some(node) = world.node.as_ref().filter(|_| !dry_run) {
+                node.settle().await?;
+            }
+            drive::drive(&store, &mut world, &course, edit).await
+        };
         let came = tokio::select! {
-            came = drive::drive(&store, &mut world, &course, edit) => came?,
-            signal = signalled() => return Err(stopped(&world, signal?).await),
+            came = rotation => came?,
+            signal = signalled() => return Err(stopped(&store, &world, &course, signal?).await),
         };
         context.print(&Outcome::new(&came, &course.policy, dry_run, breaks))?;
         if let Some(block) = came.block {
@@ -91,21 +94,34 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// What to tell about a run that was told to end: each of its steps stands, or is taken up by the next run. A rollout gives
-/// its turn back where that is safe.
-async fn stopped(world: &Outside<'_>, signal: &str) -> Failure {
+/// its turn back, and the run its lease on the ring, where that is safe.
+async fn stopped(
+    store: &impl RingStore,
+    world: &Outside<'_>,
+    course: &Course,
+    signal: &str,
+) -> Failure {
     let waited_for = match &world.node {
         Some(node) => node.held.give_back().await,
         None => false,
     };
-    Failure::again(
-        format!("{signal}: the run ended"),
-        if waited_for {
-            "run the same command again on this node: it proves or puts back what was written, and takes its turn over, for which \
-             other nodes wait"
-        } else {
-            "run the same command again: it looks at what stands, and goes on from there"
-        },
-    )
+    let again = if waited_for {
+        "run the same command again on this node: it proves or puts back what was written, and takes its turn over, for which \
+         other nodes wait"
+    } else {
+        "run the same command again: it looks at what stands, and goes on from there"
+    };
+    let help = match drive::end(store, course).await {
+        Ok(None) => again.to_owned(),
+        Ok(Some(until)) => format!(
+            "{again}; not before {until:.0}: until then a write of this run into a bucket may still arrive, and no run acts"
+        ),
+        Err(failure) => format!(
+            "{again}; the lease of this run may stand in the ring until it ends, since it could not be given back: {}",
+            failure.message()
+        ),
+    };
+    Failure::again(format!("{signal}: the run ended"), help)
 }
 
 /// Makes the place of private keys this issuer's. One that is not that of earlier runs is left as it is: it is mistyped, or

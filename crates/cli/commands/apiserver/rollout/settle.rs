@@ -21,7 +21,7 @@ use super::canary::Canary;
 use super::controller_manager::ControllerManager;
 use super::keys::kids;
 use super::manifest::restore;
-use super::turn::Run;
+use super::turn::{Held, Run};
 use super::wait::{self, Watched};
 use crate::report::{self, Failure};
 
@@ -48,6 +48,7 @@ pub(super) async fn settle(
     args: &Args,
     backups: &Backups,
     run: &mut Run,
+    held: &Held,
 ) -> Result<Vec<String>, Failure> {
     let mut written = Vec::new();
     for Pending { standing, unproved } in pending(args, backups)? {
@@ -75,7 +76,7 @@ pub(super) async fn settle(
         None => Standing::read(args.manifest.clone(), Role::ApiServer)?.url(),
     };
     let server = args.cluster.server(&config, &url)?;
-    let turn = match run.take_turn(&server, args.timeout).await? {
+    let turn = match held.take_turn(run, &server, args.timeout).await? {
         Ok(turn) => Some(turn),
         Err(error @ TurnError::Taken { .. }) => return Err(error.into()),
         // This node's API server is what may be ill: no other node restarts one while it is.
@@ -84,6 +85,8 @@ pub(super) async fn settle(
             None
         }
     };
+    // Nobody has seen whether what was written works.
+    held.restarting(true);
     let mut facts = Vec::new();
     let mut ended = Ok(());
     for pending in written {
@@ -95,9 +98,11 @@ pub(super) async fn settle(
             }
         }
     }
+    held.restarting(false);
     if let Some(turn) = turn {
         run.give_back(turn, &server).await?;
     }
+    held.lose();
     ended.map(|()| facts)
 }
 

@@ -1,5 +1,6 @@
 //! The right of this run to restart something: the only one on this node, and the only node.
 
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -72,7 +73,16 @@ impl Run {
 
 /// The turn that this process has, known outside of the run that took it: whoever ends the run gives it back.
 #[derive(Default)]
-pub(crate) struct Held(Mutex<Option<HeldTurn>>);
+pub(crate) struct Held(Mutex<State>);
+
+#[derive(Default)]
+enum State {
+    #[default]
+    None,
+    /// It was asked for, and the answer has not come: it may be there.
+    Asked,
+    Has(HeldTurn),
+}
 
 struct HeldTurn {
     turn: Turn,
@@ -82,8 +92,26 @@ struct HeldTurn {
 }
 
 impl Held {
-    pub(super) fn take(&self, turn: &Turn, server: &ApiServer) {
-        *self.now() = Some(HeldTurn {
+    /// Takes the turn by way of the run.
+    pub(super) async fn take_turn(
+        &self,
+        run: &Run,
+        server: &ApiServer,
+        timeout: Duration,
+    ) -> Result<Result<Turn, TurnError>, Failure> {
+        *self.now() = State::Asked;
+        let turn = run.take_turn(server, timeout).await;
+        match &turn {
+            Ok(Ok(turn)) => self.take(turn, server),
+            // An answer that was lost may have been a yes.
+            Ok(Err(TurnError::Live(_))) => {}
+            Ok(Err(TurnError::Taken { .. })) | Err(_) => self.lose(),
+        }
+        turn
+    }
+
+    fn take(&self, turn: &Turn, server: &ApiServer) {
+        *self.now() = State::Has(HeldTurn {
             turn: turn.clone(),
             server: server.clone(),
             restarting: false,
@@ -92,13 +120,13 @@ impl Held {
 
     /// Says whether something of this node is being restarted from now on.
     pub(super) fn restarting(&self, restarting: bool) {
-        if let Some(held) = &mut *self.now() {
+        if let State::Has(held) = &mut *self.now() {
             held.restarting = restarting;
         }
     }
 
     pub(super) fn lose(&self) {
-        *self.now() = None;
+        *self.now() = State::None;
     }
 
     /// Gives the turn back when the run has been told to end, and says whether other nodes still wait for it.
@@ -107,13 +135,15 @@ impl Held {
     /// away beside this one's, and nobody has seen whether what was written works. The next run of this node settles that
     /// and takes the turn over; for others it runs out. So it is when the answer to taking it has not come yet.
     pub(crate) async fn give_back(&self) -> bool {
-        let Some(held) = self.now().take() else {
-            return false;
-        };
-        held.restarting || held.turn.give_back(&held.server).await.is_err()
+        let state = mem::take(&mut *self.now());
+        match state {
+            State::None => false,
+            State::Asked => true,
+            State::Has(held) => held.restarting || held.turn.give_back(&held.server).await.is_err(),
+        }
     }
 
-    fn now(&self) -> MutexGuard<'_, Option<HeldTurn>> {
+    fn now(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -216,5 +246,8 @@ mod tests {
         held.take(&turn(&server).await, &server);
         held.lose();
         assert!(!held.give_back().await, "it was given back before");
+
+        *held.now() = State::Asked;
+        assert!(held.give_back().await, "the answer may have been a yes");
     }
 }
