@@ -98,6 +98,21 @@ fn what_was_published_once_is_not_published_again_from_key_files() {
     );
     setting.home.write("irsa.yaml", config);
 
+    // What stands there is of before, and holds what was withdrawn since: the JWKS is elsewhere now.
+    let discovery = setting.home.path("www/.well-known/openid-configuration");
+    let named = std::fs::read_to_string(&discovery).unwrap();
+    let moved = named.replace("/keys.json", "/openid/v1/jwks");
+    std::fs::write(&discovery, &moved).unwrap();
+    for more in ["--check", "--yes"] {
+        let refused = setting.bootstrap(&[more]).code(1).stderr;
+        assert!(
+            refused.contains("names the JWKS https://oidc.example.com/prod/openid/v1/jwks"),
+            "{refused}"
+        );
+        assert_eq!(std::fs::read_to_string(&discovery).unwrap(), moved);
+    }
+    std::fs::write(&discovery, named).unwrap();
+
     std::fs::remove_file(&jwks).unwrap();
     for more in ["--check", "--yes"] {
         let refused = setting.bootstrap(&[more]).code(1).stderr;

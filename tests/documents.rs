@@ -86,6 +86,48 @@ fn an_issuer_with_a_final_slash_is_refused_with_the_reason() {
     assert!(ran.stdout.contains(r#""issuer":"https://oidc.example.com/a/","jwks_uri":"https://oidc.example.com/a/keys.json""#));
 }
 
+/// It is told when the issuer is chosen, and not by the first token that AWS refuses.
+#[test]
+fn an_issuer_that_aws_does_not_reach_is_told_at_once() {
+    let home = Home::new();
+    home.key("a", "ES256");
+    for (issuer, said) in [
+        (
+            "https://oidc.corp.internal/a",
+            "AWS cannot reach the issuer",
+        ),
+        ("https://10.0.0.1/a", "AWS cannot reach the issuer"),
+        ("https://oidc.example.com:8443/a", "the issuer has a port"),
+        ("https://oidc.example.com/a", ""),
+        // A trial on this machine.
+        ("http://127.0.0.1:8480", ""),
+    ] {
+        for command in [
+            ["discovery", "--issuer", issuer, "a.pub"].as_slice(),
+            &[
+                "publish",
+                "--dry-run",
+                "--to",
+                "dir:www",
+                "--issuer",
+                issuer,
+                "a.pub",
+            ],
+        ] {
+            let stderr = home.irsa(command).ok().stderr;
+            let warned = stderr.contains(&format!("warning: {issuer}: {said}"));
+            assert!(
+                if said.is_empty() {
+                    stderr.is_empty()
+                } else {
+                    warned
+                },
+                "{stderr}"
+            );
+        }
+    }
+}
+
 #[test]
 fn broken_pipes_are_no_error() {
     let home = Home::new();

@@ -65,6 +65,13 @@ impl AwsArgs {
     }
 }
 
+/// Whether tokens are judged by AWS itself, and not by a service that speaks its protocols.
+pub fn is_amazon(config: &SdkConfig) -> bool {
+    ["IAM", "STS"]
+        .iter()
+        .all(|service| endpoint(config, service).is_none())
+}
+
 /// The endpoint of one service (`s3`, `iam`), if it is not AWS's own: from `--endpoint-url`, `AWS_ENDPOINT_URL_*`,
 /// `AWS_ENDPOINT_URL` or the profile, in the SDK's order.
 pub fn endpoint(config: &SdkConfig, service: &str) -> Option<String> {
@@ -142,11 +149,12 @@ pub async fn credentials(config: &SdkConfig) -> Result<Credentials, CredentialsM
     })
 }
 
-/// Whether nobody was there who could have handed them out.
+/// Whether nobody was there who could have handed them out. What the SDK cannot sort is an agent that does not answer, or
+/// not in JSON: the pod identity agent while it restarts.
 fn are_missing(error: &CredentialsError) -> bool {
-    !matches!(
+    matches!(
         error,
-        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_)
+        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
     )
 }
 
@@ -154,6 +162,12 @@ fn are_missing(error: &CredentialsError) -> bool {
 pub(crate) fn no_credentials(cause: &(dyn Error + 'static)) -> Option<Failed> {
     let error = cause.downcast_ref().filter(|error| are_missing(error))?;
     Some(Failed::no_credentials(CREDENTIALS_HELP, error))
+}
+
+/// Whether a request could not be signed because nobody handed credentials out this time.
+pub(crate) fn are_late(cause: &(dyn Error + 'static)) -> bool {
+    let error: Option<&CredentialsError> = cause.downcast_ref();
+    error.is_some_and(|error| !are_missing(error))
 }
 
 /// Who asks, from STS.

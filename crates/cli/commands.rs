@@ -23,6 +23,7 @@ pub mod version;
 pub mod webhook;
 
 use clap::Subcommand;
+use irsa_core::issuer::{AwsObstacle, IssuerUrl};
 use irsa_issuer::keyset::LoadedKeys;
 
 use crate::context::Context;
@@ -134,6 +135,14 @@ fn draws(command: &Command) -> bool {
         return false;
     };
     matches!(args.command, Some(rotate::Command::Status(_)))
+}
+
+/// Says where an issuer is chosen what `doctor` would find when everything is set up. Addresses of this machine are trials.
+fn warn_of_issuer(issuer: &IssuerUrl) {
+    match issuer.aws_obstacle() {
+        None | Some(AwsObstacle::NotHttps | AwsObstacle::Loopback) => {}
+        Some(obstacle) => report::warning(&format!("{issuer}: {obstacle}")),
+    }
 }
 
 /// Says where kube-apiserver would see fewer keys than we publish.

@@ -4,7 +4,7 @@ pub mod cluster;
 pub mod rows;
 
 use std::fmt;
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::logging::LogFormat;
 use crate::output::Format;
 
 /// Ten thousand issuers fit well; a wrong path (a disk, a log) does not.
-const MAX_BYTES: u64 = 16 << 20;
+pub const MAX_BYTES: u64 = 16 << 20;
 
 /// The configuration file. Every key has a flag or variable of the same name that wins over it; relative paths are
 /// relative to the file.
@@ -177,8 +177,17 @@ impl Explain for ConfigError {
 impl Config {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = Self::read(path)?;
+        Self::of(path, File::open(path))
+    }
+
+    /// The same of an open file, or why it could not be opened.
+    pub fn of(path: &Path, file: io::Result<File>) -> Result<Self, ConfigError> {
+        let text = read(path, file)?;
         let mut config = Self::parse(&text).map_err(|source| ConfigError::Text {
+            path: path.to_owned(),
+            source,
+        })?;
+        config.one_jwks_uri().map_err(|source| ConfigError::Text {
             path: path.to_owned(),
             source,
         })?;
@@ -186,22 +195,30 @@ impl Config {
         Ok(config)
     }
 
+    /// An issuer has one JWKS, wherever the file speaks of it.
+    fn one_jwks_uri(&self) -> Result<(), TextError> {
+        let Some(cluster) = &self.cluster else {
+            return Ok(());
+        };
+        let same = |entry: &&IssuerEntry| cluster.issuer.as_ref() == Some(&entry.issuer);
+        let entry = self.issuers.iter().find(same);
+        match (
+            entry.and_then(|entry| entry.jwks_uri.as_ref()),
+            &cluster.jwks_uri,
+        ) {
+            (Some(one), Some(other)) if one != other => Err(TextError {
+                message: format!(
+                    "issuers and cluster name two JWKS of one issuer: jwks_uri \"{one}\" and \"{other}\""
+                ),
+                help: Some("leave one of the two out, or make them the same".into()),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The text of a file.
     pub fn read(path: &Path) -> Result<String, ConfigError> {
-        let fail = |source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let mut text = String::new();
-        let file = fs::File::open(path).map_err(fail)?;
-        file.take(MAX_BYTES + 1)
-            .read_to_string(&mut text)
-            .map_err(fail)?;
-        if text.len() as u64 > MAX_BYTES {
-            let error = io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB");
-            return Err(fail(error));
-        }
-        Ok(text)
+        read(path, File::open(path))
     }
 
     /// Reads a text. An empty one is an empty configuration.
@@ -230,6 +247,23 @@ impl Config {
         }
         self.webhook.resolve_paths(directory);
     }
+}
+
+fn read(path: &Path, file: io::Result<File>) -> Result<String, ConfigError> {
+    let fail = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = String::new();
+    let file = file.map_err(fail)?;
+    file.take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(fail)?;
+    if text.len() as u64 > MAX_BYTES {
+        let error = io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB");
+        return Err(fail(error));
+    }
+    Ok(text)
 }
 
 impl TextError {

@@ -68,3 +68,23 @@ fn paths_are_relative_to_the_file() {
         [Path::new("/etc/irsa/a.pub"), Path::new("/b.pub")]
     );
 }
+
+/// One of the two would be published, and the other written into kube-apiserver's flags.
+#[test]
+fn an_issuer_with_two_places_of_its_jwks_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("irsa.yaml");
+    let load = |cluster: &str| {
+        let text = format!(
+            "issuers:\n  - issuer: https://h/a\n    jwks_uri: https://h/a/openid/v1/jwks\n    keys: [a.pub]\n\
+             cluster:\n  name: a\n  issuer: https://h/a\n{cluster}  keys: {{adopt: [a.pub]}}\n  publish: {{to: dir:x}}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    };
+    assert!(load("").is_ok());
+    assert!(load("  jwks_uri: https://h/a/openid/v1/jwks\n").is_ok());
+    let error = load("  jwks_uri: https://h/a/keys.json\n").unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("two JWKS of one issuer"), "{cause}");
+}

@@ -43,6 +43,18 @@ impl Failure {
         }
     }
 
+    /// The same in the middle of a run: a refusal would say that nothing was attempted.
+    #[must_use]
+    pub fn midway(self) -> Self {
+        match self {
+            Self::Failed(failed) if failed.exit == Exit::Refused => Self::Failed(Failed {
+                exit: Exit::Failed,
+                ..failed
+            }),
+            other => other,
+        }
+    }
+
     /// An error in what the user asked for: nothing was attempted.
     pub fn refused(error: &(impl Explain + ?Sized)) -> Self {
         Self::Failed(Failed {
@@ -137,11 +149,17 @@ impl Failure {
 
 impl Failed {
     fn of(error: &(impl Explain + ?Sized)) -> Self {
-        let mut causes = error.source().into_iter().flat_map(chain);
+        let causes = || error.source().into_iter().flat_map(chain);
         // One thing to say and one exit code, whichever request would have been the first.
-        causes
-            .find_map(aws::no_credentials)
-            .unwrap_or_else(|| Self::of_chain(error))
+        if let Some(failed) = causes().find_map(aws::no_credentials) {
+            return failed;
+        }
+        let late = causes().any(aws::are_late);
+        let failed = Self::of_chain(error);
+        Self {
+            exit: if late { Exit::TryAgain } else { failed.exit },
+            ..failed
+        }
     }
 
     /// There are no credentials for AWS, for this reason.
@@ -331,8 +349,31 @@ mod tests {
                 .any(|cause| cause.ends_with("tried: Environment")),
             "{failed:?}"
         );
-        let failed = Failed::of(&Asked(CredentialsError::provider_error("STS is down")));
-        assert_eq!(failed.message, "role \"r\" cannot be read");
-        assert_eq!(failed.exit, Exit::Failed);
+    }
+
+    /// As the pod identity agent while it restarts: nothing is wrong with what was asked.
+    #[test]
+    fn credentials_that_are_late_are_a_reason_to_run_again() {
+        for late in [
+            CredentialsError::provider_error("STS is down"),
+            CredentialsError::unhandled("connection refused"),
+        ] {
+            let failed = Failed::of(&Asked(late));
+            assert_eq!(failed.message, "role \"r\" cannot be read");
+            assert_eq!(failed.exit, Exit::TryAgain);
+        }
+    }
+
+    #[test]
+    fn a_refusal_in_the_middle_of_a_run_does_not_say_that_nothing_was_attempted() {
+        for (failure, exit) in [
+            (Failure::usage("no", "look"), Exit::Failed),
+            (Failure::again("later", "wait"), Exit::TryAgain),
+        ] {
+            let Failure::Failed(failed) = failure.midway() else {
+                panic!("it has something to tell");
+            };
+            assert_eq!(failed.exit, exit);
+        }
     }
 }

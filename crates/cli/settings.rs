@@ -29,6 +29,8 @@ pub struct ServeSettings {
     pub issuers: Setting<Vec<IssuerEntry>>,
     /// The variable that they are from, if they are from one.
     pub given_by: Option<String>,
+    /// Where their `jwks_uri` is from, if it is from elsewhere.
+    pub jwks_uri_origin: Option<Origin>,
     /// Where it listens.
     pub listen: ListenSettings,
     /// Cache lifetime.
@@ -70,9 +72,13 @@ impl ServeSettings {
             ("jwks_uri", jwks_uri.is_some()),
         ];
         let named_by = named_by.into_iter().find(|(_, given)| *given);
+        let mut jwks_uri_origin = None;
         let given = named_by.map(|_| {
             let issuer = issuer.unwrap_or_default();
             let in_file = jwks_uri_in_file(config, &issuer).map(str::to_owned);
+            if jwks_uri.is_none() && in_file.is_some() {
+                jwks_uri_origin = Some(Origin::File);
+            }
             vec![IssuerEntry {
                 issuer,
                 jwks_uri: jwks_uri.or(in_file),
@@ -87,6 +93,7 @@ impl ServeSettings {
                 config.allow_trailing_slash,
             ),
             given_by: context.variable(named_by),
+            jwks_uri_origin,
             issuers: context.setting(named_by, given, some(&config.issuers), Vec::new()),
             listen: ListenSettings::resolve(listen, section, context),
             max_age: context.setting("max_age", max_age, seconds(section.max_age), MAX_AGE),
@@ -173,7 +180,7 @@ impl ServeSettings {
                         format!("issuers[{at}].jwks_uri"),
                         entry.jwks_uri.clone().unwrap_or_default(),
                         if entry.jwks_uri.is_some() {
-                            origin
+                            self.jwks_uri_origin.unwrap_or(origin)
                         } else {
                             Origin::Default
                         },
@@ -286,10 +293,17 @@ pub fn jwks_uri_in_file<'a>(config: &'a Config, issuer: &str) -> Option<&'a str>
     let entry = config.issuers.iter().find(|entry| entry.issuer == issuer);
     let cluster = config.cluster.as_ref();
     let cluster = cluster.filter(|cluster| cluster.issuer.as_deref() == Some(issuer));
-    match (entry, cluster) {
-        (Some(entry), _) => entry.jwks_uri.as_deref(),
-        (None, cluster) => cluster?.jwks_uri.as_deref(),
-    }
+    let of_entry = entry.and_then(|entry| entry.jwks_uri.as_deref());
+    of_entry.or_else(|| cluster?.jwks_uri.as_deref())
+}
+
+/// What to do about a JWKS that stands where irsa cannot publish.
+pub fn moved_away(issuer: &IssuerUrl) -> String {
+    format!(
+        "irsa publishes and rotates a JWKS below its issuer alone: irsa publish --jwks-uri {} with every key in use moves it, and \
+         the old one must stay until no copy of the old discovery document is kept",
+        issuer.default_jwks_uri()
+    )
 }
 
 /// The issuer that the configuration file is about: the only one under `issuers` and `cluster`.

@@ -11,12 +11,13 @@ pub mod steps;
 use std::time::Duration;
 
 use irsa_core::bootstrap::Change;
+use irsa_core::bucket::distribution::CdnState;
 
 use self::chain::Chain;
 use self::show::{Event, Step, Voice};
 use self::site::Site;
 use crate::args::{self, FetchArgs};
-use crate::aws::AwsArgs;
+use crate::aws::{self, AwsArgs};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::kubernetes::KubernetesArgs;
@@ -68,6 +69,11 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     context.block_on(Box::pin(async {
         local::check(site::section(context)?, context)?;
         let site = Site::new(context, &aws, &fetch).await?;
+        if let Some(issuer) = site.issuer(&CdnState::default())?
+            && aws::is_amazon(&site.config)
+        {
+            super::warn_of_issuer(&issuer);
+        }
         let mut chain = Chain::new(&site, context, &kubernetes, wait);
         let writes = !dry_run && !check;
         let _lock = if writes {

@@ -8,7 +8,7 @@ use irsa_core::jwks::JwkSet;
 use irsa_issuer::keyset;
 
 use crate::args::DocumentArgs;
-use crate::commands::warn_of_deviations;
+use crate::commands::{warn_of_deviations, warn_of_issuer};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output;
@@ -39,6 +39,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         as_apiserver,
     } = args;
     let (issuer, jwks_uri) = document.require(context)?;
+    warn_of_issuer(&issuer);
     let jwks_uri = jwks_uri.unwrap_or_else(|| issuer.default_jwks_uri());
     let set = if as_apiserver {
         if !issuer.is_https() {

@@ -64,6 +64,13 @@ pub const OWNER_TAG: (&str, &str) = irsa_core::bucket::OWNER_TAG;
 /// The tag that says for which cluster it was made.
 pub const CLUSTER_TAG: &str = "irsa:cluster";
 
+/// Of other services nobody knows what they reach.
+fn warn_of_issuer(config: &SdkConfig, issuer: &IssuerUrl) {
+    if aws::is_amazon(config) {
+        super::warn_of_issuer(issuer);
+    }
+}
+
 /// What was or would be done to something, in words.
 fn told(name: &str, changes: &[String], applied: bool) -> String {
     if changes.is_empty() {

@@ -23,7 +23,7 @@ use self::sync::SyncError;
 pub use self::target::Target;
 use crate::args::{self, DocumentArgs, FetchArgs};
 use crate::aws::AwsArgs;
-use crate::commands::warn_of_deviations;
+use crate::commands::{warn_of_deviations, warn_of_issuer};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Format;
@@ -206,6 +206,10 @@ fn finish(
             match error {
                 Some(SyncError::Some { source, .. })
                     if mode == Mode::Compare && matches!(*source, SyncError::Decide(_)) => {}
+                // Others were written.
+                Some(error @ SyncError::Some { failed, total, .. }) if failed < total => {
+                    return Err(Failure::from(error).midway());
+                }
                 Some(error) => return Err(error.into()),
                 None => {}
             }
@@ -276,6 +280,7 @@ fn placed<P: PartialEq>(
 
 fn render(spec: &IssuerSpec) -> Result<IssuerDocuments, Failure> {
     let (documents, loaded) = spec.render()?;
+    warn_of_issuer(&spec.issuer);
     warn_of_deviations(&loaded);
     for warning in loaded.warnings_of_private() {
         report::warning(&warning);

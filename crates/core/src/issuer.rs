@@ -66,6 +66,24 @@ enum Fault {
     NotCanonical(String),
 }
 
+/// Why AWS does not take an issuer: it fetches the documents from outside, over https, and documents that a provider URL
+/// names no port (API reference of IAM's `CreateOpenIDConnectProvider`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AwsObstacle {
+    /// Plain http.
+    #[error("the issuer is not https, and AWS accepts no such provider")]
+    NotHttps,
+    /// An address of the machine itself.
+    #[error("the issuer is an address of this machine, and AWS fetches the documents from outside")]
+    Loopback,
+    /// A host that only a cluster or private network reaches, and how that shows.
+    #[error("AWS cannot reach the issuer: {0}, and AWS fetches the documents from outside")]
+    Private(&'static str),
+    /// A port, which trust policies do not show either.
+    #[error("the issuer has a port, and AWS documents that a provider URL has none")]
+    Port,
+}
+
 /// Ends of names that mean something in one network only.
 const PRIVATE_DOMAINS: [&str; 7] = [
     ".svc",
@@ -176,7 +194,7 @@ impl IssuerUrl {
     /// Why nobody outside a cluster or private network reaches the issuer, if its host says so: an address of RFC 1918,
     /// 4193 or 3927, or a name that public DNS does not know (RFC 6761, 6762, 8375; ICANN's `internal`; Kubernetes'
     /// `svc` and `cluster.local`).
-    pub fn unreachable(&self) -> Option<&'static str> {
+    fn unreachable(&self) -> Option<&'static str> {
         let url = Url::parse(&self.text).ok()?;
         match url.host()? {
             Host::Domain(name) if !name.contains('.') => {
@@ -194,8 +212,21 @@ impl IssuerUrl {
     }
 
     /// Whether the URL names a port, which AWS documents as not allowed.
-    pub fn has_port(&self) -> bool {
+    fn has_port(&self) -> bool {
         Url::parse(&self.text).is_ok_and(|url| url.port().is_some())
+    }
+
+    /// Why AWS would not take or not reach the issuer, if the URL alone says so.
+    pub fn aws_obstacle(&self) -> Option<AwsObstacle> {
+        if !self.is_https() {
+            Some(AwsObstacle::NotHttps)
+        } else if self.is_loopback() {
+            Some(AwsObstacle::Loopback)
+        } else if let Some(reason) = self.unreachable() {
+            Some(AwsObstacle::Private(reason))
+        } else {
+            self.has_port().then_some(AwsObstacle::Port)
+        }
     }
 
     /// Whether the issuer is https, which kube-apiserver demands before it serves any document.

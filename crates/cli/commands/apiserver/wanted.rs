@@ -54,14 +54,8 @@ impl WantedArgs {
         } else {
             context.config.apiserver.clone()
         };
-        let file_issuer = section
-            .issuer
-            .or_else(|| match context.config.issuers.as_slice() {
-                [only] => Some(only.issuer.clone()),
-                _ => None,
-            });
         if document.issuer.issuer.is_none() {
-            document.issuer.issuer = file_issuer;
+            document.issuer.issuer = section.issuer;
             document.jwks_uri = document.jwks_uri.or(section.jwks_uri);
         }
         let stays = alone && document.jwks_uri.is_none();

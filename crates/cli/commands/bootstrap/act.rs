@@ -38,7 +38,11 @@ impl Explain for NotSeen {
 /// Makes every change of the plan, each on what was seen after the one before; how many were made.
 pub async fn run(chain: &mut Chain<'_>, voice: &Voice) -> Result<usize, Failure> {
     let mut done = 0;
-    while let Some(change) = chain.plan()?.into_iter().next() {
+    loop {
+        let plan = chain.plan().map_err(|failure| stands(failure, done))?;
+        let Some(change) = plan.into_iter().next() else {
+            return Ok(done);
+        };
         let step = step(&change);
         voice.begin(&step)?;
         let outcome = apply(chain, &change, voice, &step).await;
@@ -49,16 +53,16 @@ pub async fn run(chain: &mut Chain<'_>, voice: &Voice) -> Result<usize, Failure>
         tell_of_domain(chain, &change, voice);
         done += 1;
     }
-    Ok(done)
 }
 
 /// Says with an error what was done before it.
 fn stands(failure: Failure, done: usize) -> Failure {
-    failure.noted(&match done {
-        0 => "nothing was changed".to_owned(),
+    let note = match done {
+        0 => return failure.noted("nothing was changed"),
         1 => "1 step was done and stands; the same command goes on after it".to_owned(),
         many => format!("{many} steps were done and stand; the same command goes on after them"),
-    })
+    };
+    failure.midway().noted(&note)
 }
 
 /// A change as it is shown.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
 
-use irsa_core::bootstrap::{self, BootstrapError, Change, KeySeen, Seen, Stage, Wanted};
+use irsa_core::bootstrap::{self, BootstrapError, Change, KeySeen, Seen, Stage};
 use irsa_core::discovery;
 use irsa_core::documents::{DocumentName, IssuerDocuments};
 use irsa_core::issuer::IssuerUrl;
@@ -27,6 +27,7 @@ use crate::commands::publish::sync::Job;
 use crate::context::Context;
 use crate::kubernetes::KubernetesArgs;
 use crate::report::Failure;
+use crate::settings;
 
 /// A cluster as it is seen, and as it shall be.
 #[derive(Debug)]
@@ -129,8 +130,12 @@ impl<'a> Chain<'a> {
     pub fn plan(&mut self) -> Result<Vec<Change>, Failure> {
         let wanted = self.wanted()?;
         let rotated = self.site.section.keys.rotated;
-        if rotated && self.kept.is_none() {
-            self.never_published(&wanted)?;
+        if let (true, Some(documents)) = (rotated, &wanted.documents) {
+            // Also where an older JWKS still stands at this place: keys that were withdrawn since are in it.
+            self.not_moved(documents)?;
+            if self.kept.is_none() {
+                self.never_published(documents.issuer())?;
+            }
         }
         bootstrap::plan(&wanted, &self.seen).map_err(|error| {
             let drops = matches!(
@@ -155,11 +160,7 @@ impl<'a> Chain<'a> {
 
     /// Refuses key files that `irsa rotate` has left behind: of what was published once they hold the oldest key, which
     /// may be the one that was stolen.
-    fn never_published(&self, wanted: &Wanted) -> Result<(), Failure> {
-        let Some(documents) = &wanted.documents else {
-            return Ok(());
-        };
-        self.not_moved(documents)?;
+    fn never_published(&self, issuer: &IssuerUrl) -> Result<(), Failure> {
         let trace = match (&self.seen.provider, &self.seen.documents.discovery) {
             (Some(_), _) => "its OIDC provider exists",
             (None, Some(_)) => "its discovery document is published",
@@ -167,8 +168,7 @@ impl<'a> Chain<'a> {
         };
         Err(Failure::failed(
             format!(
-                "the JWKS of {} is not published, and {trace}: with rotated: true the key files are not published again",
-                documents.issuer()
+                "the JWKS of {issuer} is not published, and {trace}: with rotated: true the key files are not published again"
             ),
             "run irsa rotate on a control-plane node: it publishes what signs. If these files hold every key in use, leave rotated: \
              true out for one run",
@@ -188,7 +188,12 @@ impl<'a> Chain<'a> {
                     documents.issuer(),
                     documents.jwks_uri()
                 ),
-                format!("set jwks_uri: {there} under cluster: in the configuration file"),
+                match there.below(documents.issuer()) {
+                    Some(_) => {
+                        format!("set jwks_uri: {there} under cluster: in the configuration file")
+                    }
+                    None => settings::moved_away(documents.issuer()),
+                },
             )),
             _ => Ok(()),
         }

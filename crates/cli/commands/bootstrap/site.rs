@@ -58,6 +58,8 @@ pub struct Site<'a> {
     pub cloudfront: aws_sdk_cloudfront::Client,
     /// How the issuer is fetched.
     pub fetch: FetchArgs,
+    /// Where the JWKS shall stand, as the file says it for the issuer or for the cluster.
+    jwks_uri: Option<&'a str>,
     slash: TrailingSlash,
 }
 
@@ -74,7 +76,10 @@ impl<'a> Site<'a> {
         let config = aws.load(fetch.ca_file.as_deref()).await?;
         let store = store(section, &config).await?;
         let allowed = context.config.allow_trailing_slash.unwrap_or_default();
+        let named = section.issuer.as_deref();
+        let named = named.and_then(|issuer| settings::jwks_uri_in_file(&context.config, issuer));
         let site = Self {
+            jwks_uri: named.or(section.jwks_uri.as_deref()),
             iam: aws_sdk_iam::Client::new(&config),
             cloudfront: aws_sdk_cloudfront::Client::new(&config),
             slash: settings::slash(allowed),
@@ -203,7 +208,7 @@ impl<'a> Site<'a> {
 
     /// Where the JWKS shall stand, if that was said.
     pub fn jwks_uri(&self) -> Result<Option<JwksUri>, Failure> {
-        settings::parse_jwks_uri(self.section.jwks_uri.as_deref())
+        settings::parse_jwks_uri(self.jwks_uri)
     }
 
     /// The client with which documents are read back, unless that was switched off.

@@ -14,13 +14,16 @@ use irsa_iam::{format, provider as iam};
 use serde::Serialize;
 
 pub(crate) use self::thumbprint::needed_ca_thumbprint;
-use super::{PlanArgs, PlanFormat, account_id, is_ours, provider_arn, tag, tags, told};
+use super::{
+    PlanArgs, PlanFormat, account_id, is_ours, provider_arn, tag, tags, told, warn_of_issuer,
+};
 use crate::args::{FetchArgs, IssuerArgs};
 use crate::aws::AwsArgs;
+use crate::commands;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{self, Render};
-use crate::report::{self, Failure};
+use crate::report::Failure;
 use crate::visible::visible;
 
 /// The commands about the provider.
@@ -147,18 +150,17 @@ pub fn apply(args: ApplyArgs, context: &Context) -> Result<Exit, Failure> {
     }
     .checked()
     .map_err(|error| Failure::refused(&error))?;
-    if issuer.has_port() {
-        report::warning("AWS documents that a provider URL has no port: it may refuse this one");
-    }
     context.block_on(async {
         if wanted.ca_thumbprints.is_empty() && !no_thumbprint {
             wanted.ca_thumbprints = needed_ca_thumbprint(&issuer, &fetch).await?;
         }
         if let Some(text) = whole(plan.format, &wanted) {
+            commands::warn_of_issuer(&issuer);
             output::line(text.trim_end().as_bytes())?;
             return Ok(Exit::Done);
         }
         let config = aws.load(fetch.ca_file.as_deref()).await?;
+        warn_of_issuer(&config, &issuer);
         let client = Client::new(&config);
         let arn = provider_arn(&config, &issuer, None).await?;
         let state = iam::observe(&client, &arn).await?;

@@ -11,7 +11,7 @@ use irsa_core::trust::{DEFAULT_CHARS, Grant, Subject, TrustPolicy};
 use irsa_iam::role as iam;
 use serde::Serialize;
 
-use super::{account_id, is_ours, provider_arn};
+use super::{account_id, is_ours, provider_arn, warn_of_issuer};
 use crate::args::FetchArgs;
 use crate::aws::AwsArgs;
 use crate::context::Context;
@@ -132,6 +132,7 @@ impl GrantArgs {
         let mut grants = Vec::with_capacity(self.issuer.len());
         for text in &self.issuer {
             let issuer = settings::parse_issuer(text, slash)?;
+            warn_of_issuer(config, &issuer);
             let provider: ProviderArn =
                 provider_arn(config, &issuer, self.account_id.as_deref()).await?;
             grants.push(Grant {

@@ -22,6 +22,7 @@ use super::places::Buckets;
 use crate::args::FetchArgs;
 use crate::commands::publish::target::Target;
 use crate::report::Failure;
+use crate::settings;
 
 /// The documents of an issuer everywhere.
 pub(super) struct Sinks {
@@ -137,9 +138,12 @@ impl Sinks {
                 let message = format!(
                     "the discovery document in {name} names the JWKS {there}, expected {ours}"
                 );
-                let help = format!(
-                    "add --jwks-uri {there}, or jwks_uri: {there} to the issuer in the configuration file"
-                );
+                let help = match there.below(&self.issuer) {
+                    Some(_) => format!(
+                        "add --jwks-uri {there}, or jwks_uri: {there} to the issuer in the configuration file"
+                    ),
+                    None => settings::moved_away(&self.issuer),
+                };
                 return Err(Failure::usage(message, help));
             }
         }
@@ -152,7 +156,7 @@ impl Sinks {
         uri.below(&self.issuer).map(str::to_owned).ok_or_else(|| {
             Failure::usage(
                 format!("{uri} is not below the issuer {}", self.issuer),
-                "the JWKS must stand where irsa publishes it",
+                settings::moved_away(&self.issuer),
             )
         })
     }

@@ -6,7 +6,7 @@ use irsa_issuer::keyfile::open_regular;
 use irsa_issuer::keyset::Stamp;
 use irsa_issuer::source::IssuerSpec;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, MAX_BYTES};
 use crate::context::{Context, Origin};
 use crate::report::Failure;
 use crate::settings::ServeSettings;
@@ -55,7 +55,7 @@ impl ConfigFile {
         if self.restless < 5 {
             return false;
         }
-        let held = irsa_issuer::keyfile::read_regular(&self.path).ok();
+        let held = irsa_files::read_regular(&self.path, MAX_BYTES).ok();
         let held = held.map(|bytes| bytes.to_vec());
         let quiet = held.is_some() && held == self.glimpsed;
         self.glimpsed = held;
@@ -69,15 +69,9 @@ impl ConfigFile {
     }
 
     fn specs(&self) -> Result<Vec<IssuerSpec>, Failure> {
-        let refused = |error: ConfigError| Failure::refused(&error);
         // A pipe may be read once, before anything is served; in place of the file it would hold up all following.
-        open_regular(&self.path)
-            .map_err(|source| ConfigError::Read {
-                path: self.path.clone(),
-                source,
-            })
-            .map_err(refused)?;
-        let config = Config::load(&self.path).map_err(refused)?;
+        let file = open_regular(&self.path).map(|(file, _)| file);
+        let config = Config::of(&self.path, file).map_err(|error| Failure::refused(&error))?;
         let allowed = self
             .allow_trailing_slash
             .or(config.allow_trailing_slash)

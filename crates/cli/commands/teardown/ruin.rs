@@ -176,24 +176,40 @@ impl<'a> Ruin<'a> {
     pub(super) async fn take_down(&mut self, voice: &Voice) -> Result<usize, Failure> {
         let mut done = 0;
         let mut keys = self.keys();
-        while let Some(removal) = self.plan()?.removals.into_iter().next() {
-            let step = step(&removal);
-            voice.begin(&step)?;
-            self.apply(&removal, &keys, voice, &step)
-                .await
-                .map_err(|failure| {
-                    failure.noted(&format!(
+        loop {
+            match self.take_next(&mut done, &mut keys, voice).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(done),
+                Err(failure) => {
+                    let failure = if done > 0 { failure.midway() } else { failure };
+                    return Err(failure.noted(&format!(
                         "{done} step(s) were done; the same command goes on after them"
-                    ))
-                })?;
-            self.forget(&removal).await?;
-            voice.done(&step)?;
-            keys.extend(self.keys());
-            keys.sort_unstable();
-            keys.dedup();
-            done += 1;
+                    )));
+                }
+            }
         }
-        Ok(done)
+    }
+
+    /// The next step, if one is left; `done` counts it as soon as it is.
+    async fn take_next(
+        &mut self,
+        done: &mut usize,
+        keys: &mut Vec<String>,
+        voice: &Voice,
+    ) -> Result<bool, Failure> {
+        let Some(removal) = self.plan()?.removals.into_iter().next() else {
+            return Ok(false);
+        };
+        let step = step(&removal);
+        voice.begin(&step)?;
+        self.apply(&removal, keys, voice, &step).await?;
+        *done += 1;
+        self.forget(&removal).await?;
+        voice.done(&step)?;
+        keys.extend(self.keys());
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(true)
     }
 
     async fn apply(

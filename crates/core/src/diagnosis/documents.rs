@@ -4,7 +4,7 @@ use super::facts::{Answer, Look, NoAnswer, NoAnswerKind, RelyingParty};
 use super::{Check, Diagnosis, Facts, StsAnswer, served};
 use crate::discovery::{self, DiscoveryError};
 use crate::explain::Explain;
-use crate::issuer::{IssuerUrl, TrailingSlash};
+use crate::issuer::{AwsObstacle, IssuerUrl, TrailingSlash};
 use crate::jwks::{JwkSet, JwksError, MAX_DOCUMENT_BYTES, MAX_KEYS};
 use crate::store_url::S3Issuer;
 use crate::strict_json;
@@ -32,27 +32,35 @@ pub(super) fn issuer_url(diagnosis: &mut Diagnosis<'_>) {
     let issuer = &diagnosis.facts.issuer;
     let aws = diagnosis.facts.relying_party == RelyingParty::Aws;
     let id = "issuer-url";
-    let check = if !issuer.is_https() {
-        Check::failure(id, issuer.as_str(), "the issuer is not https")
-            .why("kube-apiserver serves no documents for it, and AWS accepts no such provider")
-            .help("serve the documents over https, and name that URL everywhere")
-    } else if aws && issuer.is_loopback() {
-        Check::failure(id, issuer.as_str(), "the issuer is an address of this machine")
-            .why("AWS fetches the documents from outside")
-            .sts(StsAnswer::Communication)
-            .help("give the documents a public name: irsa publish --to s3://BUCKET, or irsa serve behind one")
-    } else if aws && let Some(reason) = issuer.unreachable() {
-        let why = format!("{reason}, and AWS fetches the documents from outside");
-        Check::failure(id, issuer.as_str(), "AWS cannot reach the issuer")
+    let public =
+        "give the documents a public name: irsa publish --to s3://BUCKET, or irsa serve behind one";
+    let unreached = |what: &str, why: String| {
+        Check::failure(id, issuer.as_str(), what)
             .why(why)
             .sts(StsAnswer::Communication)
-            .help("give the documents a public name: irsa publish --to s3://BUCKET, or irsa serve behind one")
-    } else if aws && issuer.has_port() {
-        Check::warning(id, issuer.as_str(), "the issuer has a port")
-            .why("AWS documents that a provider URL has none; trust policies do not show it")
-            .help("serve it on port 443, and leave the port out everywhere")
-    } else {
-        Check::ok(id, issuer.as_str(), "https, and a form that AWS takes")
+            .help(public)
+    };
+    let check = match issuer.aws_obstacle() {
+        // No relying party and no API server takes it.
+        Some(AwsObstacle::NotHttps) => {
+            Check::failure(id, issuer.as_str(), "the issuer is not https")
+                .why("kube-apiserver serves no documents for it, and AWS accepts no such provider")
+                .help("serve the documents over https, and name that URL everywhere")
+        }
+        Some(AwsObstacle::Loopback) if aws => unreached(
+            "the issuer is an address of this machine",
+            "AWS fetches the documents from outside".to_owned(),
+        ),
+        Some(AwsObstacle::Private(reason)) if aws => unreached(
+            "AWS cannot reach the issuer",
+            format!("{reason}, and AWS fetches the documents from outside"),
+        ),
+        Some(AwsObstacle::Port) if aws => {
+            Check::warning(id, issuer.as_str(), "the issuer has a port")
+                .why("AWS documents that a provider URL has none; trust policies do not show it")
+                .help("serve it on port 443, and leave the port out everywhere")
+        }
+        _ => Check::ok(id, issuer.as_str(), "https, and a form that AWS takes"),
     };
     diagnosis.push(check);
 }

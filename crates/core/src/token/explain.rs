@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::algorithm::Algorithm;
-use crate::issuer::{IssuerUrl, TrailingSlash};
+use crate::issuer::{AwsObstacle, IssuerUrl, TrailingSlash};
 use crate::token::Token;
 use crate::token::claims::ServiceAccount;
 use crate::token::verify::SKEW_SECONDS;
@@ -214,23 +214,20 @@ fn issuer_problems(text: &str, problems: &mut Vec<Problem>) {
     match IssuerUrl::parse(text, TrailingSlash::Allow) {
         Err(error) => add(problems, Verifier::Sts, error.to_string()),
         Ok(issuer) => {
-            if !issuer.is_https() {
-                add(problems, Verifier::Sts, "its issuer is not https");
-            } else if issuer.is_loopback() {
-                add(
-                    problems,
-                    Verifier::Sts,
-                    "its issuer is a loopback address, which AWS cannot reach",
-                );
-            } else if let Some(reason) = issuer.unreachable() {
-                let reason = format!("{reason}: AWS cannot fetch the keys of its issuer");
+            if let Some(obstacle) = issuer.aws_obstacle() {
+                let reason = match obstacle {
+                    AwsObstacle::NotHttps => "its issuer is not https".to_owned(),
+                    AwsObstacle::Loopback => {
+                        "its issuer is a loopback address, which AWS cannot reach".to_owned()
+                    }
+                    AwsObstacle::Private(reason) => {
+                        format!("{reason}: AWS cannot fetch the keys of its issuer")
+                    }
+                    AwsObstacle::Port => {
+                        "its issuer has a port, which IAM provider URLs must not have".to_owned()
+                    }
+                };
                 add(problems, Verifier::Sts, reason);
-            } else if issuer.has_port() {
-                add(
-                    problems,
-                    Verifier::Sts,
-                    "its issuer has a port, which IAM provider URLs must not have",
-                );
             }
             if text.ends_with('/') {
                 let reason =

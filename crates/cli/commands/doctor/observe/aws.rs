@@ -62,15 +62,10 @@ impl<'a> Aws<'a> {
     }
 
     pub(super) fn relying_party(&self) -> RelyingParty {
-        let other = |service| {
-            self.config
-                .as_ref()
-                .is_some_and(|config| aws::endpoint(config, service).is_some())
-        };
-        if other("IAM") || other("STS") {
-            RelyingParty::Other
-        } else {
+        if self.config.as_ref().is_none_or(aws::is_amazon) {
             RelyingParty::Aws
+        } else {
+            RelyingParty::Other
         }
     }
 
