@@ -2,6 +2,7 @@
 
 import pathlib
 import subprocess
+import threading
 
 
 def openssl(*arguments, stdin=None):
@@ -19,6 +20,8 @@ class Authority:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.certificate = self.folder / "ca.crt"
         self.key = self.folder / "ca.key"
+        # One file of serial numbers, and threads that issue at the same time.
+        self._lock = threading.Lock()
         openssl(
             *"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split(),
             *("-keyout", self.key, "-out", self.certificate, "-subj", f"/CN={name}"),
@@ -40,9 +43,10 @@ class Authority:
             "extendedKeyUsage=serverAuth,clientAuth\n"
             f"subjectAltName={alternatives}\n"
         )
-        openssl(
-            *("x509", "-req", "-days", days, "-in", request, "-out", certificate, "-extfile", extensions),
-            *("-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial"),
-        )
+        with self._lock:
+            openssl(
+                *("x509", "-req", "-days", days, "-in", request, "-out", certificate, "-extfile", extensions),
+                *("-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial"),
+            )
         key.chmod(0o600)
         return certificate, key

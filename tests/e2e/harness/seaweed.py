@@ -60,7 +60,8 @@ class Seaweed:
     def __enter__(self):
         self.folder.mkdir(parents=True)
         self._configure()
-        certificate, key = self.authority.issue("seaweed", "/CN=localhost")
+        # Two of one authority may start at once: one that read the other's half of a pair would never answer.
+        certificate, key = self.authority.issue(f"seaweed-{self.port}", "/CN=localhost")
         # It verifies issuers, itself among them, with this CA alone.
         environment = {**os.environ, "SSL_CERT_FILE": str(self.ca)}
         data = self.folder / "data"
