@@ -12,7 +12,7 @@ from load import Load, Refusal
 from harness.client import ApiError
 
 # The machine has two cores, and the API servers of all sites are to restart on them.
-load.PAUSE_SECONDS = 0.45
+load.PAUSE_SECONDS = 0.7
 # A client uses no token longer than that; kube-apiserver itself would let it live for ten minutes. An API server remembers
 # for ten seconds that a token was good, so some must be older.
 LIFE = 15
