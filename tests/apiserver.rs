@@ -321,7 +321,14 @@ fn the_files_of_this_host_show_what_is_verified() {
         error.contains("is in none of the key files that are accepted"),
         "{error}"
     );
-    patch("retire", &["--remove-key-file", &at("old.pub")]).ok();
+    let typo = patch("retire", &["--remove-key-file", &at("odl.pub")]).ok();
+    assert!(
+        typo.stderr.contains("odl.pub\" among its flags"),
+        "{}",
+        typo.stderr
+    );
+    let retired = patch("retire", &["--remove-key-file", &at("old.pub")]).ok();
+    assert_eq!(retired.stderr.matches("among its flags").count(), 0);
 }
 
 #[test]

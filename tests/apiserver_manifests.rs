@@ -250,6 +250,29 @@ fn a_time_for_a_restart_has_bounds() {
     assert!(help.contains("irsa apiserver revert"), "{help}");
 }
 
+/// On k3s, RKE2 or Talos there is no static pod: what is for them is named.
+#[test]
+fn a_node_without_kubeadm_s_manifest_is_told_what_changes_its_flags() {
+    let home = Home::new();
+    let accept = [
+        "apiserver",
+        "rollout",
+        "--phase",
+        "accept",
+        "--issuer",
+        OURS,
+    ];
+    let words = [&accept[..], &["--manifest", "gone.yaml"]].concat();
+    let error = home.irsa(&words).code(1).stderr;
+    for part in [
+        "there is no manifest of kube-apiserver at \"gone.yaml\"",
+        "k3s, RKE2",
+        "irsa apiserver patch",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
 #[test]
 fn the_issuer_is_not_changed_where_kops_publishes_for_it() {
     let home = Home::new();

@@ -237,6 +237,31 @@ fn the_manifest_takes_only_flags_that_the_webhook_takes() {
     let stderr = manifest(&["--aws-region=x"]).code(2).stderr;
     assert!(stderr.contains("--aws-region"), "{stderr}");
     manifest(&["--port=1"]).code(2);
+    // With these it would end as soon as a replica is started.
+    for (flag, why) in [
+        ("--compose-role-arn", "in which account"),
+        ("--account-id=12", "12"),
+        ("--tls-min-version=VersionTLS14", "--tls-min-version"),
+        ("--tls-cipher-suites=ROT13", "--tls-cipher-suites"),
+        ("--kube-api=https://a b", "--kube-api"),
+        ("--kube-api=127.0.0.1:6443", "no URL with https://"),
+        ("--token-mount-path=", "--token-mount-path"),
+        ("--token-mount-path=var/run", "--token-mount-path"),
+        ("--annotation-prefix=", "--annotation-prefix"),
+        (
+            "--container-credentials-token-volume-name=Bad_Name",
+            "Bad_Name",
+        ),
+        ("--certificate-life=0s", "--certificate-life"),
+        ("--ca-life=0s", "--ca-life"),
+        ("--certificate-interval=0s", "--certificate-interval"),
+        ("--log=irsa_webhook=loud", "--log"),
+        ("--version", "serves nothing"),
+    ] {
+        let stderr = manifest(&[flag]).code(2).stderr;
+        assert!(stderr.contains(why), "{flag}: {stderr}");
+    }
+    manifest(&["--log=debug", "--log-format=json"]).ok();
     // Every argument of the Deployment is one that `serve` takes.
     let line = text
         .lines()

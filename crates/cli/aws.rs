@@ -4,7 +4,7 @@
 //! instance role); irsa has no option that takes one, so that none is ever in a command line.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,10 +12,13 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_sts::error::ProvideErrorMetadata;
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use aws_types::service_config::ServiceConfigKey;
 use clap::Args;
 use irsa_aws::client::client;
-use irsa_core::explain::Explain;
+use irsa_core::explain::{Explain, chain};
 use irsa_iam::caller;
 use irsa_issuer::relying_party;
 
@@ -128,7 +131,7 @@ impl Explain for CredentialsMissing {
     }
 
     fn retryable(&self) -> bool {
-        matches!(self, Self::Refused(_))
+        matches!(self, Self::Refused(error) if !is_lasting(error))
     }
 
     fn refused(&self) -> bool {
@@ -158,6 +161,37 @@ fn are_missing(error: &CredentialsError) -> bool {
     )
 }
 
+/// Whether the next try would end in the same way: STS refuses the role or the token, or a file that was named is not there
+/// or may not be read.
+fn is_lasting(error: &CredentialsError) -> bool {
+    chain(error).any(|cause| {
+        let file = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let gone = matches!(
+            file,
+            Some(ErrorKind::NotFound | ErrorKind::PermissionDenied)
+        );
+        let web_identity = cause.downcast_ref::<AssumeRoleWithWebIdentityError>();
+        let role = cause.downcast_ref::<AssumeRoleError>();
+        let code = web_identity.map_or_else(
+            || role.and_then(ProvideErrorMetadata::code),
+            ProvideErrorMetadata::code,
+        );
+        gone || code.is_some_and(|code| LASTING.contains(&code))
+    })
+}
+
+/// STS: what only a change of the role, the provider or the token mends. `IDPCommunicationError` and throttling are not here.
+const LASTING: [&str; 8] = [
+    "AccessDenied",
+    "InvalidIdentityToken",
+    "IDPRejectedClaim",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "RegionDisabledException",
+    "ValidationError",
+    "PackedPolicyTooLarge",
+];
+
 /// What to say when this is why a request could not be signed.
 pub(crate) fn no_credentials(cause: &(dyn Error + 'static)) -> Option<Failed> {
     let error = cause.downcast_ref().filter(|error| are_missing(error))?;
@@ -167,7 +201,7 @@ pub(crate) fn no_credentials(cause: &(dyn Error + 'static)) -> Option<Failed> {
 /// Whether a request could not be signed because nobody handed credentials out this time.
 pub(crate) fn are_late(cause: &(dyn Error + 'static)) -> bool {
     let error: Option<&CredentialsError> = cause.downcast_ref();
-    error.is_some_and(|error| !are_missing(error))
+    error.is_some_and(|error| !are_missing(error) && !is_lasting(error))
 }
 
 /// Who asks, from STS.

@@ -195,25 +195,28 @@ impl Config {
         Ok(config)
     }
 
-    /// An issuer has one JWKS, wherever the file speaks of it.
-    fn one_jwks_uri(&self) -> Result<(), TextError> {
-        let Some(cluster) = &self.cluster else {
-            return Ok(());
-        };
-        let same = |entry: &&IssuerEntry| cluster.issuer.as_ref() == Some(&entry.issuer);
-        let entry = self.issuers.iter().find(same);
-        match (
-            entry.and_then(|entry| entry.jwks_uri.as_ref()),
-            &cluster.jwks_uri,
-        ) {
-            (Some(one), Some(other)) if one != other => Err(TextError {
-                message: format!(
-                    "issuers and cluster name two JWKS of one issuer: jwks_uri \"{one}\" and \"{other}\""
-                ),
-                help: Some("leave one of the two out, or make them the same".into()),
-            }),
-            _ => Ok(()),
+    /// An issuer has one JWKS, wherever the file speaks of it, and whichever command asks.
+    fn one_jwks_uri(&mut self) -> Result<(), TextError> {
+        if let Some(cluster) = &mut self.cluster {
+            let same = |entry: &&mut IssuerEntry| cluster.issuer.as_ref() == Some(&entry.issuer);
+            if let Some(entry) = self.issuers.iter_mut().find(same) {
+                let names = [("issuers", &entry.jwks_uri), ("cluster", &cluster.jwks_uri)];
+                let one = one_of(names)?.cloned();
+                entry.jwks_uri.clone_from(&one);
+                cluster.jwks_uri = one;
+            }
         }
+        let entries = self.issuers.iter();
+        let entries = entries.map(|entry| ("issuers", Some(&entry.issuer), &entry.jwks_uri));
+        let cluster = self.cluster.iter();
+        let cluster = cluster.map(|it| ("cluster", it.issuer.as_ref(), &it.jwks_uri));
+        let apiserver = &self.apiserver;
+        for (section, issuer, jwks_uri) in entries.chain(cluster) {
+            if issuer.is_some() && issuer == apiserver.issuer.as_ref() {
+                one_of([(section, jwks_uri), ("apiserver", &apiserver.jwks_uri)])?;
+            }
+        }
+        Ok(())
     }
 
     /// The text of a file.
@@ -246,6 +249,20 @@ impl Config {
             cluster.resolve_paths(directory);
         }
         self.webhook.resolve_paths(directory);
+    }
+}
+
+/// What is named by one of two sections, or by both.
+fn one_of<'a>(named: [(&str, &'a Option<String>); 2]) -> Result<Option<&'a String>, TextError> {
+    let [(first, one), (second, other)] = named;
+    match (one, other) {
+        (Some(one), Some(other)) if one != other => Err(TextError {
+            message: format!(
+                "{first} and {second} name two JWKS of one issuer: jwks_uri \"{one}\" and \"{other}\""
+            ),
+            help: Some("leave one of the two out, or make them the same".into()),
+        }),
+        _ => Ok(one.as_ref().or(other.as_ref())),
     }
 }
 

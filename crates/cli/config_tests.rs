@@ -74,17 +74,36 @@ fn paths_are_relative_to_the_file() {
 fn an_issuer_with_two_places_of_its_jwks_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("irsa.yaml");
-    let load = |cluster: &str| {
+    let write = |before: &str, cluster: &str| {
         let text = format!(
-            "issuers:\n  - issuer: https://h/a\n    jwks_uri: https://h/a/openid/v1/jwks\n    keys: [a.pub]\n\
+            "{before}issuers:\n  - issuer: https://h/a\n    jwks_uri: https://h/a/openid/v1/jwks\n    keys: [a.pub]\n\
              cluster:\n  name: a\n  issuer: https://h/a\n{cluster}  keys: {{adopt: [a.pub]}}\n  publish: {{to: dir:x}}\n"
         );
         std::fs::write(&path, text).unwrap();
         Config::load(&path)
     };
-    assert!(load("").is_ok());
+    let load = |cluster| write("", cluster);
+    let load_after = |apiserver| write(apiserver, "");
+    // One that a section leaves out is that of the other, so that no command publishes another.
+    let cluster = load("").unwrap().cluster.unwrap();
+    assert_eq!(
+        cluster.jwks_uri.as_deref(),
+        Some("https://h/a/openid/v1/jwks")
+    );
+    std::fs::write(
+        &path,
+        "issuers: [{issuer: 'https://h/a', keys: [a.pub]}]\ncluster:\n  name: a\n  issuer: https://h/a\n  \
+         jwks_uri: https://h/a/openid/v1/jwks\n  keys: {adopt: [a.pub]}\n  publish: {to: 'dir:x'}\n",
+    )
+    .unwrap();
+    let entry = Config::load(&path).unwrap().issuers.remove(0);
+    assert_eq!(entry.jwks_uri, cluster.jwks_uri);
     assert!(load("  jwks_uri: https://h/a/openid/v1/jwks\n").is_ok());
     let error = load("  jwks_uri: https://h/a/keys.json\n").unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("two JWKS of one issuer"), "{cause}");
+    let apiserver = "apiserver: {issuer: 'https://h/a', jwks_uri: 'https://h/a/third.json'}\n";
+    let error = load_after(apiserver).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("issuers and apiserver name two"), "{cause}");
 }

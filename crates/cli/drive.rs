@@ -210,7 +210,9 @@ fn was_publishing(ring: &KeyRing) -> bool {
         place.is_some_and(|place| place.starts_with(REMOTE))
     };
     let last = ring.history().last();
-    last.is_some_and(|event| event.what == What::Published && remote(event))
+    last.is_some_and(|event| {
+        matches!(event.what, What::Published | What::Withdrawn) && remote(event)
+    })
 }
 
 async fn load<S: RingStore>(store: &S, course: &Course) -> Result<Held, Failure> {

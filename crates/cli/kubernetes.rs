@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 use irsa_core::explain::{Explain, chain};
 use kube::client::AuthError;
 use kube::config::{AuthInfo, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
@@ -22,7 +22,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 #[command(next_help_heading = "Kubernetes")]
 pub struct KubernetesArgs {
     /// Kubeconfig file [default: KUBECONFIG, else ~/.kube/config, else the pod's service account; of rotate and
-    /// apiserver on a control-plane node: /etc/kubernetes/admin.conf]
+    /// apiserver on a control-plane node: /etc/kubernetes/admin.conf, or that of k3s or RKE2 where ~/.kube/config is missing]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]
@@ -49,6 +49,9 @@ pub enum KubernetesError {
     /// The client cannot be made from the configuration.
     #[error("the Kubernetes client cannot be set up")]
     Client(#[source] Said),
+    /// The client would not know how to ask.
+    #[error("the API server's address \"{0}\" is no URL with https:// or http://")]
+    Address(String),
     /// The token cannot be sent.
     #[error(
         "the token of the kubeconfig has a line break, or another character that no HTTP header may have"
@@ -95,6 +98,10 @@ impl Explain for KubernetesError {
             Self::Token => {
                 "write the token on one line, without quotation marks that hold a line break".into()
             }
+            Self::Address(_) => {
+                "write it like https://10.0.0.1:6443: server in the kubeconfig, or --kube-api"
+                    .into()
+            }
             _ => {
                 "give --kubeconfig FILE and --context NAME; kubectl config get-contexts lists them"
                     .into()
@@ -103,7 +110,15 @@ impl Explain for KubernetesError {
     }
 
     fn refused(&self) -> bool {
-        matches!(self, Self::None(_))
+        matches!(self, Self::None(_) | Self::Address(_))
+    }
+}
+
+/// An address with a scheme: the client panics on any other.
+pub(crate) fn api_server(address: Uri) -> Result<Uri, KubernetesError> {
+    match address.scheme_str() {
+        Some("https" | "http") => Ok(address),
+        _ => Err(KubernetesError::Address(address.to_string())),
     }
 }
 
@@ -156,6 +171,8 @@ impl KubernetesArgs {
                 }
             }),
         }?;
+        let mut config = config;
+        config.cluster_url = api_server(config.cluster_url)?;
         // The client would panic on it.
         if token(&config).is_some_and(|token| HeaderValue::from_str(&token).is_err()) {
             return Err(KubernetesError::Token);

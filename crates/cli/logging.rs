@@ -56,6 +56,11 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether [`start`] takes this filter.
+pub fn check(filter: &str) -> Result<(), String> {
+    targets(filter).map(drop)
+}
+
 /// A bare level is for our own lines: libraries log as errors what we handle or report ourselves, and at trace level
 /// whole requests.
 fn targets(filter: &str) -> Result<Targets, String> {

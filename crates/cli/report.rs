@@ -296,6 +296,8 @@ mod tests {
     use aws_credential_types::provider::error::CredentialsError;
     use kube::core::Status;
 
+    use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -361,6 +363,29 @@ mod tests {
             let failed = Failed::of(&Asked(late));
             assert_eq!(failed.message, "role \"r\" cannot be read");
             assert_eq!(failed.exit, Exit::TryAgain);
+        }
+    }
+
+    /// A CronJob that is run again and again on it would be green for ever.
+    #[test]
+    fn credentials_that_will_never_come_are_no_reason_to_run_again() {
+        let refused = |code: &str| {
+            let meta = aws_sdk_sts::error::ErrorMetadata::builder();
+            AssumeRoleWithWebIdentityError::generic(meta.code(code).build())
+        };
+        let gone = io::Error::from(io::ErrorKind::NotFound);
+        for (why, exit) in [
+            (CredentialsError::provider_error(gone), Exit::Failed),
+            (
+                CredentialsError::provider_error(refused("AccessDenied")),
+                Exit::Failed,
+            ),
+            (
+                CredentialsError::provider_error(refused("IDPCommunicationError")),
+                Exit::TryAgain,
+            ),
+        ] {
+            assert_eq!(Failed::of(&Asked(why)).exit, exit);
         }
     }
 

@@ -98,7 +98,7 @@ pub fn not_looked_at(inspected: &Inspected<'_>) -> Vec<Finding> {
             found.note(
                 Some((found.flag_of(path), path)),
                 format!("\"{path}\" {why}: its keys were not looked at"),
-                "run it on the node as root, or name the node's files with --root DIR",
+                "run it on the node as root; irsa apiserver check --root DIR looks at a copy of the node's files",
             );
         }
     }
@@ -223,7 +223,7 @@ impl Findings<'_> {
                         "\"{path}\" does not exist on this host, and its directory does: {} does not start with it",
                         self.inspected.role
                     ),
-                    "place it first; for the manifest of another host, name that host's files with --root DIR",
+                    "place it first; for the manifest of another host, irsa apiserver check --root DIR looks at a copy of that host's files",
                 ),
                 Seen::NotHere | Seen::Denied | Seen::Read(()) => {}
             }

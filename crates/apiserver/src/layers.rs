@@ -89,10 +89,20 @@ impl Explain for LayerError {
         Some(match self {
             Self::Replaced { other, .. }
             | Self::Replaces { other, .. }
-            | Self::Elsewhere { other, .. } => format!(
-                "name {} instead, or first move its list into this file",
-                other.display()
-            ),
+            | Self::Elsewhere { other, .. } => {
+                if of_rancher(other) {
+                    format!(
+                        "Rancher writes {} anew: set the flags there in the cluster's own configuration (machineGlobalConfig, its \
+                     kube-apiserver-arg)",
+                        other.display()
+                    )
+                } else {
+                    format!(
+                        "name {} instead, or first move its list into this file",
+                        other.display()
+                    )
+                }
+            }
             Self::Added { key, other } => format!(
                 "move the items of {key}+ in {} into one {key}, in one file",
                 other.display()
@@ -105,6 +115,12 @@ impl Explain for LayerError {
             }
         })
     }
+}
+
+/// What Rancher puts on the nodes of its clusters.
+fn of_rancher(file: &FilePath) -> bool {
+    file.file_name()
+        .is_some_and(|name| name == "50-rancher.yaml")
 }
 
 impl LayerError {

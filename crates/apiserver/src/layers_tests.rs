@@ -136,3 +136,19 @@ fn a_domain_or_directory_of_another_file_is_asked_for_in_this_one() {
     let found = differences(OURS, &layers(&[DOMAIN]), &[]).unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
 }
+
+/// A file that its owner writes anew is no place for a change.
+#[test]
+fn what_rancher_writes_is_to_be_set_in_rancher() {
+    let rancher = Layer {
+        path: "/etc/rancher/rke2/config.yaml.d/50-rancher.yaml".into(),
+        text: OURS.to_owned(),
+    };
+    let new = "kube-apiserver-arg: [service-account-issuer=https://b.example.com]\n";
+    let error = allow("", new, &[], &[rancher]).unwrap_err();
+    let help = error.help().unwrap();
+    assert!(
+        help.contains("machineGlobalConfig") && !help.contains("instead"),
+        "{help}"
+    );
+}

@@ -91,11 +91,11 @@ impl Explain for StoreUrlError {
     fn help(&self) -> Option<String> {
         Some(match self {
             Self::Form(_) => "write it like s3://my-oidc-bucket or s3://my-oidc-bucket/clusters/prod".into(),
-            Self::Bucket { fault, .. } if *fault == DOTTED => {
-                "S3's wildcard certificate covers one label only, so every relying party would refuse \
-                 https://my.bucket.s3…: choose a name with hyphens"
-                    .into()
-            }
+            Self::Bucket { fault, name } if *fault == DOTTED => format!(
+                "S3's wildcard certificate covers one label only, so every relying party would refuse https://{name}.s3…: \
+                 choose a name with hyphens, like {}",
+                name.replace('.', "-")
+            ),
             Self::Bucket { .. } => "3 to 63 lower-case letters, digits and hyphens, beginning and ending in a letter or digit".into(),
             Self::Prefix(_) => "the prefix becomes part of the issuer URL, which is compared byte for byte".into(),
             Self::Elsewhere { .. } => {

@@ -15,7 +15,7 @@ use super::wanted::WantedArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Render;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 /// Change kube-apiserver's token flags in the file that your distribution reads them from.
 ///
@@ -145,6 +145,20 @@ impl Render for Report {
     }
 }
 
+/// What was to go and is not there: a second run says so of everything, and of a name with a mistake in it so does the first.
+fn warn_absent(planned: &[Planned], wanted: &Wanted) {
+    let goes = |value: &&String| {
+        let mut changes = planned.iter().flat_map(|one| &one.row.changes);
+        changes.any(|change| change.before.contains(value) && !change.after.contains(value))
+    };
+    let named = wanted.remove_issuers.iter().chain(&wanted.remove_key_files);
+    for value in named.filter(|value| !goes(value)) {
+        report::warning(&format!(
+            "no file has \"{value}\" among its flags: irsa apiserver check shows what is in force"
+        ));
+    }
+}
+
 /// Patches, or shows what patching would do. One file that is refused stops all before any is written.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args {
@@ -181,6 +195,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     for one in &planned {
         one.warn();
     }
+    warn_absent(&planned, &wanted);
     let changed = planned.iter().any(Planned::changes);
     let write = !dry_run && !check;
     let next = next(&planned, phase);

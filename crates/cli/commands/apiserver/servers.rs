@@ -1,5 +1,6 @@
 //! The API servers of a cluster, each asked directly.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -24,26 +25,39 @@ pub struct ClusterArgs {
     pub service_account: ServiceAccount,
 }
 
-/// The administrator's kubeconfig on a node that kubeadm, k3s or RKE2 made.
-const ADMIN: [&str; 3] = [
-    "/etc/kubernetes/admin.conf",
-    "/etc/rancher/k3s/k3s.yaml",
-    "/etc/rancher/rke2/rke2.yaml",
-];
+/// The administrator's kubeconfig on a control-plane node that kubeadm made.
+const ADMIN: &str = "/etc/kubernetes/admin.conf";
+/// Those of k3s and RKE2, which are on machines that manage other clusters too: only where the user has none.
+const OF_RANCHER: [&str; 2] = ["/etc/rancher/k3s/k3s.yaml", "/etc/rancher/rke2/rke2.yaml"];
+
+/// The kubeconfig to take on this machine when none is named.
+fn administrators(root: &Path, home: Option<&Path>) -> Option<PathBuf> {
+    let admin = below(root, ADMIN);
+    if admin.exists() {
+        return Some(admin);
+    }
+    if home.is_some_and(Path::exists) {
+        return None;
+    }
+    let files = OF_RANCHER.iter().map(|path| below(root, path));
+    // Mostly root's own: whoever may not read it goes without.
+    files.into_iter().find(|path| File::open(path).is_ok())
+}
+
+fn home_kubeconfig() -> Option<PathBuf> {
+    std::env::home_dir().map(|home| home.join(".kube/config"))
+}
 
 impl ClusterArgs {
     /// A configuration with credentials; the address in it may be a load balancer's. On a control-plane node the
     /// administrator's own when none is named.
     pub async fn config(&self, root: &Path) -> Result<kube::Config, Failure> {
         let mut arguments = self.kubernetes.clone();
-        let mut admins = ADMIN
-            .iter()
-            .map(|path| root.join(path.trim_start_matches('/')));
         let named = arguments.kubeconfig.is_some()
             || arguments.context.is_some()
             || std::env::var_os("KUBECONFIG").is_some();
-        if !named && let Some(admin) = admins.find(|path| path.exists()) {
-            arguments.kubeconfig = Some(admin);
+        if !named {
+            arguments.kubeconfig = administrators(root, home_kubeconfig().as_deref());
         }
         Ok(arguments.config().await?)
     }
@@ -140,4 +154,29 @@ fn account(text: &str) -> Result<ServiceAccount, String> {
 /// A path of a host below the directory where that host's files are.
 pub(in crate::commands::apiserver) fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_s_own_kubeconfig_goes_before_that_of_k3s() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str| {
+            let path = below(root.path(), path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            path
+        };
+        let chosen = |home| administrators(root.path(), home);
+        assert_eq!(chosen(None), None);
+        let of_k3s = write("/etc/rancher/k3s/k3s.yaml");
+        let home = write("/home/a/.kube/config");
+        assert_eq!(chosen(Some(&home)), None);
+        assert_eq!(chosen(None).as_ref(), Some(&of_k3s));
+        assert_eq!(chosen(Some(Path::new("/nowhere"))), Some(of_k3s));
+        let of_kubeadm = write(ADMIN);
+        assert_eq!(chosen(Some(&home)), Some(of_kubeadm));
+    }
 }

@@ -1,12 +1,14 @@
 //! A component of this control-plane node: what its manifest says, where its files are, and where it answers.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use irsa_apiserver::component::{Component, Role};
 use irsa_apiserver::distro::Distro;
-use irsa_apiserver::file;
+use irsa_apiserver::file::{self, FileError};
 use irsa_apiserver::flags::TokenFlags;
 use irsa_apiserver::patch::{Manifest, PatchError};
+use irsa_core::explain::Explain;
 use serde_json::Value;
 
 use super::about;
@@ -28,7 +30,7 @@ pub(crate) struct Standing {
 
 impl Standing {
     pub(crate) fn read(path: PathBuf, role: Role) -> Result<Self, Failure> {
-        let text = file::read(&path)?;
+        let text = file::read(&path).map_err(|error| no_manifest(&path, role, error))?;
         let fail = |error: PatchError| about(&path, &error);
         let manifest = Manifest::read(&text, &path, Some(Distro::Kubeadm)).map_err(fail)?;
         let mut components = manifest.components.iter();
@@ -62,6 +64,35 @@ impl Standing {
     pub(crate) fn on_host(&self, root: &Path, file: &str) -> Option<PathBuf> {
         let host = self.component.mounts.host_path(&self.document, file)?;
         Some(below(root, &host))
+    }
+}
+
+/// The file that kubeadm would have made is not there: another distribution starts the component in its own way.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no manifest of {role} at \"{}\"", path.display())]
+struct NoManifest {
+    path: PathBuf,
+    role: Role,
+}
+
+impl Explain for NoManifest {
+    fn help(&self) -> Option<String> {
+        Some(
+            "name the static pod's manifest with --manifest or --controller-manager-manifest; where there is none (k3s, RKE2, \
+             Talos, Cluster API and their like), irsa apiserver patch changes the file that its flags come from"
+                .into(),
+        )
+    }
+}
+
+fn no_manifest(path: &Path, role: Role, error: FileError) -> Failure {
+    match error {
+        FileError::Io { source, .. } if source.kind() == ErrorKind::NotFound => NoManifest {
+            path: path.to_owned(),
+            role,
+        }
+        .into(),
+        other => other.into(),
     }
 }
 

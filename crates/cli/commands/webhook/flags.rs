@@ -135,8 +135,10 @@ impl InjectionArgs {
         self.over(context).laid()
     }
 
-    fn laid(self) -> Result<Settings, Failure> {
+    /// The settings of the injection, by these flags alone.
+    pub(super) fn laid(self) -> Result<Settings, Failure> {
         let account = self.account()?;
+        self.check()?;
         let Self {
             annotation_prefix,
             token_audience,
@@ -174,6 +176,47 @@ impl InjectionArgs {
             full_uri: container_credentials_full_uri,
         };
         Ok(settings)
+    }
+
+    /// What kube-apiserver would refuse in every pod with a role, or nobody could have meant.
+    fn check(&self) -> Result<(), Failure> {
+        for (flag, path) in [
+            ("--token-mount-path", &self.token_mount_path),
+            (
+                "--container-credentials-token-mount-path",
+                &self.container_credentials_token_mount_path,
+            ),
+        ] {
+            // Kubernetes: of a volume mount, "must not contain ':'", and a path that is not absolute is below the root.
+            if !path.starts_with('/') || path.contains(':') {
+                return Err(Failure::usage(
+                    format!("{flag} \"{path}\" is not a path in a container"),
+                    "give an absolute path without a colon, or leave it out",
+                ));
+            }
+        }
+        if self.annotation_prefix.is_empty() {
+            return Err(Failure::usage(
+                "--annotation-prefix is empty: no annotation would be found",
+                "leave it out for eks.amazonaws.com",
+            ));
+        }
+        let name = &self.container_credentials_token_volume_name;
+        let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty()
+            || name.len() > 63
+            || !name.bytes().all(label)
+            || name.starts_with('-')
+            || name.ends_with('-')
+        {
+            return Err(Failure::usage(
+                format!(
+                    "--container-credentials-token-volume-name \"{name}\" is no name of a volume"
+                ),
+                "give up to 63 lower-case letters, digits and hyphens, beginning and ending in a letter or digit",
+            ));
+        }
+        Ok(())
     }
 
     /// Upstream asks the EC2 instance for account and Region. Outside of EC2 nobody answers, so they are given.

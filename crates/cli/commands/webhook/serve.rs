@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use clap::Args as _;
+use clap::Parser;
+use http::Uri;
 use irsa_webhook::certificate::{Keeper, KeeperConfig, Policy};
 use irsa_webhook::event::Notices;
 use irsa_webhook::identities::Identities;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 
 use super::flags::InjectionArgs;
 use super::serve_flags::{CertificateArgs, KlogArgs, ServingArgs};
+use crate::args::GlobalArgs;
 use crate::context::{Context, Origin};
 use crate::exit::Exit;
 use crate::kubernetes::KubernetesArgs;
@@ -68,23 +70,60 @@ pub fn as_upstream(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
         .collect()
 }
 
-/// Whether `irsa webhook serve` takes these flags: a mistake shows before it restarts in a cluster again and again.
+/// Whether `irsa webhook serve` starts with these flags: a mistake shows before it restarts in a cluster again and again.
 pub(super) fn check_flags(flags: &[String]) -> Result<(), Failure> {
-    let command = Args::augment_args(clap::Command::new("irsa webhook serve").no_binary_name(true));
-    match command.try_get_matches_from(flags) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            Err(Failure::usage(
-                format!(
-                    "irsa webhook serve: {}",
-                    first.trim_start_matches("error: ")
-                ),
-                "irsa webhook serve --help lists the flags",
-            ))
-        }
+    /// The command line of a replica.
+    #[derive(Parser)]
+    #[command(name = "irsa webhook serve", no_binary_name = true)]
+    struct Replica {
+        #[command(flatten)]
+        global: GlobalArgs,
+        #[command(flatten)]
+        args: Args,
     }
+    let Replica { global, args } = Replica::try_parse_from(flags).map_err(|error| {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        Failure::usage(
+            format!(
+                "irsa webhook serve: {}",
+                first.trim_start_matches("error: ")
+            ),
+            "irsa webhook serve --help lists the flags",
+        )
+    })?;
+    if args.serving.version {
+        return Err(Failure::usage(
+            "irsa webhook serve: --version prints the version and serves nothing",
+            "leave it out",
+        ));
+    }
+    if let Some(filter) = &global.log {
+        logging::check(filter).map_err(|error| {
+            Failure::usage(
+                format!("irsa webhook serve: --log \"{filter}\": {error}"),
+                "give error, warn, info, debug, or directives like irsa_webhook=debug",
+            )
+        })?;
+    }
+    args.injection.laid()?;
+    listen_config(&args.serving, &args.certificate)?;
+    api_server(&args.serving)?;
+    Ok(())
+}
+
+/// The API server that `--kube-api` names.
+fn api_server(serving: &ServingArgs) -> Result<Option<Uri>, Failure> {
+    let Some(url) = serving.kube_api.as_ref().filter(|url| !url.is_empty()) else {
+        return Ok(None);
+    };
+    let url = url.parse().map_err(|error| {
+        Failure::usage(
+            format!("--kube-api \"{url}\" is not a URL: {error}"),
+            "write it like https://10.0.0.1:6443",
+        )
+    })?;
+    Ok(Some(crate::kubernetes::api_server(url)?))
 }
 
 /// Serves until a signal says to stop.
@@ -103,6 +142,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let (serving, certificate) = (serving.over(context), certificate.over(context));
     let settings = injection.settings(context)?;
     let config = listen_config(&serving, &certificate)?;
+    let api_server = api_server(&serving)?;
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads.min(MAX_THREADS))
@@ -111,13 +151,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         .map_err(|error| Failure::system("the runtime cannot be started", &error))?;
     let served = runtime.block_on(async {
         let mut config_of_cluster = kubernetes.config_of_watches().await?;
-        if let Some(url) = serving.kube_api.as_ref().filter(|url| !url.is_empty()) {
-            config_of_cluster.cluster_url = url.parse().map_err(|error| {
-                Failure::usage(
-                    format!("--kube-api \"{url}\" is not a URL: {error}"),
-                    "write it like https://10.0.0.1:6443",
-                )
-            })?;
+        if let Some(url) = api_server {
+            config_of_cluster.cluster_url = url;
         }
         let client = Client::try_from(config_of_cluster)
             .map_err(|error| crate::kubernetes::KubernetesError::client(&error))?;
@@ -140,6 +175,18 @@ fn listen_config(
     serving: &ServingArgs,
     certificate: &CertificateArgs,
 ) -> Result<ListenConfig, Failure> {
+    for (flag, time) in [
+        ("--certificate-life", certificate.certificate_life),
+        ("--ca-life", certificate.ca_life),
+        ("--certificate-interval", certificate.certificate_interval),
+    ] {
+        if time.is_zero() {
+            return Err(Failure::usage(
+                format!("{flag} is 0"),
+                "give a time like 24h, or leave it out",
+            ));
+        }
+    }
     Ok(ListenConfig {
         address: serving.listen.unwrap_or_else(|| everywhere(serving.port)),
         metrics: Some(
