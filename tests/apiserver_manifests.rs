@@ -226,20 +226,21 @@ fn what_is_only_unusual_is_changed_and_nothing_else_of_it() {
     }
 }
 
+/// A first pass over this node.
+const ROLLOUT: [&str; 6] = [
+    "apiserver",
+    "rollout",
+    "--phase",
+    "accept",
+    "--issuer",
+    OURS,
+];
+
 #[test]
 fn a_time_for_a_restart_has_bounds() {
     let home = Home::new();
     for time in ["4s", "61m", "1000000h"] {
-        let words = [
-            "apiserver",
-            "rollout",
-            "--phase",
-            "accept",
-            "--issuer",
-            OURS,
-            "--timeout",
-            time,
-        ];
+        let words = [&ROLLOUT[..], &["--timeout", time]].concat();
         let error = home.irsa(&words).code(2).stderr;
         assert!(
             error.contains("is out of bounds, expected 5 s to 1 h"),
@@ -254,15 +255,7 @@ fn a_time_for_a_restart_has_bounds() {
 #[test]
 fn a_node_without_kubeadm_s_manifest_is_told_what_changes_its_flags() {
     let home = Home::new();
-    let accept = [
-        "apiserver",
-        "rollout",
-        "--phase",
-        "accept",
-        "--issuer",
-        OURS,
-    ];
-    let words = [&accept[..], &["--manifest", "gone.yaml"]].concat();
+    let words = [&ROLLOUT[..], &["--manifest", "gone.yaml"]].concat();
     let error = home.irsa(&words).code(1).stderr;
     for part in [
         "there is no manifest of kube-apiserver at \"gone.yaml\"",

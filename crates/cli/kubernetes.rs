@@ -153,7 +153,7 @@ impl KubernetesArgs {
             context: context.clone(),
             ..KubeConfigOptions::default()
         };
-        let config = match kubeconfig {
+        let mut config = match kubeconfig {
             Some(path) => {
                 let file = Kubeconfig::read_from(path).map_err(fail)?;
                 kube::Config::from_custom_kubeconfig(file, &options)
@@ -171,7 +171,6 @@ impl KubernetesArgs {
                 }
             }),
         }?;
-        let mut config = config;
         config.cluster_url = api_server(config.cluster_url)?;
         // The client would panic on it.
         if token(&config).is_some_and(|token| HeaderValue::from_str(&token).is_err()) {

@@ -93,7 +93,7 @@ impl Explain for LayerError {
                 if of_rancher(other) {
                     format!(
                         "Rancher writes {} anew: set the flags there in the cluster's own configuration (machineGlobalConfig, its \
-                     kube-apiserver-arg)",
+                         kube-apiserver-arg)",
                         other.display()
                     )
                 } else {
