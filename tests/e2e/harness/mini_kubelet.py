@@ -9,6 +9,7 @@ points at nothing. It has no images: the command's name is looked up among the c
 
 import hashlib
 import json
+import os
 import pathlib
 import threading
 import time
@@ -19,6 +20,8 @@ from .process import Process, binary
 
 CHECK_SECONDS = 0.1
 GRACE_SECONDS = 30
+# What the programs may keep before they collect it is this machine's to say; all else of an environment is the pod's.
+MEMORY = {name: os.environ[name] for name in ("GOGC", "GOMEMLIMIT") if name in os.environ}
 
 
 class PodError(Exception):
@@ -210,7 +213,7 @@ class _RunningPod:
             raise PodError(f"container {container['name']} names no command, and there are no images here")
         name = pathlib.PurePath(words[0]).name
         program = self.kubelet.programs.get(name) or binary(name)
-        environment = {each["name"]: str(each.get("value", "")) for each in container.get("env", [])}
+        environment = MEMORY | {each["name"]: str(each.get("value", "")) for each in container.get("env", [])}
         return container["name"], [program, *(self._mapped(word, mounts) for word in words[1:])], environment
 
     def _mounts(self, container):

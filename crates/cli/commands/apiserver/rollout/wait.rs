@@ -14,6 +14,9 @@ use crate::report::Failure;
 
 /// Between two looks: short, because a restart of two seconds must be seen.
 pub(super) const INTERVAL: Duration = Duration::from_millis(200);
+/// Between two questions for all metrics of a server that does not show its new state yet: only they tell one process from
+/// another, and they cost it more than all other questions together.
+const METRICS: Duration = Duration::from_secs(2);
 /// How long a wait is silent.
 const REMIND: Duration = Duration::from_secs(10);
 /// How long a process that started after a change must be well.
@@ -107,13 +110,25 @@ pub(super) async fn until(
     let deadline = Instant::now() + timeout;
     let mut failed = None;
     let mut told = Told::default();
+    let started = async || watched.server.started().await.ok().flatten();
+    let (mut process, mut asked) = (started().await, Instant::now());
     loop {
-        let seen = observe(watched).await;
-        let Some(missing) = rollout::missing(watched.goal, &seen, before) else {
-            return Ok(());
+        let mut seen = observe(watched).await;
+        let mut same = true;
+        if rollout::missing(watched.goal, &seen, None).is_none() || asked.elapsed() >= METRICS {
+            let now = started().await;
+            same = now == process;
+            (process, asked) = (now, Instant::now());
+        }
+        seen.started = process;
+        let missing = match rollout::missing(watched.goal, &seen, before) {
+            None if same => return Ok(()),
+            // What was shown may be of the process before this one.
+            None => Missing::Restart,
+            Some(missing) => missing,
         };
-        if before.is_some_and(|before| rollout::back(seen.started, before, None) == Back::Anew) {
-            failed = seen.started;
+        if before.is_some_and(|before| rollout::back(process, before, None) == Back::Anew) {
+            failed = process;
         }
         told.tell(watched.server.url(), &missing.to_string());
         if Instant::now() >= deadline {
@@ -143,7 +158,7 @@ impl Told {
     }
 }
 
-/// Asks a server for everything. What it does not answer is not seen.
+/// Asks a server for everything but its metrics. What it does not answer is not seen.
 async fn observe(watched: &Watched<'_>) -> Seen {
     let Watched {
         server,
@@ -153,7 +168,6 @@ async fn observe(watched: &Watched<'_>) -> Seen {
     } = watched;
     let mut seen = Seen {
         ready: server.ready().await.is_ok(),
-        started: server.started().await.ok().flatten(),
         ..Seen::default()
     };
     if !seen.ready {
