@@ -167,7 +167,10 @@ fn flags_in_a_file_are_compared_with_the_issuer() {
         .as_str()
         .unwrap();
     assert!(words.contains("commas"), "{words}");
-    site.irsa(&["--apiserver-flags", "missing.yaml"]).code(1);
+    // Nothing was looked at.
+    site.irsa(&["--apiserver-flags", "missing.yaml"]).code(2);
+    site.irsa(&["--token-file", "missing"]).code(2);
+    site.irsa(&["--ca-file", "missing.pem"]).code(2);
 }
 
 #[test]

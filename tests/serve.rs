@@ -212,6 +212,28 @@ fn the_admin_port_tells_health_and_numbers() {
 }
 
 #[test]
+fn a_changed_max_age_is_followed_and_what_counts_at_a_start_is_named() {
+    let home = with_key();
+    let write = |section: &str| {
+        let issuers = "issuers:\n  - {issuer: https://h/a, keys: [keys]}\n";
+        home.write("irsa.yaml", format!("{issuers}serve: {{{section}}}\n"));
+    };
+    let max_age = |address: &str| {
+        let head = get(address, "/a/keys.json").0;
+        let (_, age) = head.split_once("max-age=").expect("a max-age");
+        age.lines().next().unwrap().to_owned()
+    };
+    write("max_age: 60s");
+    let server = serve(&home, &["--config", "irsa.yaml"]);
+    assert_eq!(max_age(&server.address()), "60");
+    write("max_age: 90s, idle_timeout: 7s, max_connections: 9");
+    server.signal("HUP");
+    server.wait_for("max_connections idle_timeout");
+    server.wait_for("read again: the documents are the same");
+    assert_eq!(max_age(&server.address()), "90");
+}
+
+#[test]
 fn the_list_of_issuers_is_followed_whole_or_not_at_all() {
     let home = with_key();
     let entry = |url: &str| format!("  - issuer: {url}\n    keys: [keys]\n");

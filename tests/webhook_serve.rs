@@ -212,6 +212,43 @@ fn serving_follows_the_configuration_file() {
     );
 }
 
+/// What `review` and `audit` go by is what the replicas go by.
+#[test]
+fn the_configuration_is_in_the_manifest_and_typed_flags_win() {
+    let home = Home::new();
+    home.write(
+        "irsa.yaml",
+        "webhook:\n  aws_default_region: eu-central-1\n  sts_regional_endpoint: true\n  foreign_volume: keep\n  tls_name: [a.example.com, b.example.com]\n  certificate_life: 36h\n  \
+         token_expiration: 3600\n  port: 8444\n  tls_cert: mine.crt\n",
+    );
+    let base = ["--config", "irsa.yaml", "webhook", "manifest"];
+    let more = ["--image", "i:1", "--", "--token-expiration=7200"];
+    let ran = home.irsa(&[&base[..], &more].concat()).ok();
+    let args = ran.stdout.lines().find(|line| line.contains("args: "));
+    let args = args.unwrap();
+    for flag in [
+        "--aws-default-region=eu-central-1",
+        "--sts-regional-endpoint=true",
+        "--foreign-volume=keep",
+        "--tls-name=a.example.com",
+        "--tls-name=b.example.com",
+        "--certificate-life=129600s",
+        "--token-expiration=7200",
+        "--port=8443",
+    ] {
+        assert!(args.contains(&format!("\"{flag}\"")), "{flag}: {args}");
+    }
+    assert!(!args.contains("3600\"") && !args.contains("mine"), "{args}");
+    assert!(
+        ran.stderr.contains("webhook.port, webhook.tls_cert"),
+        "{}",
+        ran.stderr
+    );
+    home.write("irsa.yaml", "webhook: {compose_role_arn: true}\n");
+    let stderr = home.irsa(&[&base[..], &more].concat()).code(2).stderr;
+    assert!(stderr.contains("in which account"), "{stderr}");
+}
+
 #[test]
 fn the_manifest_takes_only_flags_that_the_webhook_takes() {
     let home = Home::new();

@@ -96,6 +96,18 @@ impl Failure {
         })
     }
 
+    /// The same, of something that the command line names: nothing was done.
+    #[must_use]
+    pub fn before_all(self) -> Self {
+        match self {
+            Self::Failed(failed) => Self::Failed(Failed {
+                exit: Exit::Refused,
+                ..failed
+            }),
+            Self::BrokenPipe => Self::BrokenPipe,
+        }
+    }
+
     /// An error under a sentence that says what it means for the user; the error becomes the cause.
     pub fn prefixed(message: &str, error: &(impl Explain + ?Sized)) -> Self {
         let mut failed = Failed::of(error);

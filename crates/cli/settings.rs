@@ -16,7 +16,7 @@ mod endpoint;
 pub use endpoint::{LimitSettings, ListenSettings};
 
 /// How long relying parties may keep a document: short enough for a new key, long enough to spare the endpoint.
-const MAX_AGE: Duration = Duration::from_mins(5);
+pub(crate) const MAX_AGE: Duration = Duration::from_mins(5);
 /// How often files are looked at.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 

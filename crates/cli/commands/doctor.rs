@@ -15,7 +15,7 @@ use irsa_core::issuer::{IssuerUrl, TrailingSlash};
 use irsa_core::store_url::S3Location;
 use irsa_core::token::claims::ServiceAccount;
 
-use self::observe::Inputs;
+use self::observe::{Inputs, Unreadable};
 use self::show::Report;
 use crate::args::{FetchArgs, address, duration};
 use crate::aws::AwsArgs;
@@ -144,7 +144,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         return context.block_on(watch::run(&inputs, every, metrics_listen, context));
     }
     context.block_on(async {
-        let facts = observe::observe(&inputs).await?;
+        let facts = observe::observe(&inputs, Unreadable::Refused).await?;
         let report = Report::new(&inputs.issuer, &diagnose(&facts));
         context.print(&report)?;
         Ok(report.exit())

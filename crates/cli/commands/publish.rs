@@ -37,7 +37,8 @@ use crate::settings;
 /// second run changes nothing. In S3 every write says what it replaces, so that of two runs at once one loses and says
 /// so; then both documents are fetched through the issuer URL as AWS STS does, without credentials or redirects.
 ///
-/// Without keys, all issuers of the configuration file are published, each at the path of its URL below the target.
+/// Without keys, all issuers of the configuration file are published, each at the path of its URL below the target; with
+/// --issuer that one alone, at the same place.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The issuer and its documents.
@@ -149,9 +150,13 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
                     jwks_uri,
                     keys,
                 };
+                warn_of_issuer(&spec.issuer);
                 vec![(render(&spec)?, root)]
             } else {
                 let specs = configured(&document, context)?;
+                for spec in &specs {
+                    warn_of_issuer(&spec.issuer);
+                }
                 let place =
                     |issuer: &IssuerUrl| Ok(root.join(issuer.path().trim_start_matches('/')));
                 placed(&specs, place)?
@@ -280,7 +285,6 @@ fn placed<P: PartialEq>(
 
 fn render(spec: &IssuerSpec) -> Result<IssuerDocuments, Failure> {
     let (documents, loaded) = spec.render()?;
-    warn_of_issuer(&spec.issuer);
     warn_of_deviations(&loaded);
     for warning in loaded.warnings_of_private() {
         report::warning(&warning);

@@ -280,11 +280,21 @@ impl Reloader {
         let Some(file) = &mut self.config else {
             return;
         };
-        let taken = file
-            .read()
-            .and_then(|specs| Ok(self.source.replace(specs)?));
+        let taken = file.read().and_then(|followed| {
+            let changes = self.source.replace(followed.specs, followed.max_age)?;
+            Ok((changes, followed.later))
+        });
         match taken {
-            Ok(changes) => self.take(changes),
+            Ok((changes, later)) => {
+                if !later.is_empty() {
+                    tracing::warn!(
+                        file = %file.path.display(),
+                        settings = later.join(" "),
+                        "changed settings of the endpoint itself count when it is started again"
+                    );
+                }
+                self.take(changes);
+            }
             Err(failure) => {
                 self.metrics.reload_failed();
                 let subject = file.path.display().to_string();

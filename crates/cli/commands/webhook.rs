@@ -38,7 +38,7 @@ pub enum Command {
 pub fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Serve(args) => serve::run(*args, context),
-        Command::Manifest(args) => manifest::run(args),
+        Command::Manifest(args) => manifest::run(args, context),
         Command::Install(args) => install::install(args, context),
         Command::Uninstall(args) => install::uninstall(args, context),
         Command::Status(args) => install::status(args, context),

@@ -21,9 +21,11 @@ mod files;
 pub struct Served(ArcSwapOption<CertifiedKey>);
 
 impl Served {
-    /// Serves this pair from now on.
-    pub fn put(&self, pair: Pair) {
-        self.0.store(Some(Arc::new(pair.certified)));
+    /// Serves this pair from now on. Says whether it is another one than before.
+    pub fn put(&self, pair: Pair) -> bool {
+        let pair = Arc::new(pair.certified);
+        let before = self.0.swap(Some(Arc::clone(&pair)));
+        before.is_none_or(|before| before.cert != pair.cert)
     }
 }
 

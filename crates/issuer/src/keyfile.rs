@@ -201,7 +201,10 @@ impl PairPaths {
             })?;
         }
         create(&self.private, key.expose_pem().as_bytes(), 0o600)?;
-        create(&self.public, key.public_key().to_pem().as_bytes(), 0o644)
+        create(&self.public, key.public_key().to_pem().as_bytes(), 0o644).inspect_err(|_| {
+            // Half a pair would be in the way of the next attempt; nobody has used it.
+            drop(fs::remove_file(&self.private));
+        })
     }
 
     /// Writes the public half again if it is missing, as after a crash between the two files.
@@ -282,6 +285,17 @@ mod tests {
             Err(KeyFileError::Exists { .. })
         ));
         assert!(!paths.private.exists());
+    }
+
+    #[test]
+    fn half_a_pair_is_not_left_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = PairPaths {
+            public: home.path().join("a folder that is not there/sa.pub"),
+            ..PairPaths::new(home.path(), "sa")
+        };
+        paths.create(&key()).unwrap_err();
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -147,13 +147,17 @@ impl SiteSource {
             entries: Vec::new(),
             max_age,
         };
-        let changes = source.replace(specs)?;
+        let changes = source.replace(specs, max_age)?;
         Ok((source, changes))
     }
 
-    /// Takes another list of issuers; those that were there before keep their last good documents. A list that
-    /// cannot be served changes nothing.
-    pub fn replace(&mut self, specs: Vec<IssuerSpec>) -> Result<Changes, ServeError> {
+    /// Takes another list of issuers and life in caches; those that were there before keep their last good documents.
+    /// A list that cannot be served changes nothing.
+    pub fn replace(
+        &mut self,
+        specs: Vec<IssuerSpec>,
+        max_age: Duration,
+    ) -> Result<Changes, ServeError> {
         let mut changes = Changes::default();
         let old: HashMap<&IssuerUrl, &Entry> = self
             .entries
@@ -163,12 +167,14 @@ impl SiteSource {
         let mut entries = Vec::with_capacity(specs.len());
         for spec in specs {
             match old.get(&spec.issuer) {
-                Some(before) if before.spec == spec => entries.push((*before).clone()),
+                Some(before) if before.spec == spec && max_age == self.max_age => {
+                    entries.push((*before).clone());
+                }
                 before => {
                     // The same issuer with other files: what is served stays until they are good.
                     let kept = before.filter(|before| before.spec.paths() == spec.paths());
                     let mut entry = Entry::new(spec, kept.and_then(|before| before.good.clone()));
-                    entry.reload(self.max_age, Stamp::of(&entry.spec.keys), &mut changes);
+                    entry.reload(max_age, Stamp::of(&entry.spec.keys), &mut changes);
                     entries.push(entry);
                 }
             }
@@ -179,6 +185,7 @@ impl SiteSource {
         changes.removed.extend(gone.map(ToString::to_string));
         changes.removed.sort();
         self.entries = entries;
+        self.max_age = max_age;
         Ok(changes)
     }
 

@@ -6,6 +6,8 @@ use irsa_core::private::PrivateKeyPem;
 
 use super::*;
 
+const AGE: Duration = Duration::from_mins(5);
+
 fn public(scalar: u8) -> String {
     PrivateKeyPem::from_scalar(Curve::P256, &[scalar])
         .unwrap()
@@ -36,11 +38,8 @@ fn a_change_is_loaded_once_it_has_settled_and_a_bad_one_keeps_the_last_good() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("a.pub");
     fs::write(&file, public(1)).unwrap();
-    let (mut source, changes) = SiteSource::load(
-        vec![spec("https://h/a", file.clone())],
-        Duration::from_mins(5),
-    )
-    .unwrap();
+    let (mut source, changes) =
+        SiteSource::load(vec![spec("https://h/a", file.clone())], AGE).unwrap();
     assert_eq!(changes.reloaded[0].issuer, "https://h/a");
     let first = kids(&source, 0);
 
@@ -75,13 +74,13 @@ fn one_bad_issuer_does_not_stop_the_others_and_a_new_list_keeps_the_known() {
         spec("https://h/a", good.clone()),
         spec("https://h/b", bad.clone()),
     ];
-    let (mut source, changes) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
+    let (mut source, changes) = SiteSource::load(specs, AGE).unwrap();
     assert_eq!((changes.reloaded.len(), changes.refused.len()), (1, 1));
     assert!(!changes.refused[0].last_good_kept);
     assert_eq!(source.site().unwrap().up(), (1, 2));
 
     // The same issuer, now from a file that is not there: its documents stay.
-    let changes = source.replace(vec![spec("https://h/a", bad)]).unwrap();
+    let changes = source.replace(vec![spec("https://h/a", bad)], AGE).unwrap();
     assert!(changes.refused[0].last_good_kept);
     assert_eq!(kids(&source, 0).len(), 1);
 }
@@ -93,16 +92,16 @@ fn a_list_of_issuers_is_taken_whole_or_not_at_all() {
     fs::write(&file, public(1)).unwrap();
     let of = |issuer: &str| spec(issuer, file.clone());
     let specs = vec![of("https://h/a"), of("https://h/b")];
-    let (mut source, _) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
+    let (mut source, _) = SiteSource::load(specs, AGE).unwrap();
 
     let collision = vec![of("https://h/a"), of("https://other/a")];
     assert!(matches!(
-        source.replace(collision),
+        source.replace(collision, AGE),
         Err(ServeError::DuplicatePath { .. })
     ));
     assert_eq!(source.site().unwrap().up(), (2, 2));
 
-    let changes = source.replace(vec![of("https://h/a")]).unwrap();
+    let changes = source.replace(vec![of("https://h/a")], AGE).unwrap();
     assert_eq!(
         (changes.removed, source.site().unwrap().up()),
         (vec!["https://h/b".to_owned()], (1, 1))
@@ -115,7 +114,7 @@ fn a_key_that_goes_is_named_and_a_dangling_link_takes_none() {
     fs::write(home.path().join("a.pub"), public(1)).unwrap();
     fs::write(home.path().join("b.pub"), public(2)).unwrap();
     let specs = vec![spec("https://h/a", home.path().to_owned())];
-    let (mut source, _) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
+    let (mut source, _) = SiteSource::load(specs, AGE).unwrap();
     let second = kids(&source, 0)[1].clone();
 
     fs::remove_file(home.path().join("b.pub")).unwrap();
@@ -131,7 +130,7 @@ fn files_that_never_rest_are_read_once_their_content_does() {
     let file = home.path().join("a.pub");
     fs::write(&file, public(1)).unwrap();
     let specs = vec![spec("https://h/a", file.clone())];
-    let (mut source, _) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
+    let (mut source, _) = SiteSource::load(specs, AGE).unwrap();
     let touch = |second| {
         let at = std::time::UNIX_EPOCH + Duration::from_secs(second);
         let opened = fs::File::options().write(true).open(&file).unwrap();
@@ -161,7 +160,7 @@ fn what_was_read_again_and_is_the_same_is_no_change() {
     let file = home.path().join("a.pub");
     fs::write(&file, public(1)).unwrap();
     let specs = vec![spec("https://h/a", file.clone())];
-    let (mut source, changes) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
+    let (mut source, changes) = SiteSource::load(specs, AGE).unwrap();
     assert!(changes.reloaded[0].changed);
     assert!(!source.reload().reloaded[0].changed);
     fs::write(&file, public(2)).unwrap();
@@ -178,7 +177,7 @@ fn a_pipe_in_the_place_of_one_key_file_keeps_no_other_issuer_waiting() {
         spec("https://h/a", first.clone()),
         spec("https://h/b", second.clone()),
     ];
-    let (mut source, _) = SiteSource::load(specs, Duration::from_mins(5)).unwrap();
+    let (mut source, _) = SiteSource::load(specs, AGE).unwrap();
     fs::remove_file(&first).unwrap();
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, &first, rustix::fs::FileType::Fifo, mode, 0).unwrap();

@@ -85,6 +85,11 @@ pub fn render(options: &ManifestOptions) -> Result<String, ManifestError> {
         .replace("{{args}}", &json!(args).to_string()))
 }
 
+/// Whether a flag of `irsa webhook serve`, without its value, may be among [`ManifestOptions::flags`].
+pub fn takes(flag: &str) -> bool {
+    !OWN_FLAGS.contains(&flag) && !FILE_FLAGS.contains(&flag)
+}
+
 /// The objects of the manifest, in the order of application.
 pub fn objects(options: &ManifestOptions) -> Result<Vec<Value>, ManifestError> {
     serde_saphyr::from_multiple(&render(options)?)

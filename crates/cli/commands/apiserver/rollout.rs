@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use self::node::Node;
 use self::stopped::Stopped;
-pub(crate) use self::stopped::signalled;
+pub(crate) use self::stopped::{signalled, unless_told_again};
 pub(crate) use self::turn::Held;
 use self::turn::Run;
 use super::patch::PhaseArg;
@@ -160,7 +160,11 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     context.block_on(async {
         let report = tokio::select! {
             report = roll_out(args, context, &held) => report?,
-            signal = signalled() => return Err(stopped.by(signal?, held.give_back().await)),
+            signal = signalled() => {
+                let signal = signal?;
+                let given_back = unless_told_again(held.give_back()).await;
+                return Err(stopped.by(signal, given_back.unwrap_or(true)));
+            }
         };
         context.print(&report)?;
         Ok(Exit::Done)

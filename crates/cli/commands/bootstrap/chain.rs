@@ -233,7 +233,8 @@ impl<'a> Chain<'a> {
                 self.seen.files = self.files.rows().collect();
             }
             Stage::Webhook => {
-                self.objects = steps::objects(self.site.section, self.kubernetes).await?;
+                let pods = &self.context.config.webhook;
+                self.objects = steps::objects(self.site.section, pods, self.kubernetes).await?;
                 self.seen.objects = self.objects.rows().collect();
             }
         }

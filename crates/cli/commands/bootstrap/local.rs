@@ -6,6 +6,7 @@ use irsa_issuer::keyset;
 
 use super::steps;
 use crate::commands::iam::role::apply::policy_file;
+use crate::commands::webhook::manifest::warn_of_left;
 use crate::config::ClusterSection;
 use crate::config::cluster::RoleSection;
 use crate::context::Context;
@@ -29,7 +30,12 @@ pub(super) fn check(section: &ClusterSection, context: &Context) -> Result<(), F
         subjects(role)?;
         inline(role)?;
     }
-    steps::webhook(section)?;
+    let pods = &context.config.webhook;
+    if steps::webhook(section, pods)?.is_some()
+        && let Some(step) = &section.webhook
+    {
+        warn_of_left(pods, &step.flags);
+    }
     settings::parse_jwks_uri(section.jwks_uri.as_deref())?;
     // An issuer that has its name from a bucket is known later.
     if let Some(text) = &section.issuer {

@@ -14,6 +14,7 @@ use crate::args::{DocumentArgs, IssuerArgs};
 use crate::commands::apiserver::patch::{self, PhaseArg, Planned};
 use crate::commands::apiserver::{self, wanted::WantedArgs};
 use crate::commands::keys::generate::AlgorithmName;
+use crate::commands::webhook::WebhookSection;
 use crate::commands::webhook::manifest::DeploymentArgs;
 use crate::config::ClusterSection;
 use crate::config::cluster::{ApiserverStep, KeysSection};
@@ -155,9 +156,10 @@ fn row(change: &install::Change) -> ObjectChange {
 /// Plans the webhook's objects; nobody is asked when none is wanted.
 pub(super) async fn objects(
     section: &ClusterSection,
+    pods: &WebhookSection,
     kubernetes: &KubernetesArgs,
 ) -> Result<Objects, Failure> {
-    let Some(objects) = webhook(section)? else {
+    let Some(objects) = webhook(section, pods)? else {
         return Ok(Objects::default());
     };
     let client = kubernetes.client().await?;
@@ -170,7 +172,10 @@ pub(super) async fn objects(
 }
 
 /// The webhook's objects as they shall be, if one is wanted.
-pub(super) fn webhook(section: &ClusterSection) -> Result<Option<Vec<Value>>, Failure> {
+pub(super) fn webhook(
+    section: &ClusterSection,
+    pods: &WebhookSection,
+) -> Result<Option<Vec<Value>>, Failure> {
     let Some(step) = &section.webhook else {
         return Ok(None);
     };
@@ -183,6 +188,6 @@ pub(super) fn webhook(section: &ClusterSection) -> Result<Option<Vec<Value>>, Fa
         replicas: step.replicas.unwrap_or(2),
         flags: step.flags.clone(),
     };
-    let objects = manifest::objects(&deployment.options()?);
+    let objects = manifest::objects(&deployment.options(pods)?);
     objects.map(Some).map_err(|error| Failure::refused(&error))
 }

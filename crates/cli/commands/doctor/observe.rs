@@ -47,16 +47,29 @@ pub(super) struct Inputs {
     pub(super) webhook: Settings,
 }
 
+/// What becomes of a look when a file that the user named cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// It is refused: nothing was looked at.
+    Refused,
+    /// The rest is looked at: who watches for years must not go blind because of one file.
+    Unseen,
+}
+
 /// A token as a text, for STS alone.
 type Text = Zeroizing<String>;
 
-/// Looks at everything once. What the user named and cannot be read is an error; what the world does not show is not.
-pub(super) async fn observe(inputs: &Inputs) -> Result<Facts, Failure> {
+/// Looks at everything once. What the world does not show is no error.
+pub(super) async fn observe(inputs: &Inputs, unreadable: Unreadable) -> Result<Facts, Failure> {
     let Inputs { issuer, fetch, .. } = inputs;
-    let flags = flags::observe(&inputs.flag_files)?;
-    let mut texts = read_tokens(&inputs.token_files)?;
+    let flags = match (flags::observe(&inputs.flag_files), unreadable) {
+        (Ok(flags), _) => flags,
+        (Err(failure), Unreadable::Refused) => return Err(failure.before_all()),
+        (Err(failure), Unreadable::Unseen) => Seen::Unseen(lost(&failure)),
+    };
+    let (mut texts, lost_token) = read_tokens(&inputs.token_files, unreadable)?;
     if let Some(path) = &fetch.ca_file {
-        relying_party::read_ca_file(path)?;
+        relying_party::read_ca_file(path).map_err(|error| Failure::from(error).before_all())?;
     }
     let documents = documents::fetch(issuer, fetch.timeout).await;
     let cluster = Cluster::observe(inputs).await;
@@ -78,7 +91,7 @@ pub(super) async fn observe(inputs: &Inputs) -> Result<Facts, Failure> {
         flags,
         servers: cluster.servers,
         tokens: if tokens.is_empty() {
-            Seen::Unseen(cluster.token_unseen.unwrap_or(no_tokens))
+            Seen::Unseen(lost_token.or(cluster.token_unseen).unwrap_or(no_tokens))
         } else {
             Seen::Found(tokens)
         },
@@ -104,15 +117,30 @@ fn parsed(source: &Source) -> TokenSeen {
     }
 }
 
-fn read_tokens(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
-    let read = |path: &PathBuf| {
-        let bytes = keyfile::read(path)?;
-        Ok(Source {
-            from: shown(path),
-            text: Zeroizing::new(String::from_utf8_lossy(&bytes).trim().to_owned()),
-        })
-    };
-    paths.iter().map(read).collect()
+/// The tokens of files, and what is to be said of the last one that was not read.
+fn read_tokens(
+    paths: &[PathBuf],
+    unreadable: Unreadable,
+) -> Result<(Vec<Source>, Option<Unseen>), Failure> {
+    let (mut texts, mut last) = (Vec::new(), None);
+    for path in paths {
+        match (keyfile::read(path).map_err(Failure::from), unreadable) {
+            (Ok(bytes), _) => texts.push(Source {
+                from: shown(path),
+                text: Zeroizing::new(String::from_utf8_lossy(&bytes).trim().to_owned()),
+            }),
+            (Err(failure), Unreadable::Refused) => return Err(failure.before_all()),
+            (Err(failure), Unreadable::Unseen) => last = Some(lost(&failure)),
+        }
+    }
+    Ok((texts, last))
+}
+
+/// A file that could be read when the watch began.
+fn lost(failure: &Failure) -> Unseen {
+    let message = failure.message();
+    tracing::warn!("{message}");
+    unseen_because(failure, "see to the file: it is read anew at each look")
 }
 
 fn shown(path: &Path) -> String {

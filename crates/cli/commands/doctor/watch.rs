@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::metrics::{self, Metrics};
-use super::observe::{Inputs, observe};
+use super::observe::{Inputs, Unreadable, observe};
 use super::show::Report;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -37,11 +37,11 @@ pub(super) async fn run(
     }
     let mut before: Option<State> = None;
     // The first look may refuse what was given; later ones only say so.
-    let mut first = true;
+    let mut unreadable = Unreadable::Refused;
     loop {
         let start = Instant::now();
         let looked = tokio::select! {
-            looked = tokio::time::timeout(LONGEST_LOOK, look(inputs)) => looked,
+            looked = tokio::time::timeout(LONGEST_LOOK, look(inputs, unreadable)) => looked,
             () = stopped(&mut stop) => return Ok(Exit::Done),
         };
         match looked {
@@ -49,7 +49,7 @@ pub(super) async fn run(
                 metrics.ran(&checks, Timestamp::now(), start.elapsed());
                 tell(inputs, &checks, &mut before, context)?;
             }
-            Ok(Err(failure)) if first => return Err(failure),
+            Ok(Err(failure)) if unreadable == Unreadable::Refused => return Err(failure),
             Ok(Err(failure)) => {
                 metrics.failed();
                 tracing::warn!(issuer = %inputs.issuer, "the look failed: {}", failure.message());
@@ -59,7 +59,7 @@ pub(super) async fn run(
                 tracing::warn!(issuer = %inputs.issuer, "the look took longer than {LONGEST_LOOK:?}");
             }
         }
-        first = false;
+        unreadable = Unreadable::Unseen;
         tokio::select! {
             () = tokio::time::sleep(every.saturating_sub(start.elapsed())) => {}
             () = stopped(&mut stop) => return Ok(Exit::Done),
@@ -67,8 +67,8 @@ pub(super) async fn run(
     }
 }
 
-async fn look(inputs: &Inputs) -> Result<Vec<Check>, Failure> {
-    Ok(diagnose(&observe(inputs).await?))
+async fn look(inputs: &Inputs, unreadable: Unreadable) -> Result<Vec<Check>, Failure> {
+    Ok(diagnose(&observe(inputs, unreadable).await?))
 }
 
 /// Prints the report when it is not as it was, and logs what changed.

@@ -152,7 +152,9 @@ pub fn apply(args: ApplyArgs, context: &Context) -> Result<Exit, Failure> {
     .map_err(|error| Failure::refused(&error))?;
     context.block_on(async {
         if wanted.ca_thumbprints.is_empty() && !no_thumbprint {
-            wanted.ca_thumbprints = needed_ca_thumbprint(&issuer, &fetch).await?;
+            let found = needed_ca_thumbprint(&issuer, &fetch).await;
+            // Why the server is not found may be why AWS would not reach it.
+            wanted.ca_thumbprints = found.inspect_err(|_| commands::warn_of_issuer(&issuer))?;
         }
         if let Some(text) = whole(plan.format, &wanted) {
             commands::warn_of_issuer(&issuer);

@@ -10,6 +10,7 @@ use super::result::Run;
 use super::s3::{self, Access, Reach, Work};
 use super::{Mode, S3Args, configured, finish, placed, render};
 use crate::args::{DocumentArgs, FetchArgs};
+use crate::commands::warn_of_issuer;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::report::Failure;
@@ -68,6 +69,12 @@ pub(super) async fn s3(
     } else {
         placed(&specs, |issuer| reach.place(&root, issuer))?
     };
+    // Whom the STS of another store reaches, AWS need not.
+    if !reach.is_compatible() {
+        for (documents, _) in &issuers {
+            warn_of_issuer(documents.issuer());
+        }
+    }
     if cdn {
         for (documents, location) in &issuers {
             front::check_place(documents.issuer(), location)?;

@@ -20,7 +20,7 @@ use super::settled::{kept_no_longer_than_waited, lease_outlives, settled};
 use super::sinks::Sinks;
 use super::world::Outside;
 use crate::args::DocumentArgs;
-use crate::commands::apiserver::rollout::{Held, signalled};
+use crate::commands::apiserver::rollout::{Held, signalled, unless_told_again};
 use crate::commands::apiserver::servers::ClusterArgs;
 use crate::commands::apiserver::wanted::WantedArgs;
 use crate::commands::webhook;
@@ -79,7 +79,9 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         };
         let came = tokio::select! {
             came = rotation => came?,
-            signal = signalled() => return Err(stopped(&store, &world, &course, signal?).await),
+            signal = signalled() => {
+                return Err(Box::pin(stopped(&store, &world, &course, signal?)).await);
+            }
         };
         context.print(&Outcome::new(&came, &course.policy, dry_run, breaks))?;
         if let Some(block) = came.block {
@@ -102,7 +104,9 @@ async fn stopped(
     signal: &str,
 ) -> Failure {
     let waited_for = match &world.node {
-        Some(node) => node.held.give_back().await,
+        Some(node) => unless_told_again(node.held.give_back())
+            .await
+            .unwrap_or(true),
         None => false,
     };
     let again = if waited_for {
@@ -111,12 +115,15 @@ async fn stopped(
     } else {
         "run the same command again: it looks at what stands, and goes on from there"
     };
-    let help = match drive::end(store, course).await {
-        Ok(None) => again.to_owned(),
-        Ok(Some(until)) => format!(
+    let help = match unless_told_again(drive::end(store, course)).await {
+        None => format!(
+            "{again}; its lease may stand in the ring until it ends, and no run acts before"
+        ),
+        Some(Ok(None)) => again.to_owned(),
+        Some(Ok(Some(until))) => format!(
             "{again}; not before {until:.0}: until then a write of this run into a bucket may still arrive, and no run acts"
         ),
-        Err(failure) => format!(
+        Some(Err(failure)) => format!(
             "{again}; the lease of this run may stand in the ring until it ends, since it could not be given back: {}",
             failure.message()
         ),

@@ -1,25 +1,38 @@
 //! The configuration file that a running endpoint follows.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use irsa_issuer::keyfile::open_regular;
 use irsa_issuer::keyset::Stamp;
 use irsa_issuer::source::IssuerSpec;
 
-use crate::config::{Config, MAX_BYTES};
+use crate::config::{Config, MAX_BYTES, Seconds, ServeSection};
 use crate::context::{Context, Origin};
 use crate::report::Failure;
-use crate::settings::ServeSettings;
+use crate::settings::{MAX_AGE, ServeSettings};
 
 /// The configuration file, when the issuers come from it.
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
     allow_trailing_slash: Option<bool>,
+    /// The life in caches of a flag or a variable, which no file changes.
+    max_age: Option<Duration>,
+    /// What it said last of the endpoint.
+    serve: ServeSection,
     loaded: Stamp,
     pending: Option<Stamp>,
     /// For how many looks in a row no state was seen twice, and what the last of many held.
     restless: u32,
     glimpsed: Option<Vec<u8>>,
+}
+
+/// What the file says now.
+pub(super) struct Followed {
+    pub(super) specs: Vec<IssuerSpec>,
+    pub(super) max_age: Duration,
+    /// The settings that it has changed and that only a new process takes.
+    pub(super) later: Vec<&'static str>,
 }
 
 impl ConfigFile {
@@ -29,6 +42,8 @@ impl ConfigFile {
         (settings.issuers.origin == Origin::File).then(|| Self {
             loaded: Stamp::of(std::slice::from_ref(&path)),
             allow_trailing_slash: from_flag.then_some(settings.allow_trailing_slash.value),
+            max_age: (settings.max_age.origin < Origin::File).then_some(settings.max_age.value),
+            serve: context.config.serve.clone(),
             pending: None,
             restless: 0,
             glimpsed: None,
@@ -62,13 +77,9 @@ impl ConfigFile {
         quiet
     }
 
-    pub(super) fn read(&mut self) -> Result<Vec<IssuerSpec>, Failure> {
+    pub(super) fn read(&mut self) -> Result<Followed, Failure> {
         self.loaded = Stamp::of(std::slice::from_ref(&self.path));
         (self.pending, self.restless, self.glimpsed) = (None, 0, None);
-        self.specs()
-    }
-
-    fn specs(&self) -> Result<Vec<IssuerSpec>, Failure> {
         // A pipe may be read once, before anything is served; in place of the file it would hold up all following.
         let file = open_regular(&self.path).map(|(file, _)| file);
         let config = Config::of(&self.path, file).map_err(|error| Failure::refused(&error))?;
@@ -76,8 +87,48 @@ impl ConfigFile {
             .allow_trailing_slash
             .or(config.allow_trailing_slash)
             .unwrap_or(false);
-        crate::settings::specs(&config.issuers, crate::settings::slash(allowed))
+        let specs = crate::settings::specs(&config.issuers, crate::settings::slash(allowed))?;
+        let in_file = config.serve.max_age.map(|Seconds(age)| age);
+        let later = only_at_start(&self.serve, &config.serve);
+        self.serve = config.serve;
+        Ok(Followed {
+            specs,
+            max_age: self.max_age.or(in_file).unwrap_or(MAX_AGE),
+            later,
+        })
     }
+}
+
+/// What differs of the settings that a process takes once: sockets that are open, limits of connections that stand.
+fn only_at_start(old: &ServeSection, new: &ServeSection) -> Vec<&'static str> {
+    let ServeSection {
+        listen,
+        tls_cert,
+        tls_key,
+        behind_proxy,
+        admin_listen,
+        // followed
+        max_age: _,
+        reload_interval,
+        max_connections,
+        header_timeout,
+        idle_timeout,
+        drain_timeout,
+    } = new;
+    let all = [
+        ("listen", old.listen != *listen),
+        ("tls_cert", old.tls_cert != *tls_cert),
+        ("tls_key", old.tls_key != *tls_key),
+        ("behind_proxy", old.behind_proxy != *behind_proxy),
+        ("admin_listen", old.admin_listen != *admin_listen),
+        ("reload_interval", old.reload_interval != *reload_interval),
+        ("max_connections", old.max_connections != *max_connections),
+        ("header_timeout", old.header_timeout != *header_timeout),
+        ("idle_timeout", old.idle_timeout != *idle_timeout),
+        ("drain_timeout", old.drain_timeout != *drain_timeout),
+    ];
+    let changed = all.into_iter().filter(|(_, changed)| *changed);
+    changed.map(|(name, _)| name).collect()
 }
 
 #[cfg(test)]
@@ -103,6 +154,8 @@ mod tests {
         ConfigFile {
             path: path.to_owned(),
             allow_trailing_slash: None,
+            max_age: None,
+            serve: ServeSection::default(),
             loaded: Stamp::of(&[path.to_owned()]),
             pending: None,
             restless: 0,
@@ -121,7 +174,7 @@ mod tests {
         assert!(!file.has_changed());
         written(&path, NEW, 1);
         assert_eq!([file.has_changed(), file.has_changed()], [false, true]);
-        assert_eq!(file.read().unwrap().len(), 1);
+        assert_eq!(file.read().unwrap().specs.len(), 1);
         assert!(!file.has_changed());
     }
 
@@ -140,7 +193,7 @@ mod tests {
                 })
                 .collect();
             assert_eq!(looks, [false, false, false, false, false, true], "{round}");
-            assert_eq!(file.read().unwrap().len(), 1);
+            assert_eq!(file.read().unwrap().specs.len(), 1);
         }
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use kube::Client;
 use serde::Serialize;
 
-use super::manifest::{DeploymentArgs, NetworkArgs};
+use super::manifest::{DeploymentArgs, NetworkArgs, warn_of_left};
 use crate::args::duration;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -132,7 +132,8 @@ pub fn install(args: InstallArgs, context: &Context) -> Result<Exit, Failure> {
         no_wait,
         kubernetes,
     } = args;
-    let options = deployment.options()?;
+    warn_of_left(&context.config.webhook, &deployment.flags);
+    let options = deployment.options(&context.config.webhook)?;
     let refused = |error: ManifestError| Failure::refused(&error);
     // The policy first: no replica is there before it is.
     let mut objects: Vec<_> = network.policy(&options)?.into_iter().collect();

@@ -3,9 +3,11 @@
 use irsa_webhook::manifest::{self, ManifestError, ManifestOptions};
 use serde_json::Value;
 
+use super::WebhookSection;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::output;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 /// Print what `irsa webhook install` applies, with a reason for each permission.
 ///
@@ -53,20 +55,23 @@ pub struct DeploymentArgs {
     /// Replicas
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub replicas: u32,
-    /// Flags of `irsa webhook serve` after --, like --aws-default-region=eu-central-1
+    /// Flags of `irsa webhook serve` after --, like --aws-default-region=eu-central-1; they win over webhook: in the configuration
     #[arg(last = true, value_name = "FLAG")]
     pub flags: Vec<String>,
 }
 
 impl DeploymentArgs {
-    /// The manifest's options, with flags that `irsa webhook serve` takes.
-    pub fn options(self) -> Result<ManifestOptions, Failure> {
+    /// The manifest's options, with flags that `irsa webhook serve` takes: those that are typed, and before them what
+    /// the configuration says, which `irsa webhook review`, `audit` and `irsa verify` go by.
+    pub fn options(self, section: &WebhookSection) -> Result<ManifestOptions, Failure> {
         let Self {
             image,
             namespace,
             replicas,
-            flags,
+            flags: typed,
         } = self;
+        let (mut flags, _) = section.replica(&typed);
+        flags.extend(typed);
         super::serve::check_flags(&flags)?;
         Ok(ManifestOptions {
             namespace,
@@ -77,13 +82,25 @@ impl DeploymentArgs {
     }
 }
 
+/// Says which keys of the configuration mean something on this machine only.
+pub fn warn_of_left(section: &WebhookSection, typed: &[String]) {
+    let (_, left) = section.replica(typed);
+    if !left.is_empty() {
+        report::warning(&format!(
+            "not put into the cluster, whose manifest has its own: {} of the configuration",
+            left.join(", ")
+        ));
+    }
+}
+
 /// Prints the manifest.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let Args {
         deployment,
         network,
     } = args;
-    let options = deployment.options()?;
+    warn_of_left(&context.config.webhook, &deployment.flags);
+    let options = deployment.options(&context.config.webhook)?;
     let refused = |error: ManifestError| Failure::refused(&error);
     let mut text = manifest::render(&options).map_err(refused)?;
     if !network.allow_from.is_empty() {

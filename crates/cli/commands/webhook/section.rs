@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args as _;
+use irsa_webhook::manifest;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use super::flags::{Foreign, InjectionArgs};
 use super::serve_flags::{CertificateArgs, ServingArgs, go_duration};
@@ -93,6 +95,33 @@ impl WebhookSection {
         for path in paths.into_iter().flatten() {
             *path = directory.join(&*path);
         }
+    }
+
+    /// The keys as flags of replicas in a cluster, but those that are typed as flags; and the names of the keys that mean
+    /// something on this machine only.
+    pub(super) fn replica(&self, typed: &[String]) -> (Vec<String>, Vec<String>) {
+        let (mut flags, mut left) = (Vec::new(), Vec::new());
+        let keys = serde_json::to_value(self).unwrap_or_default();
+        for (name, value) in keys.as_object().into_iter().flatten() {
+            let values = match value {
+                Value::Null => continue,
+                Value::Array(all) => all.as_slice(),
+                one => std::slice::from_ref(one),
+            };
+            let flag = format!("--{}", name.replace('_', "-"));
+            if typed.iter().any(|one| one.split('=').next() == Some(&flag)) {
+                continue;
+            }
+            if name == "kube_api" || !manifest::takes(&flag) {
+                left.push(format!("webhook.{name}"));
+                continue;
+            }
+            flags.extend(values.iter().map(|value| match value {
+                Value::String(text) => format!("{flag}={text}"),
+                other => format!("{flag}={other}"),
+            }));
+        }
+        (flags, left)
     }
 
     /// Name and value of each key, for `irsa config show`: what the file does not set is as the flag has it.

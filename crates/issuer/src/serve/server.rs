@@ -104,10 +104,11 @@ impl Server {
 }
 
 impl CertificateReloader {
-    /// Takes the pair that the files hold now. On an error the last good pair stays; without TLS nothing happens.
-    pub async fn reload(&self) -> Result<(), ServeError> {
+    /// Takes the pair that the files hold now, and says whether it is another one. On an error the last good pair stays;
+    /// without TLS nothing happens.
+    pub async fn reload(&self) -> Result<bool, ServeError> {
         let Some(certificates) = self.0.clone() else {
-            return Ok(());
+            return Ok(false);
         };
         tokio::task::spawn_blocking(move || certificates.reload())
             .await
@@ -229,9 +230,11 @@ async fn watch_files(certificates: Arc<Certificates>, every: Duration) {
         let again = CertificateReloader(Some(Arc::clone(&certificates)));
         let cert = certificates.files().cert.display().to_string();
         match again.reload().await {
-            Ok(()) => {
+            Ok(is_new) => {
                 told = None;
-                tracing::info!(cert, "serving the new TLS certificate");
+                if is_new {
+                    tracing::info!(cert, "serving the new TLS certificate");
+                }
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);

@@ -58,14 +58,15 @@ impl Certificates {
             .map_err(|source| ServeError::TlsSetup { source })
     }
 
-    /// Takes the pair that the files hold now, or keeps the last good one, warns and says why.
-    pub(super) fn reload(&self) -> Result<(), ServeError> {
+    /// Takes the pair that the files hold now, or keeps the last good one, warns and says why. Says whether it is another
+    /// one than before.
+    pub(super) fn reload(&self) -> Result<bool, ServeError> {
         match load(&self.files) {
             Ok(pair) => {
                 announce(&pair, &self.files, &self.metrics);
-                self.served.put(pair);
+                let is_new = self.served.put(pair);
                 self.metrics.certificate_reload_succeeded();
-                Ok(())
+                Ok(is_new)
             }
             Err(error) => {
                 self.metrics.certificate_reload_failed();
@@ -93,24 +94,34 @@ impl Certificates {
 pub(super) struct Watcher {
     taken: Stamp,
     last: Stamp,
+    /// For how many looks in a row they did not hold still.
+    restless: u32,
 }
+
+/// After so many looks files that are touched again and again are read all the same: a certificate must not expire
+/// because of an agent that sets their mode or owner. Half a pair is refused when it is read, and tried again.
+const RESTLESS_LOOKS: u32 = 5;
 
 impl Watcher {
     pub(super) fn new(first: Stamp) -> Self {
         Self {
             taken: first.clone(),
             last: first,
+            restless: 0,
         }
     }
 
-    /// Whether the files changed and then held still for one look.
+    /// Whether the files changed and then held still for one look, or never do.
     pub(super) fn settled_change(&mut self, look: Stamp) -> bool {
-        let settled = look == self.last && look != self.taken;
-        if settled {
+        let changed = look != self.taken;
+        self.restless = if changed { self.restless + 1 } else { 0 };
+        let due = changed && (look == self.last || self.restless >= RESTLESS_LOOKS);
+        if due {
             self.taken = look.clone();
+            self.restless = 0;
         }
         self.last = look;
-        settled
+        due
     }
 
     /// What was taken last could not be read: it is tried again, though nothing about the files may show when it can be.
@@ -254,6 +265,25 @@ mod tests {
             let look = looks[which].clone();
             assert_eq!(watcher.settled_change(look), expected, "{which}");
         }
+    }
+
+    #[test]
+    fn files_that_are_touched_before_every_look_are_read_all_the_same() {
+        let home = tempfile::tempdir().unwrap();
+        let files = PairFiles {
+            cert: home.path().join("tls.crt"),
+            key: home.path().join("tls.key"),
+        };
+        let look = |length: usize| {
+            fs::write(&files.cert, vec![b'x'; length]).unwrap();
+            stamp(&files)
+        };
+        let mut watcher = Watcher::new(look(1));
+        let seen: Vec<_> = (2..12)
+            .map(|each| watcher.settled_change(look(each)))
+            .collect();
+        let due: Vec<_> = (0..10).map(|each| each % 5 == 4).collect();
+        assert_eq!(seen, due);
     }
 
     /// What could not be read before can be read now, though its content is as old as it was.

@@ -60,6 +60,14 @@ impl Stopped {
     }
 }
 
+/// What a run does before it ends, or nothing when it is told so once more: a server may not answer for half a minute.
+pub(crate) async fn unless_told_again<T>(ending: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = ending => Some(done),
+        _ = signalled() => None,
+    }
+}
+
 /// Resolves with the name of the signal that tells the process to end.
 pub(crate) async fn signalled() -> Result<&'static str, Failure> {
     let listen = |kind| {
