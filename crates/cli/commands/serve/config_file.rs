@@ -18,7 +18,7 @@ pub(super) struct ConfigFile {
     allow_trailing_slash: Option<bool>,
     /// The life in caches of a flag or a variable, which no file changes.
     max_age: Option<Duration>,
-    /// What it said last of the endpoint.
+    /// What it said of the endpoint when this process started: what runs.
     serve: ServeSection,
     loaded: Stamp,
     pending: Option<Stamp>,
@@ -31,7 +31,7 @@ pub(super) struct ConfigFile {
 pub(super) struct Followed {
     pub(super) specs: Vec<IssuerSpec>,
     pub(super) max_age: Duration,
-    /// The settings that it has changed and that only a new process takes.
+    /// The settings in which it differs from what runs, and that only a new process takes.
     pub(super) later: Vec<&'static str>,
 }
 
@@ -89,12 +89,10 @@ impl ConfigFile {
             .unwrap_or(false);
         let specs = crate::settings::specs(&config.issuers, crate::settings::slash(allowed))?;
         let in_file = config.serve.max_age.map(|Seconds(age)| age);
-        let later = only_at_start(&self.serve, &config.serve);
-        self.serve = config.serve;
         Ok(Followed {
             specs,
             max_age: self.max_age.or(in_file).unwrap_or(MAX_AGE),
-            later,
+            later: only_at_start(&self.serve, &config.serve),
         })
     }
 }

@@ -210,6 +210,13 @@ mod tests {
 
     use super::*;
 
+    fn files(home: &tempfile::TempDir) -> PairFiles {
+        PairFiles {
+            cert: home.path().join("tls.crt"),
+            key: home.path().join("tls.key"),
+        }
+    }
+
     #[test]
     fn a_key_for_a_group_of_ours_alone_is_not_exposed() {
         for (mode, group, exposed) in [
@@ -244,10 +251,7 @@ mod tests {
     #[test]
     fn a_change_is_taken_once_and_only_when_it_holds_still() {
         let home = tempfile::tempdir().unwrap();
-        let files = PairFiles {
-            cert: home.path().join("tls.crt"),
-            key: home.path().join("tls.key"),
-        };
+        let files = files(&home);
         let looks = [1, 2, 3].map(|length| {
             fs::write(&files.cert, vec![b'x'; length]).unwrap();
             stamp(&files)
@@ -270,10 +274,7 @@ mod tests {
     #[test]
     fn files_that_are_touched_before_every_look_are_read_all_the_same() {
         let home = tempfile::tempdir().unwrap();
-        let files = PairFiles {
-            cert: home.path().join("tls.crt"),
-            key: home.path().join("tls.key"),
-        };
+        let files = files(&home);
         let look = |length: usize| {
             fs::write(&files.cert, vec![b'x'; length]).unwrap();
             stamp(&files)
@@ -290,10 +291,7 @@ mod tests {
     #[test]
     fn a_key_that_is_given_to_us_is_a_change() {
         let home = tempfile::tempdir().unwrap();
-        let files = PairFiles {
-            cert: home.path().join("tls.crt"),
-            key: home.path().join("tls.key"),
-        };
+        let files = files(&home);
         fs::write(&files.key, "").unwrap();
         let (before, mut watcher) = (stamp(&files), Watcher::new(stamp(&files)));
         // The clock of a file system stands still for some milliseconds.
