@@ -285,6 +285,35 @@ fn a_bucket_is_taken_over_only_with_proof() {
 }
 
 #[test]
+fn a_new_bucket_that_not_every_call_finds_is_waited_for() {
+    let unsettled = [
+        "HEAD oidc-bucket/",
+        "GET oidc-bucket/?ownershipControls",
+        "PUT oidc-bucket/?policy",
+        "GET oidc-bucket/prod/keys.json",
+        "PUT oidc-bucket/prod/keys.json",
+    ];
+    let setting = Setting::created(Quirks {
+        unsettled: unsettled.map(str::to_owned).to_vec(),
+        ..Quirks::default()
+    });
+    setting
+        .s3
+        .with_quirks(|quirks| assert!(quirks.unsettled.is_empty(), "{:?}", quirks.unsettled));
+    let policy = setting.s3.setting("oidc-bucket", "policy").unwrap();
+    assert!(policy.contains("prod/keys.json"), "{policy}");
+
+    // One that this run did not make is not waited for.
+    setting.s3.with_quirks(|quirks| {
+        quirks
+            .unsettled
+            .push("PUT oidc-bucket/prod/keys.json".to_owned());
+    });
+    let ran = setting.publish(&["a.pub", "b.pub"]).code(1);
+    assert!(ran.stderr.contains("no such bucket"), "{}", ran.stderr);
+}
+
+#[test]
 fn block_public_access_of_the_account_is_explained() {
     let setting = Setting::new(Quirks {
         account_block: true,

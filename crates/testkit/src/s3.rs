@@ -35,6 +35,8 @@ pub struct Quirks {
     pub lost_answer: Option<String>,
     /// Every bucket is another account's, which lets everybody read the objects and nothing else.
     pub squatted: bool,
+    /// Requests that do not find the bucket, each once, like `GET b/?policy`: S3 soon after one was made.
+    pub unsettled: Vec<String>,
     /// So many of the next requests are answered 503.
     pub busy: usize,
 }
@@ -151,6 +153,7 @@ impl State {
         if key.is_empty() && !setting.is_empty() && setting != "x-id" {
             line = format!("{line}?{setting}");
         }
+        let settles = self.quirks.unsettled.iter().position(|one| *one == line);
         self.requests.push(line);
         if self.quirks.busy > 0 {
             self.quirks.busy -= 1;
@@ -164,7 +167,12 @@ impl State {
         if key.is_empty() && request.method == Method::PUT && setting.is_empty() {
             return self.create(bucket, request);
         }
-        if !self.buckets.contains_key(bucket) {
+        let mut exists = self.buckets.contains_key(bucket);
+        if let Some(place) = settles.filter(|_| exists) {
+            self.quirks.unsettled.remove(place);
+            exists = false;
+        }
+        if !exists {
             let body = if request.method == Method::HEAD {
                 ""
             } else {

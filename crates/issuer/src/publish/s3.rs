@@ -5,6 +5,7 @@ mod error;
 mod look;
 mod probe;
 mod removal;
+mod settling;
 
 pub use error::{Fault, S3Error};
 
@@ -29,6 +30,7 @@ use irsa_core::store_url::S3Location;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
+use self::settling::Settling;
 use crate::publish::{PublishError, Publisher};
 use crate::store::{DocumentStore, Look};
 
@@ -90,6 +92,7 @@ pub struct S3Store {
     trust: Trust,
     /// The store breaks connections when it answers 304: whole documents are asked for, and compared here.
     breaks_on_304: Arc<AtomicBool>,
+    settling: Settling,
 }
 
 impl S3Store {
@@ -103,6 +106,7 @@ impl S3Store {
             max_age: Duration::from_mins(5),
             trust: Trust::Known(Conditions::Honoured),
             breaks_on_304: Arc::default(),
+            settling: Settling::default(),
         }
     }
 
@@ -157,6 +161,11 @@ impl S3Store {
     }
 
     async fn read(&self, path: &str, seen: Option<&str>) -> Result<Look, S3Error> {
+        let read = || self.read_once(path, seen);
+        self.settling.wait(read).await
+    }
+
+    async fn read_once(&self, path: &str, seen: Option<&str>) -> Result<Look, S3Error> {
         let whole = self.breaks_on_304.load(Ordering::Relaxed);
         let sent = self
             .client
@@ -211,6 +220,16 @@ impl S3Store {
     }
 
     async fn write(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        expected: Option<&Expected>,
+    ) -> Result<(), S3Error> {
+        let write = || self.write_once(path, bytes, expected);
+        self.settling.wait(write).await
+    }
+
+    async fn write_once(
         &self,
         path: &str,
         bytes: &[u8],

@@ -30,29 +30,43 @@ impl S3Store {
         &self,
         proof: impl AsyncFn(&Self) -> bool,
     ) -> Result<Option<BucketState>, S3Error> {
-        if let Err(error) = self.head(self.owner.clone()).await {
-            return match error.fault() {
-                Fault::NoBucket | Fault::NoObject => Ok(None),
-                _ => Err(error),
-            };
+        let head = || self.head(self.owner.clone());
+        match self.settling.wait(head).await {
+            Err(error) if *error.fault() == Fault::NoBucket => return Ok(None),
+            other => other?,
         }
-        let tags = self.tags().await?;
+        let tags = self.settling.wait(|| self.tags()).await?;
         let tagged = tags.iter().any(|tag| (tag.key(), tag.value()) == OWNER_TAG);
-        let adoptable = !tagged && (self.is_empty().await? || proof(self).await);
-        Ok(Some(BucketState {
+        let adoptable =
+            !tagged && (self.settling.wait(|| self.is_empty()).await? || proof(self).await);
+        let settings = || self.settings(tagged, adoptable);
+        self.settling.wait(settings).await.map(Some)
+    }
+
+    async fn settings(&self, tagged: bool, adoptable: bool) -> Result<BucketState, S3Error> {
+        Ok(BucketState {
             tagged,
             adoptable,
             owner_enforced: self.owner_enforced().await?,
             versioned: self.versioned().await?,
             block: self.block().await?,
             policy: self.policy().await?,
-        }))
+        })
     }
 
-    /// Makes one change.
+    /// Makes one change. A bucket that it makes may not be found by every call at once: for two minutes, calls of this
+    /// store and of others made with [`S3Store::at`] wait for it.
     pub async fn apply_bucket(&self, change: &BucketChange) -> Result<(), S3Error> {
+        self.settling.wait(|| self.change(change)).await
+    }
+
+    async fn change(&self, change: &BucketChange) -> Result<(), S3Error> {
         match change {
-            BucketChange::Create { region } => self.create(region).await,
+            BucketChange::Create { region } => {
+                self.create(region).await?;
+                self.settling.begin();
+                Ok(())
+            }
             BucketChange::Tag => self.tag().await,
             BucketChange::EnforceOwner => self.enforce_owner().await,
             BucketChange::Version => self.version().await,

@@ -157,6 +157,18 @@ impl S3Error {
         error
     }
 
+    /// The same of HEAD of a bucket, whose 404 has no body that says what was not found.
+    pub(super) fn of_head<E>(what: String, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let mut error = Self::of(what, error);
+        if error.fault == Fault::NoObject {
+            error.fault = Fault::NoBucket;
+        }
+        error
+    }
+
     /// What kind of failure it is.
     pub fn fault(&self) -> &Fault {
         &self.fault

@@ -14,7 +14,7 @@ impl S3Store {
             Err(error) => error,
         };
         match (error.fault(), &self.owner) {
-            (Fault::NoBucket | Fault::NoObject, _) => Seen::Found(Existence::Missing),
+            (Fault::NoBucket, _) => Seen::Found(Existence::Missing),
             (Fault::Hidden | Fault::Denied, Some(owner)) => self.refused(owner, &error).await,
             _ => Seen::Unseen(Unseen::from(&error)),
         }
@@ -59,7 +59,7 @@ impl S3Store {
             .send()
             .await;
         sent.map(drop)
-            .map_err(|error| S3Error::of(self.cannot("be looked at"), error))
+            .map_err(|error| S3Error::of_head(self.cannot("be looked at"), error))
     }
 
     /// Block Public Access of the bucket.
