@@ -77,6 +77,8 @@ pub struct Came {
 struct Held {
     ring: Option<KeyRing>,
     expected: Expected,
+    /// Whether this run has changed it: from then on no error says that nothing was attempted.
+    saved: bool,
 }
 
 /// Advances as far as the guards allow.
@@ -87,18 +89,35 @@ pub async fn drive<S: RingStore, W: World>(
     edit: impl FnOnce(&KeyRing, &Observation, Timestamp) -> Result<Option<KeyRing>, Failure>,
 ) -> Result<Came, Failure> {
     let mut held = load(store, course).await?;
+    let came = advance(store, world, &mut held, course, edit).await;
+    came.map_err(|failure| {
+        if held.saved {
+            failure.midway()
+        } else {
+            failure
+        }
+    })
+}
+
+async fn advance<S: RingStore, W: World>(
+    store: &S,
+    world: &mut W,
+    held: &mut Held,
+    course: &Course,
+    edit: impl FnOnce(&KeyRing, &Observation, Timestamp) -> Result<Option<KeyRing>, Failure>,
+) -> Result<Came, Failure> {
     let mut edit = Some(edit);
     let mut actions = Vec::new();
     let mut observed = world.observe().await?;
     for _ in 0..MOST_STEPS {
         match decide(held.ring.as_ref(), &observed, course, &mut edit)? {
-            Step::Save(ring) => save(store, &mut held, *ring, course).await?,
+            Step::Save(ring) => save(store, held, *ring, course).await?,
             Step::Act(action) if course.dry_run => {
                 actions.push(action);
-                return Ok(came(actions, held.ring, Step::Wait(Vec::new())));
+                return Ok(came(actions, held.ring.take(), Step::Wait(Vec::new())));
             }
             Step::Act(action) => {
-                let acted = act(store, world, &mut held, &action, course).await;
+                let acted = act(store, world, held, &action, course).await;
                 let looked = match acted {
                     Ok(()) => world.observe().await,
                     Err(failure) => Err(failure),
@@ -107,20 +126,19 @@ pub async fn drive<S: RingStore, W: World>(
                 observed = match looked {
                     Ok(now) => now,
                     Err(failure) => {
-                        give_up(store, &mut held, &action, course).await;
-                        let first = actions.is_empty();
-                        return Err(if first { failure } else { failure.midway() });
+                        give_up(store, held, &action, course).await;
+                        return Err(failure);
                     }
                 };
                 actions.push(action);
             }
             step @ (Step::Wait(_) | Step::Blocked(_)) => {
-                release(store, &mut held, course).await?;
-                return Ok(came(actions, held.ring, step));
+                release(store, held, course).await?;
+                return Ok(came(actions, held.ring.take(), step));
             }
         }
     }
-    release(store, &mut held, course).await?;
+    release(store, held, course).await?;
     Err(Failure::failed(
         format!("after {MOST_STEPS} steps there was still something to do"),
         "two runs may undo each other's work, or this is a bug in irsa: report it with irsa rotate history",
@@ -220,12 +238,14 @@ async fn load<S: RingStore>(store: &S, course: &Course) -> Result<Held, Failure>
         return Ok(Held {
             ring: None,
             expected: Expected::Absent,
+            saved: false,
         });
     };
     let ring = KeyRing::parse(&stored.bytes, &course.issuer)?;
     let mut held = Held {
         ring: Some(ring),
         expected: Expected::Unchanged(stored.tag),
+        saved: false,
     };
     if store.is_exclusive() && !course.dry_run {
         bury_lease(store, &mut held, course).await?;
@@ -270,6 +290,7 @@ async fn save<S: RingStore>(
     if !course.dry_run {
         let tag = store.save(&ring.to_bytes(), &held.expected).await?;
         held.expected = Expected::Unchanged(tag);
+        held.saved = true;
     }
     held.ring = Some(ring);
     Ok(())
@@ -310,11 +331,10 @@ async fn act<S: RingStore, W: World>(
         None => ring.intend(action.event(&course.holder, now), until)?,
     };
     save(store, held, intended, course).await?;
-    let done = match key {
+    match key {
         Some(key) => world.keep(&key).await,
         None => world.apply(action).await,
-    };
-    done.map_err(Failure::midway)
+    }
 }
 
 #[cfg(test)]

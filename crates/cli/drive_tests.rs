@@ -10,6 +10,7 @@ use irsa_issuer::state::dir::StateDirectory;
 use tokio::sync::Notify;
 
 use super::*;
+use crate::exit::Exit;
 
 /// A cluster whose key is not published yet, and a run that fails at one point.
 struct Fails {
@@ -64,7 +65,7 @@ impl World for Fails {
             std::fs::write(ring, text + "\n").unwrap();
         }
         if self.before_the_deed || self.changed.is_some() && self.deeds > 0 {
-            return Err(Failure::failed("the public half is nowhere", "none"));
+            return Err(Failure::usage("there are no credentials", "none"));
         }
         Ok(())
     }
@@ -111,7 +112,10 @@ fn run(before_the_deed: bool) -> (usize, KeyRing) {
         .unwrap();
     let ring = runtime.block_on(async {
         let came = drive(&store, &mut world, &course, |_, _, _| Ok(None)).await;
-        assert!(came.is_err());
+        let Failure::Failed(failed) = came.unwrap_err() else {
+            panic!("it has something to tell");
+        };
+        assert_eq!(failed.exit(), Exit::Failed, "a ring was begun by then");
         let stored = store.load().await.unwrap().unwrap();
         KeyRing::parse(&stored.bytes, &course.issuer).unwrap()
     });
@@ -152,7 +156,7 @@ fn what_failed_is_told_although_the_lease_cannot_be_given_back() {
     let course = course();
     let came = runtime.block_on(drive(&store, &mut world, &course, |_, _, _| Ok(None)));
     let failure = came.err().unwrap();
-    assert_eq!(failure.message(), "the public half is nowhere");
+    assert_eq!(failure.message(), "there are no credentials");
 }
 
 /// A store that others may use at the same time, as a Secret or a bucket.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use clap::error::ErrorKind;
 use irsa_core::api_answer::Refusal;
@@ -37,6 +38,18 @@ impl Failure {
         match self {
             Self::Failed(failed) => Self::Failed(Failed {
                 note: Some(note.to_owned()),
+                ..failed
+            }),
+            Self::BrokenPipe => Self::BrokenPipe,
+        }
+    }
+
+    /// The same, of this file.
+    #[must_use]
+    pub fn in_file(self, path: &Path) -> Self {
+        match self {
+            Self::Failed(failed) => Self::Failed(Failed {
+                message: format!("{}: {}", path.display(), failed.message),
                 ..failed
             }),
             Self::BrokenPipe => Self::BrokenPipe,
@@ -160,6 +173,12 @@ impl Failure {
 }
 
 impl Failed {
+    /// What the command exits with.
+    #[cfg(test)]
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
     fn of(error: &(impl Explain + ?Sized)) -> Self {
         let causes = || error.source().into_iter().flat_map(chain);
         // One thing to say and one exit code, whichever request would have been the first.
