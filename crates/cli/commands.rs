@@ -137,12 +137,17 @@ fn draws(command: &Command) -> bool {
     matches!(args.command, Some(rotate::Command::Status(_)))
 }
 
-/// Says where an issuer is chosen what `doctor` would find when everything is set up. Addresses of this machine are trials.
+/// Says where an issuer is chosen what `doctor` would find when everything is set up.
 fn warn_of_issuer(issuer: &IssuerUrl) {
-    match issuer.aws_obstacle() {
-        None | Some(AwsObstacle::NotHttps | AwsObstacle::Loopback) => {}
-        Some(obstacle) => report::warning(&format!("{issuer}: {obstacle}")),
+    if let Some(obstacle) = obstacle(issuer) {
+        report::warning(&format!("{issuer}: {obstacle}"));
     }
+}
+
+/// Why AWS would not take or not reach an issuer. Addresses of this machine are trials.
+fn obstacle(issuer: &IssuerUrl) -> Option<AwsObstacle> {
+    let obstacle = issuer.aws_obstacle()?;
+    (!matches!(obstacle, AwsObstacle::NotHttps | AwsObstacle::Loopback)).then_some(obstacle)
 }
 
 /// Says where kube-apiserver would see fewer keys than we publish.

@@ -138,7 +138,7 @@ pub(super) async fn serve_while(
     };
     tokio::select! {
         done = work => done,
-        served = bound.run(interrupted) => served.map_err(Failure::from),
+        served = bound.run(Box::pin(interrupted)) => served.map_err(Failure::from),
     }
 }
 

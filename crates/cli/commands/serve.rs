@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use self::config_file::ConfigFile;
 use self::watch::{Watch, WatchArgs};
 use crate::args::{DocumentArgs, ServeArgs};
+use crate::commands::obstacle;
 use crate::context::{Context, Origin};
 use crate::exit::Exit;
 use crate::report::Failure;
@@ -71,6 +72,11 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     }
     let settings = ServeSettings::resolve(document, serve, &context.config, context);
     let (specs, config) = (settings.specs()?, settings.server()?);
+    for spec in &specs {
+        if let Some(obstacle) = obstacle(&spec.issuer) {
+            tracing::warn!(issuer = %spec.issuer, "{obstacle}");
+        }
+    }
     watch.check(config.admin_listen)?;
     let runtime = runtime()?;
     let served = runtime.block_on(serve_issuers(
@@ -134,7 +140,7 @@ async fn serve_issuers(
         .value
         .max(Duration::from_millis(100));
     tokio::select! {
-        served = bound.run(stop) => served.map_err(Failure::from),
+        served = bound.run(Box::pin(stop)) => served.map_err(Failure::from),
         ended = reloader.watch(hangup, every) => ended,
         () = watch.run() => Ok(()),
     }

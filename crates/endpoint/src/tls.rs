@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -66,6 +67,22 @@ impl Pair {
         let certified =
             CertifiedKey::from_der(chain, key, provider).map_err(PairError::Mismatch)?;
         Ok(Self { certified, expires })
+    }
+
+    /// Whether a client that connects to `host` (a name or an address) takes the certificate for this host's: by its
+    /// subject alternative names, as RFC 9525 has it.
+    pub fn names(&self, host: &str) -> bool {
+        // An address of IPv6 stands in brackets in a URL.
+        let plain = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let Ok(name) = ServerName::try_from(plain.unwrap_or(host)) else {
+            return false;
+        };
+        self.certified
+            .end_entity_cert()
+            .and_then(|leaf| verify_server_name(&ParsedCertificate::try_from(leaf)?, &name))
+            .is_ok()
     }
 }
 

@@ -27,7 +27,7 @@ async fn an_exhausted_process_ends_silent_connections_and_serves_the_next() {
         .await
         .unwrap();
     let address = bound.local_addrs().first().copied().unwrap();
-    let server = tokio::spawn(bound.run(std::future::pending::<()>()));
+    let server = tokio::spawn(bound.run(Box::pin(std::future::pending())));
 
     let mut silent = Vec::new();
     for _ in 0..50 {

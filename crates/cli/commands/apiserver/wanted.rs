@@ -5,6 +5,7 @@ use irsa_apiserver::plan::Wanted;
 use irsa_core::provider::STS_AUDIENCE;
 
 use crate::args::DocumentArgs;
+use crate::commands::warn_of_issuer;
 use crate::config::ApiserverSection;
 use crate::context::Context;
 use crate::report::Failure;
@@ -68,6 +69,9 @@ impl WantedArgs {
         }
         let or =
             |given: Vec<String>, file: Vec<String>| if given.is_empty() { file } else { given };
+        if !alone {
+            warn_of_issuer(&issuer);
+        }
         let wanted = Wanted {
             issuer,
             jwks_uri: jwks_uri.filter(|_| !stays),

@@ -196,7 +196,7 @@ async fn serve_replica(
         metrics,
     };
     tokio::select! {
-        served = bound.run(stop) => served.map_err(Failure::from),
+        served = bound.run(Box::pin(stop)) => served.map_err(Failure::from),
         () = follower.watch(hangup, every) => Ok(()),
         () = watch.run() => Ok(()),
     }

@@ -269,7 +269,7 @@ async fn serve_pods(
         .await?;
     let server = Server::bind(config)?;
     announce(&server);
-    let all_answered = server.run(webhook, &chain, stop).await?;
+    let all_answered = server.run(webhook, &chain, Box::pin(stop)).await?;
     background.tasks.shutdown().await;
     if all_answered {
         return Ok(Exit::Done);

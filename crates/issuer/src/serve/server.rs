@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::Request;
 use hyper::body::Incoming;
 use irsa_endpoint::tls::PairFiles;
@@ -77,7 +78,7 @@ impl Server {
         }
         metrics.attach(&site);
         let certificates = tls
-            .map(|files| Certificates::load(files, metrics.clone()))
+            .map(|files| Certificates::load(files, metrics.clone(), site.clone()))
             .transpose()?;
         let tls = certificates
             .as_ref()
@@ -134,7 +135,16 @@ impl Bound {
 
     /// Serves until `shutdown` resolves, then drains: new connections are refused, requests under way are
     /// answered, silent connections end within a second, and after `drain_timeout` everything does.
-    pub async fn run(self, shutdown: impl Future) -> Result<(), ServeError> {
+    ///
+    /// Boxed, so that all of it is compiled in this crate, for speed, and not in the one that awaits it, for size.
+    pub fn run(
+        self,
+        shutdown: BoxFuture<'static, ()>,
+    ) -> BoxFuture<'static, Result<(), ServeError>> {
+        Box::pin(self.run_until(shutdown))
+    }
+
+    async fn run_until(self, shutdown: BoxFuture<'static, ()>) -> Result<(), ServeError> {
         let public = Side {
             listeners: self.public.into_iter().map(|(socket, _)| socket).collect(),
             tls: self.tls,
@@ -160,7 +170,7 @@ impl Bound {
         let mut panicked = None;
         let stop = async {
             tokio::select! {
-                _ = shutdown => {}
+                () = shutdown => {}
                 // these tasks never return: one that does has panicked
                 Some(ended) = beside.join_next() => panicked = ended.err(),
             }

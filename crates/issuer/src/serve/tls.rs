@@ -5,6 +5,7 @@
 //! taken only when two looks in a row see the same, so that a certificate is not paired with the key before it, and
 //! only when it parses and fits; otherwise the last good pair stays and is warned about once.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -15,8 +16,9 @@ use irsa_endpoint::tls::{self, Pair, PairError, PairFiles, PairTexts, Served};
 use rustls::CipherSuite;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
+use url::Url;
 
-use super::{Metrics, ServeError};
+use super::{Metrics, ServeError, SiteHandle};
 use crate::keyset::Stamp;
 
 /// Checks the files as the server would take them, and returns when the first certificate of the chain expires.
@@ -34,14 +36,21 @@ pub(super) struct Certificates {
     /// How the files looked just before the first pair was read.
     loaded: Stamp,
     metrics: Metrics,
+    /// Whose hosts the certificate should name.
+    site: SiteHandle,
 }
 
 impl Certificates {
     /// Loads the first pair; without one there is nothing to serve.
-    pub(super) fn load(files: PairFiles, metrics: Metrics) -> Result<Self, ServeError> {
+    pub(super) fn load(
+        files: PairFiles,
+        metrics: Metrics,
+        site: SiteHandle,
+    ) -> Result<Self, ServeError> {
         let loaded = stamp(&files);
         let pair = load(&files)?;
         announce(&pair, &files, &metrics);
+        warn_of_names(&pair, &files, &site);
         let served = Arc::new(Served::default());
         served.put(pair);
         Ok(Self {
@@ -49,6 +58,7 @@ impl Certificates {
             served,
             loaded,
             metrics,
+            site,
         })
     }
 
@@ -64,6 +74,7 @@ impl Certificates {
         match load(&self.files) {
             Ok(pair) => {
                 announce(&pair, &self.files, &self.metrics);
+                warn_of_names(&pair, &self.files, &self.site);
                 let is_new = self.served.put(pair);
                 self.metrics.certificate_reload_succeeded();
                 Ok(is_new)
@@ -173,6 +184,32 @@ fn announce(pair: &Pair, files: &PairFiles, metrics: &Metrics) {
         tracing::warn!(key = %files.key.display(), mode, "the TLS key can be read by others");
     }
 }
+
+/// Relying parties that connect to an issuer's host refuse a certificate that does not name it. Behind something else that
+/// ends TLS it need not: so this is no error.
+fn warn_of_names(pair: &Pair, files: &PairFiles, site: &SiteHandle) {
+    let site = site.read();
+    let issuers = site.issuers().iter();
+    let hosts: BTreeSet<String> = issuers
+        .filter_map(|issuer| Url::parse(&issuer.url).ok())
+        .filter(|url| url.scheme() == "https")
+        .filter_map(|url| url.host_str().map(str::to_owned))
+        .collect();
+    for host in hosts
+        .iter()
+        .filter(|host| !pair.names(host))
+        .take(MOST_HOSTS)
+    {
+        tracing::warn!(
+            host,
+            cert = %files.cert.display(),
+            "the TLS certificate does not name the issuer's host: whoever connects here directly refuses it"
+        );
+    }
+}
+
+/// So many hosts are warned of at most.
+const MOST_HOSTS: usize = 10;
 
 /// Whether somebody else may read or replace a key. A Secret's volume is given to the group of the pod (`fsGroup`), so
 /// that reading by a group of our own is how it is meant.

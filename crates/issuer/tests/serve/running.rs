@@ -65,7 +65,7 @@ impl Running {
             metrics,
             reloader: bound.certificate_reloader(),
             stop: Some(stop),
-            task: tokio::spawn(bound.run(stopped)),
+            task: tokio::spawn(bound.run(Box::pin(async { drop(stopped.await) }))),
         }
     }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use irsa_endpoint::tls::Served;
 use irsa_endpoint::{Hosts, Limits, Side, listen_one};
 use tokio::net::TcpListener;
@@ -92,11 +93,22 @@ impl Server {
     }
 
     /// Serves until `stop` resolves, then answers what is in flight. Says whether all of it was answered in time.
-    pub async fn run(
+    ///
+    /// Boxed, so that all of it is compiled in this crate, for speed, and not in the one that awaits it, for size.
+    pub fn run<'a>(
+        self,
+        webhook: Webhook,
+        served: &'a Arc<Served>,
+        stop: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<bool, ServeError>> {
+        Box::pin(self.run_until(webhook, served, stop))
+    }
+
+    async fn run_until(
         self,
         webhook: Webhook,
         served: &Arc<Served>,
-        stop: impl Future<Output = ()>,
+        stop: BoxFuture<'_, ()>,
     ) -> Result<bool, ServeError> {
         let Self {
             config,

@@ -104,7 +104,10 @@ impl Running {
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            server.run(webhook, &chain, stopped).await.unwrap()
+            server
+                .run(webhook, &chain, Box::pin(stopped))
+                .await
+                .unwrap()
         });
         Self {
             address,
