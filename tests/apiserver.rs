@@ -377,3 +377,25 @@ fn a_key_that_is_not_where_the_flags_say_is_found() {
         "{found}"
     );
 }
+
+#[test]
+fn one_file_is_patched_once() {
+    let home = node();
+    let before = home.read(API_SERVER);
+    std::os::unix::fs::symlink(home.path(API_SERVER), home.path("link.yaml")).unwrap();
+    let refused = patch(&home, &["link.yaml"]).code(2).stderr;
+    assert!(
+        refused.contains("\"link.yaml\" is given twice"),
+        "{refused}"
+    );
+    assert_eq!(home.read(API_SERVER), before);
+}
+
+#[test]
+fn an_issuer_that_aws_does_not_reach_is_warned_of() {
+    let home = node();
+    let issuer = ["--issuer", "https://oidc.svc.cluster.local"];
+    let args = ["apiserver", "patch", "--dry-run", API_SERVER];
+    let said = home.irsa(&[&args[..], &issuer].concat()).ok().stderr;
+    assert!(said.contains("AWS cannot reach the issuer"), "{said}");
+}

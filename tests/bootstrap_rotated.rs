@@ -93,7 +93,9 @@ fn what_was_published_once_is_not_published_again_from_key_files() {
     let refused = setting.bootstrap(&["--check"]).code(1).stderr;
     assert!(
         refused.contains("names the JWKS https://oidc.example.com/prod/keys.json")
-            && refused.contains("jwks_uri: https://oidc.example.com/prod/keys.json under cluster:"),
+            && refused.contains(
+                "jwks_uri: https://oidc.example.com/prod/keys.json where the configuration"
+            ),
         "{refused}"
     );
     setting.home.write("irsa.yaml", config);

@@ -266,3 +266,12 @@ fn a_mistyped_withdrawal_is_warned_of() {
         ran.stderr
     );
 }
+
+#[test]
+fn a_directory_has_no_region() {
+    let home = Home::new();
+    home.key("a", "ES256");
+    let refused = publish(&home, &["--region", "eu-central-1", "a.pub"]).code(2);
+    let said = refused.stderr;
+    assert!(said.contains("a directory is not on AWS"), "{said}");
+}

@@ -1,5 +1,6 @@
 use std::fs;
 
+use crate::tls::{Chain, free_port};
 use crate::util::{Home, Server, eventually, get};
 
 const FAST: [&str; 2] = ["--reload-interval", "100ms"];
@@ -172,6 +173,34 @@ fn plain_http_stays_on_loopback_unless_told_otherwise() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn an_address_is_listened_on_once() {
+    let home = with_key();
+    let addresses = "127.0.0.1:8443,[::1]:8443,127.0.0.1:8443";
+    let args = ["serve", "--issuer", "https://h", "--keys", "keys"];
+    let twice = ["--listen", addresses];
+    let ran = home.irsa(&[&args[..], &twice].concat()).code(2);
+    assert!(ran.stderr.contains("127.0.0.1:8443"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_nobody_will_reach_or_believe_is_said_at_the_start() {
+    let (home, chain) = (Home::new(), Chain::new());
+    let issuer = "https://oidc.prod.internal/a";
+    let server = chain.serve(&home, &chain.whole(), issuer, "127.0.0.1:0");
+    server.wait_for("AWS cannot reach the issuer");
+    let unnamed = "the TLS certificate does not name the issuer's host";
+    server.wait_for(unnamed);
+
+    let home = Home::new();
+    let issuer = format!("https://127.0.0.1:{}/a", free_port());
+    let listen = issuer.trim_start_matches("https://").trim_end_matches("/a");
+    let server = chain.serve(&home, &chain.whole(), &issuer, listen);
+    server.wait_for("serving on");
+    let said = server.log();
+    assert!(!said.contains(unnamed), "{said}");
 }
 
 #[test]

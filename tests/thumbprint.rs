@@ -98,7 +98,8 @@ fn what_is_no_server_is_refused_or_retried() {
     home.irsa(&["thumbprint", &format!("127.0.0.1:{}", free_port())])
         .code(4);
     home.write("x.pem", "x");
-    home.irsa(&["thumbprint", "--pem", "x.pem"]).code(1);
+    let refused = home.irsa(&["thumbprint", "--pem", "x.pem"]).code(1);
+    assert!(refused.stderr.contains("x.pem: "), "{}", refused.stderr);
 }
 
 #[test]

@@ -342,3 +342,14 @@ fn names_that_kubernetes_would_refuse_reach_no_api_server() {
     );
     assert!(ran.is_empty() && stderr.contains("kubeconfig"), "{stderr}");
 }
+
+#[test]
+fn what_no_pod_could_use_is_refused_and_what_is_changed_is_said() {
+    let home = Home::new();
+    let manifest = ["webhook", "manifest", "--image", "irsa:1", "--"];
+    let with = |flag: &'static str| home.irsa(&[&manifest[..], &[flag]].concat());
+    let refused = with("--aws-default-region=eu central").code(2).stderr;
+    assert!(refused.contains("is no name of a Region"), "{refused}");
+    let said = with("--token-expiration=100").ok().stderr;
+    assert!(said.contains("600 is taken"), "{said}");
+}

@@ -40,6 +40,12 @@ pub struct AwsArgs {
 }
 
 impl AwsArgs {
+    /// Whether any of it was said.
+    pub fn given(&self) -> bool {
+        let all = [&self.region, &self.profile, &self.endpoint_url];
+        all.into_iter().any(Option::is_some)
+    }
+
     /// What every AWS client is made from. Reads files and may ask the instance for its Region; asks for credentials
     /// only when the first request is signed.
     pub async fn load(&self, ca_file: Option<&Path>) -> Result<SdkConfig, Failure> {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -97,7 +98,7 @@ pub struct ServeSection {
     /// How often files are looked at.
     pub reload_interval: Option<Seconds>,
     /// Connections at once.
-    pub max_connections: Option<usize>,
+    pub max_connections: Option<NonZeroUsize>,
     /// Time for a handshake and for a request's header.
     pub header_timeout: Option<Seconds>,
     /// Time between two requests.

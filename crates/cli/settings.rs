@@ -149,7 +149,7 @@ impl ServeSettings {
     /// The server's configuration, checked.
     pub fn server(&self) -> Result<ServerConfig, Failure> {
         Ok(ServerConfig {
-            listen: self.listen.listen.value.clone(),
+            listen: self.listen.addresses()?,
             tls: self.listen.tls()?,
             admin_listen: self.listen.admin_listen.value,
             limits: self.limits.limits(),

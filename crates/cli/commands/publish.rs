@@ -142,7 +142,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let one = !keys.is_empty();
     match to {
         Target::Directory(root) => {
-            refuse_s3_options(&s3)?;
+            refuse_s3_options(&s3, &aws)?;
             let issuers = if one {
                 let (issuer, jwks_uri) = document.require(context)?;
                 let spec = IssuerSpec {
@@ -292,7 +292,7 @@ fn render(spec: &IssuerSpec) -> Result<IssuerDocuments, Failure> {
     Ok(documents)
 }
 
-fn refuse_s3_options(args: &S3Args) -> Result<(), Failure> {
+fn refuse_s3_options(args: &S3Args, aws: &AwsArgs) -> Result<(), Failure> {
     let S3Args {
         create_bucket,
         access,
@@ -310,6 +310,10 @@ fn refuse_s3_options(args: &S3Args) -> Result<(), Failure> {
         || certificate_arn.is_some()
         || bucket_owner.is_some()
         || *allow_unconditional_writes;
+    if aws.given() {
+        let help = "leave --region, --profile and --endpoint-url out, or write to s3://BUCKET";
+        return Err(Failure::usage("a directory is not on AWS", help));
+    }
     if given {
         let help = "leave the options under \"S3\" out, or write to s3://BUCKET";
         return Err(Failure::usage("a directory has no bucket to set up", help));

@@ -83,7 +83,11 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         timeout,
     } = args;
     let (chain, probed) = match (target, pem) {
-        (_, Some(path)) => (Chain::from_pem(&keyfile::read(&path)?)?, None),
+        (_, Some(path)) => {
+            let chain = Chain::from_pem(&keyfile::read(&path)?);
+            let chain = chain.map_err(|error| Failure::from(error).in_file(&path))?;
+            (chain, None)
+        }
         (Some(target), None) if Path::new(&target).is_file() => {
             return Err(Failure::usage(
                 format!("\"{target}\" is a file here, not a server"),

@@ -1,6 +1,7 @@
 //! The endpoint's own settings: where it listens, and what it allows a client.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +56,22 @@ impl ListenSettings {
                 file.admin_listen.map(Some),
                 None,
             ),
+        }
+    }
+
+    /// Where to listen; refused when two are the same, as the second would find the first in its place.
+    pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
+        let all = &self.listen.value;
+        let twice = all.iter().enumerate().find(|(at, address)| {
+            // Port 0 is another one each time.
+            address.port() != 0 && all.iter().take(*at).any(|before| before == *address)
+        });
+        match twice {
+            Some((_, address)) => Err(Failure::usage(
+                format!("{address} is to be listened on twice"),
+                "give each address once",
+            )),
+            None => Ok(all.clone()),
         }
     }
 
@@ -135,7 +152,7 @@ impl LimitSettings {
             max_connections: context.setting(
                 "max_connections",
                 max_connections,
-                file.max_connections,
+                file.max_connections.map(NonZeroUsize::get),
                 limits.max_connections,
             ),
             header_timeout: time(
@@ -161,7 +178,7 @@ impl LimitSettings {
 
     pub(super) fn limits(&self) -> Limits {
         Limits {
-            max_connections: self.max_connections.value.max(1),
+            max_connections: self.max_connections.value,
             header_timeout: self.header_timeout.value,
             handshake_timeout: self.header_timeout.value,
             idle_timeout: self.idle_timeout.value,

@@ -195,7 +195,7 @@ fn read(block: &PemBlock) -> (Form, Result<PublicKey, KeyError>) {
         }
     }
     // Labels and headers speak only when the bytes do not: kube-apiserver never asks them.
-    if block.encrypted || block.label == "ENCRYPTED PRIVATE KEY" {
+    if block.is_encrypted() {
         (Form::EncryptedPrivate, Err(KeyError::Encrypted))
     } else if block.label == "EC PARAMETERS" {
         (Form::EcParameters, Err(KeyError::Malformed))

@@ -36,6 +36,13 @@ pub struct PemBlock {
     pub der: Zeroizing<Vec<u8>>,
 }
 
+impl PemBlock {
+    /// Whether its bytes are behind a passphrase: by a header, as of old OpenSSL, or by its label (RFC 7468, section 11).
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted || self.label == "ENCRYPTED PRIVATE KEY"
+    }
+}
+
 impl std::fmt::Debug for PemBlock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PemBlock")

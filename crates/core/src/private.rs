@@ -54,7 +54,12 @@ impl PrivateKeyPem {
     /// Reads the key that kube-apiserver would sign with if `text` were its `--service-account-signing-key-file`:
     /// the first private key whose label fits its bytes.
     pub fn parse(text: &[u8]) -> Result<Self, PrivateKeyError> {
+        let mut encrypted = None;
         for block in pem::scan(text).blocks {
+            if block.is_encrypted() {
+                encrypted = encrypted.or(Some(block.line));
+                continue;
+            }
             let Some(form) = PrivateForm::of_label(&block.label) else {
                 continue;
             };
@@ -75,7 +80,12 @@ impl PrivateKeyPem {
                 }
             }
         }
-        Err(PrivateKeyError::Missing)
+        Err(
+            encrypted.map_or(PrivateKeyError::Missing, |line| PrivateKeyError::Refused {
+                line,
+                reason: KeyError::Encrypted,
+            }),
+        )
     }
 
     /// Wraps an RSA key in PKCS#1 DER.
@@ -326,5 +336,21 @@ mod tests {
             format!("{key:?}"),
             format!("PrivateKeyPem({})", key.public_key().kid())
         );
+    }
+
+    #[test]
+    fn a_key_behind_a_passphrase_is_told_from_no_key() {
+        let text =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAEC\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let refused = PrivateKeyPem::parse(text.as_bytes()).unwrap_err();
+        let said = "line 1 holds a private key encrypted with a passphrase";
+        assert_eq!(refused.to_string(), said);
+        let missing = PrivateKeyPem::parse(b"no key").unwrap_err();
+        assert!(matches!(missing, PrivateKeyError::Missing), "{missing}");
+        // kube-apiserver passes over it, and signs with the one behind it.
+        let usable = PrivateKeyPem::from_scalar(Curve::P256, &[7]).unwrap();
+        let both = format!("{text}{}", usable.expose_pem());
+        let found = PrivateKeyPem::parse(both.as_bytes());
+        assert!(found.is_ok(), "{found:?}");
     }
 }

@@ -2,6 +2,8 @@
 
 mod planned;
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
@@ -180,6 +182,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         remove_key_files: remove_key_file,
         ..wanted.resolve(context)?
     };
+    refuse_twice(&files)?;
     let mut planned = Vec::new();
     for path in files {
         planned.push(planned::prepare(
@@ -217,6 +220,22 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     } else {
         Exit::Done
     })
+}
+
+/// One file under two names would be patched once, and the second time found changed by somebody else.
+fn refuse_twice(files: &[PathBuf]) -> Result<(), Failure> {
+    let mut seen = BTreeSet::new();
+    for path in files {
+        // What cannot be resolved is told when it is read.
+        let whole = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        if !seen.insert(whole) {
+            return Err(Failure::usage(
+                format!("\"{}\" is given twice", path.display()),
+                "give each file once: links to it are the same file",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// How what changes gets to the cluster.

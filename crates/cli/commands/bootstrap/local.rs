@@ -31,10 +31,9 @@ pub(super) fn check(section: &ClusterSection, context: &Context) -> Result<(), F
         inline(role)?;
     }
     let pods = &context.config.webhook;
-    if steps::webhook(section, pods)?.is_some()
-        && let Some(step) = &section.webhook
-    {
-        warn_of_left(pods, &step.flags);
+    steps::webhook(section, pods)?;
+    if let Some(step) = &section.webhook {
+        warn_of_left(pods, &step.flags, &steps::deployment(step).namespace);
     }
     settings::parse_jwks_uri(section.jwks_uri.as_deref())?;
     // An issuer that has its name from a bucket is known later.

@@ -17,7 +17,7 @@ use crate::commands::keys::generate::AlgorithmName;
 use crate::commands::webhook::WebhookSection;
 use crate::commands::webhook::manifest::DeploymentArgs;
 use crate::config::ClusterSection;
-use crate::config::cluster::{ApiserverStep, KeysSection};
+use crate::config::cluster::{ApiserverStep, KeysSection, WebhookStep};
 use crate::context::Context;
 use crate::kubernetes::KubernetesArgs;
 use crate::report::Failure;
@@ -179,7 +179,13 @@ pub(super) fn webhook(
     let Some(step) = &section.webhook else {
         return Ok(None);
     };
-    let deployment = DeploymentArgs {
+    let objects = manifest::objects(&deployment(step).options(pods)?);
+    objects.map(Some).map_err(|error| Failure::refused(&error))
+}
+
+/// How the webhook is deployed.
+pub(super) fn deployment(step: &WebhookStep) -> DeploymentArgs {
+    DeploymentArgs {
         image: step.image.clone(),
         namespace: step
             .namespace
@@ -187,7 +193,5 @@ pub(super) fn webhook(
             .unwrap_or_else(|| "kube-system".to_owned()),
         replicas: step.replicas.unwrap_or(2),
         flags: step.flags.clone(),
-    };
-    let objects = manifest::objects(&deployment.options(pods)?);
-    objects.map(Some).map_err(|error| Failure::refused(&error))
+    }
 }

@@ -20,6 +20,8 @@ pub(super) struct ConfigFile {
     max_age: Option<Duration>,
     /// What it said of the endpoint when this process started: what runs.
     serve: ServeSection,
+    /// The keys that a flag or a variable decides, whatever the file says.
+    decided: Vec<&'static str>,
     loaded: Stamp,
     pending: Option<Stamp>,
     /// For how many looks in a row no state was seen twice, and what the last of many held.
@@ -44,6 +46,11 @@ impl ConfigFile {
             allow_trailing_slash: from_flag.then_some(settings.allow_trailing_slash.value),
             max_age: (settings.max_age.origin < Origin::File).then_some(settings.max_age.value),
             serve: context.config.serve.clone(),
+            decided: at_start(&ServeSection::default(), &ServeSection::default())
+                .map(|(id, _)| id)
+                .into_iter()
+                .filter(|id| context.is_typed(id))
+                .collect(),
             pending: None,
             restless: 0,
             glimpsed: None,
@@ -92,13 +99,17 @@ impl ConfigFile {
         Ok(Followed {
             specs,
             max_age: self.max_age.or(in_file).unwrap_or(MAX_AGE),
-            later: only_at_start(&self.serve, &config.serve),
+            later: at_start(&self.serve, &config.serve)
+                .into_iter()
+                .filter(|(key, differs)| *differs && !self.decided.contains(key))
+                .map(|(key, _)| key)
+                .collect(),
         })
     }
 }
 
-/// What differs of the settings that a process takes once: sockets that are open, limits of connections that stand.
-fn only_at_start(old: &ServeSection, new: &ServeSection) -> Vec<&'static str> {
+/// The settings that a process takes once, and whether they differ: sockets that are open, limits of connections that stand.
+fn at_start(old: &ServeSection, new: &ServeSection) -> [(&'static str, bool); 10] {
     let ServeSection {
         listen,
         tls_cert,
@@ -113,7 +124,7 @@ fn only_at_start(old: &ServeSection, new: &ServeSection) -> Vec<&'static str> {
         idle_timeout,
         drain_timeout,
     } = new;
-    let all = [
+    [
         ("listen", old.listen != *listen),
         ("tls_cert", old.tls_cert != *tls_cert),
         ("tls_key", old.tls_key != *tls_key),
@@ -124,9 +135,7 @@ fn only_at_start(old: &ServeSection, new: &ServeSection) -> Vec<&'static str> {
         ("header_timeout", old.header_timeout != *header_timeout),
         ("idle_timeout", old.idle_timeout != *idle_timeout),
         ("drain_timeout", old.drain_timeout != *drain_timeout),
-    ];
-    let changed = all.into_iter().filter(|(_, changed)| *changed);
-    changed.map(|(name, _)| name).collect()
+    ]
 }
 
 #[cfg(test)]
@@ -154,6 +163,7 @@ mod tests {
             allow_trailing_slash: None,
             max_age: None,
             serve: ServeSection::default(),
+            decided: vec!["listen"],
             loaded: Stamp::of(&[path.to_owned()]),
             pending: None,
             restless: 0,
@@ -162,6 +172,16 @@ mod tests {
     }
 
     const NEW: &str = "issuers:\n  - issuer: https://h/new\n    keys: [a.pub]\n";
+
+    #[test]
+    fn what_a_flag_decides_is_not_said_to_count_from_the_next_start() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("irsa.yaml");
+        let mut file = followed(&path);
+        let serve = "serve: {listen: ['127.0.0.1:1'], idle_timeout: 7s}\n";
+        written(&path, &format!("{NEW}{serve}"), 1);
+        assert_eq!(file.read().unwrap().later, ["idle_timeout"]);
+    }
 
     #[test]
     fn a_change_counts_once_it_holds_still() {

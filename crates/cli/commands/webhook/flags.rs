@@ -9,7 +9,7 @@ use irsa_webhook::settings::{ContainerCredentials, DEFAULT_EXPIRATION, ForeignVo
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 /// What pods get.
 #[derive(Debug, Clone, Args)]
@@ -161,6 +161,12 @@ impl InjectionArgs {
         settings.audience = token_audience;
         settings.mount_path = token_mount_path;
         settings.set_token_expiration(token_expiration);
+        if settings.token_expiration() != token_expiration {
+            report::warning(&format!(
+                "--token-expiration {token_expiration}: {} is taken, as kube-apiserver issues no other lives",
+                settings.token_expiration()
+            ));
+        }
         settings.default_region = Some(aws_default_region).filter(|region| !region.is_empty());
         settings.regional_sts = sts_regional_endpoint;
         settings.account = account;
@@ -199,6 +205,14 @@ impl InjectionArgs {
             return Err(Failure::usage(
                 "--annotation-prefix is empty: no annotation would be found",
                 "leave it out for eks.amazonaws.com",
+            ));
+        }
+        let region = &self.aws_default_region;
+        let part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !region.bytes().all(part) {
+            return Err(Failure::usage(
+                format!("--aws-default-region \"{region}\" is no name of a Region"),
+                "give it as AWS writes it, like eu-central-1",
             ));
         }
         let name = &self.container_credentials_token_volume_name;

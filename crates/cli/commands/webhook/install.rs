@@ -132,7 +132,8 @@ pub fn install(args: InstallArgs, context: &Context) -> Result<Exit, Failure> {
         no_wait,
         kubernetes,
     } = args;
-    warn_of_left(&context.config.webhook, &deployment.flags);
+    let (flags, namespace) = (&deployment.flags, &deployment.namespace);
+    warn_of_left(&context.config.webhook, flags, namespace);
     let options = deployment.options(&context.config.webhook)?;
     let refused = |error: ManifestError| Failure::refused(&error);
     // The policy first: no replica is there before it is.

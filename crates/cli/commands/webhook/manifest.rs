@@ -83,8 +83,11 @@ impl DeploymentArgs {
 }
 
 /// Says which keys of the configuration mean something on this machine only.
-pub fn warn_of_left(section: &WebhookSection, typed: &[String]) {
-    let (_, left) = section.replica(typed);
+pub fn warn_of_left(section: &WebhookSection, typed: &[String], namespace: &str) {
+    let (_, mut left) = section.replica(typed);
+    if section.namespace.as_deref() == Some(namespace) {
+        left.retain(|name| name != "webhook.namespace");
+    }
     if !left.is_empty() {
         report::warning(&format!(
             "not put into the cluster, whose manifest has its own: {} of the configuration",
@@ -99,7 +102,8 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
         deployment,
         network,
     } = args;
-    warn_of_left(&context.config.webhook, &deployment.flags);
+    let (flags, namespace) = (&deployment.flags, &deployment.namespace);
+    warn_of_left(&context.config.webhook, flags, namespace);
     let options = deployment.options(&context.config.webhook)?;
     let refused = |error: ManifestError| Failure::refused(&error);
     let mut text = manifest::render(&options).map_err(refused)?;

@@ -41,7 +41,9 @@ impl Chain<'_> {
                 ),
                 match there.below(documents.issuer()) {
                     Some(_) => {
-                        format!("set jwks_uri: {there} under cluster: in the configuration file")
+                        format!(
+                            "set jwks_uri: {there} where the configuration file names the issuer"
+                        )
                     }
                     None => settings::moved_away(documents.issuer()),
                 },
