@@ -56,10 +56,8 @@ impl PrivateKeyPem {
     pub fn parse(text: &[u8]) -> Result<Self, PrivateKeyError> {
         let mut encrypted = None;
         for block in pem::scan(text).blocks {
-            if block.is_encrypted() {
-                encrypted = encrypted.or(Some(block.line));
-                continue;
-            }
+            // A word for when nothing can be read: kube-apiserver asks the bytes, and no header or label that says so.
+            encrypted = encrypted.or(block.is_encrypted().then_some(block.line));
             let Some(form) = PrivateForm::of_label(&block.label) else {
                 continue;
             };
@@ -352,5 +350,10 @@ mod tests {
         let both = format!("{text}{}", usable.expose_pem());
         let found = PrivateKeyPem::parse(both.as_bytes());
         assert!(found.is_ok(), "{found:?}");
+        let begin = "-----BEGIN EC PRIVATE KEY-----\n";
+        let header = format!("{begin}Proc-Type: 4,ENCRYPTED\n\n");
+        let with_header = usable.expose_pem().replace(begin, &header);
+        let found = PrivateKeyPem::parse(with_header.as_bytes());
+        assert!(found.is_ok(), "a header alone hides no key: {found:?}");
     }
 }
