@@ -383,11 +383,8 @@ fn one_file_is_patched_once() {
     let home = node();
     let before = home.read(API_SERVER);
     std::os::unix::fs::symlink(home.path(API_SERVER), home.path("link.yaml")).unwrap();
-    let refused = patch(&home, &["link.yaml"]).code(2).stderr;
-    assert!(
-        refused.contains("\"link.yaml\" is given twice"),
-        "{refused}"
-    );
+    let said = patch(&home, &["link.yaml"]).code(2).stderr;
+    assert!(said.contains("\"link.yaml\" is given twice"), "{said}");
     assert_eq!(home.read(API_SERVER), before);
 }
 

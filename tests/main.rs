@@ -58,6 +58,7 @@ mod keys;
 /// Publishing to a directory.
 mod publish;
 /// Many issuers in one bucket, a store that is busy, and replicas that serve from it.
+mod publish_bucket;
 mod publish_many;
 /// Publishing to a double of S3.
 mod publish_s3;
