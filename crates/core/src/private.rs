@@ -338,8 +338,8 @@ mod tests {
 
     #[test]
     fn a_key_behind_a_passphrase_is_told_from_no_key() {
-        let text =
-            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAEC\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let label = "ENCRYPTED PRIVATE KEY";
+        let text = format!("-----BEGIN {label}-----\nAAEC\n-----END {label}-----\n");
         let refused = PrivateKeyPem::parse(text.as_bytes()).unwrap_err();
         let said = "line 1 holds a private key encrypted with a passphrase";
         assert_eq!(refused.to_string(), said);
@@ -350,9 +350,9 @@ mod tests {
         let both = format!("{text}{}", usable.expose_pem());
         let found = PrivateKeyPem::parse(both.as_bytes());
         assert!(found.is_ok(), "{found:?}");
-        let begin = "-----BEGIN EC PRIVATE KEY-----\n";
+        let begin = format!("-----BEGIN {}-----\n", PrivateForm::Sec1.label());
         let header = format!("{begin}Proc-Type: 4,ENCRYPTED\n\n");
-        let with_header = usable.expose_pem().replace(begin, &header);
+        let with_header = usable.expose_pem().replace(&begin, &header);
         let found = PrivateKeyPem::parse(with_header.as_bytes());
         assert!(found.is_ok(), "a header alone hides no key: {found:?}");
     }
