@@ -48,6 +48,15 @@ impl NewFile {
         Self::named(directory)
     }
 
+    /// With these bytes and the permissions `mode`.
+    pub fn holding(directory: &Path, bytes: &[u8], mode: u32) -> io::Result<Self> {
+        let mut file = Self::in_directory(directory)?;
+        file.write_all(bytes)?;
+        file.as_file()
+            .set_permissions(Permissions::from_mode(mode))?;
+        Ok(file)
+    }
+
     fn named(directory: &Path) -> io::Result<Self> {
         let (file, path) = Builder::new()
             .prefix(UNFINISHED)
@@ -103,20 +112,12 @@ impl Write for NewFile {
 /// Writes a new file with the permissions `mode`; an existing one is left alone
 /// ([`AlreadyExists`](io::ErrorKind::AlreadyExists)). At no moment can anybody open it whom `mode` does not let.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    written(parent(path), bytes, mode)?.create(path)
+    NewFile::holding(parent(path), bytes, mode)?.create(path)
 }
 
 /// Puts a file with the permissions `mode` in the place of whatever is there.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    written(parent(path), bytes, mode)?.replace(path)
-}
-
-fn written(directory: &Path, bytes: &[u8], mode: u32) -> io::Result<NewFile> {
-    let mut file = NewFile::in_directory(directory)?;
-    file.write_all(bytes)?;
-    file.as_file()
-        .set_permissions(Permissions::from_mode(mode))?;
-    Ok(file)
+    NewFile::holding(parent(path), bytes, mode)?.replace(path)
 }
 
 /// Removes a file durably; one that is not there is removed already.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use irsa_core::explain::Explain;
 use irsa_core::private::{PrivateKeyError, PrivateKeyPem};
+use irsa_files::NewFile;
 pub use irsa_files::open_regular;
 use zeroize::Zeroizing;
 
@@ -200,11 +201,27 @@ impl PairPaths {
                 source,
             })?;
         }
-        create(&self.private, key.expose_pem().as_bytes(), 0o600)?;
-        create(&self.public, key.public_key().to_pem().as_bytes(), 0o644).inspect_err(|_| {
-            // Half a pair would be in the way of the next attempt; nobody has used it.
-            drop(fs::remove_file(&self.private));
-        })
+        let text = key.public_key().to_pem();
+        // Both are written before one has a name: what can fail then has hardly a way to leave half a pair.
+        let private = new(&self.private, key.expose_pem().as_bytes(), 0o600)?;
+        let public = new(&self.public, text.as_bytes(), 0o644)?;
+        private
+            .create(&self.private)
+            .map_err(failed(&self.private))?;
+        let named = public.create(&self.public).map_err(failed(&self.public));
+        let is_ours = || fs::read(&self.public).is_ok_and(|there| there == text.as_bytes());
+        match named {
+            // Another run has met the private half alone, and has written this one: see `restore_public`.
+            Err(KeyFileError::Exists { .. }) if is_ours() => Ok(()),
+            Err(error) => {
+                // Half a pair would be in the way of the next attempt; but a key whose public half stands may be in use.
+                if !is_ours() {
+                    drop(fs::remove_file(&self.private));
+                }
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Writes the public half again if it is missing, as after a crash between the two files.
@@ -213,22 +230,22 @@ impl PairPaths {
             return Ok(());
         }
         let key = read_private(&self.private)?;
-        create(&self.public, key.public_key().to_pem().as_bytes(), 0o644)
+        let text = key.public_key().to_pem();
+        let public = new(&self.public, text.as_bytes(), 0o644)?;
+        public.create(&self.public).map_err(failed(&self.public))
     }
 }
 
-/// Writes a new file whole or not at all, durably; an existing one is left alone.
-fn create(path: &Path, text: &[u8], mode: u32) -> Result<(), KeyFileError> {
-    let fail = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => KeyFileError::Exists {
-            path: path.to_owned(),
-        },
-        _ => KeyFileError::Write {
-            path: path.to_owned(),
-            source,
-        },
-    };
-    irsa_files::create(path, text, mode).map_err(fail)
+fn new(path: &Path, text: &[u8], mode: u32) -> Result<NewFile, KeyFileError> {
+    NewFile::holding(irsa_files::parent(path), text, mode).map_err(failed(path))
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> KeyFileError {
+    let path = path.to_owned();
+    |source| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists { path },
+        _ => KeyFileError::Write { path, source },
+    }
 }
 
 #[cfg(test)]
@@ -285,6 +302,28 @@ mod tests {
             Err(KeyFileError::Exists { .. })
         ));
         assert!(!paths.private.exists());
+    }
+
+    /// As with `irsa bootstrap` from two machines: the one that meets the private half alone writes the public one.
+    #[test]
+    fn a_pair_that_another_run_completes_is_kept() {
+        let home = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let paths = PairPaths::new(home.path(), &round.to_string());
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !paths.private.exists() {
+                        std::hint::spin_loop();
+                    }
+                    paths.restore_public().or_else(|error| match error {
+                        KeyFileError::Exists { .. } => Ok(()),
+                        other => Err(other),
+                    })
+                });
+                paths.create(&key()).unwrap();
+            });
+            assert!(paths.private.exists() && paths.public.exists(), "{round}");
+        }
     }
 
     #[test]
