@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -10,6 +11,7 @@ use irsa_core::block::publishable::UnpublishableFile;
 use irsa_core::block::{ApiserverRefusal, KeyFile};
 use irsa_core::explain::Explain;
 use irsa_core::keys::PublicKey;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::keyfile::{self, KeyFileError};
@@ -227,39 +229,41 @@ fn public_files(directory: &Path) -> Result<Vec<PathBuf>, KeyFileError> {
 }
 
 /// What tells that key files may have changed, without reading them: cheap enough to ask every few seconds for ten
-/// thousand issuers. A ConfigMap update swaps a symbolic link, so the inode differs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stamp(Vec<FileStamp>);
-
+/// thousand issuers. A ConfigMap update swaps a symbolic link, so the inode differs. A digest, since ten thousand lists
+/// of paths and times are megabytes. The default is that of no file at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct FileStamp {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+pub struct Stamp([u8; 32]);
+
+impl Default for Stamp {
+    fn default() -> Self {
+        Self::of(&[])
+    }
 }
 
 impl Stamp {
     /// The state of these files and directories now; what cannot be read counts as absent.
     pub fn of(paths: &[PathBuf]) -> Self {
-        let files = expand(paths).unwrap_or_else(|_| paths.to_vec());
-        Self(files.into_iter().filter_map(FileStamp::of).collect())
-    }
-}
-
-impl FileStamp {
-    fn of(path: PathBuf) -> Option<Self> {
-        let metadata = fs::metadata(&path).ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            path,
-        })
+        let mut digest = Sha256::new();
+        for path in expand(paths).unwrap_or_else(|_| paths.to_vec()) {
+            let Ok(metadata) = fs::metadata(&path) else {
+                continue;
+            };
+            // No path holds a NUL: where one ends and its numbers begin is never in doubt.
+            digest.update(path.as_os_str().as_bytes());
+            digest.update([0]);
+            for whole in [metadata.dev(), metadata.ino(), metadata.size()] {
+                digest.update(whole.to_be_bytes());
+            }
+            let (modified, changed) = (
+                (metadata.mtime(), metadata.mtime_nsec()),
+                (metadata.ctime(), metadata.ctime_nsec()),
+            );
+            for (seconds, nanoseconds) in [modified, changed] {
+                digest.update(seconds.to_be_bytes());
+                digest.update(nanoseconds.to_be_bytes());
+            }
+        }
+        Self(digest.finalize().into())
     }
 }
 
@@ -358,5 +362,6 @@ mod tests {
         assert_eq!(before, Stamp::of(&paths));
         fs::write(home.path().join("b.pub"), public(2)).unwrap();
         assert_ne!(before, Stamp::of(&paths));
+        assert_eq!(Stamp::of(&[home.path().join("absent")]), Stamp::default());
     }
 }

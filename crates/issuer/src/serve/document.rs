@@ -1,5 +1,6 @@
 //! One public document, rendered once: a request costs a lookup and a copy of ready headers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,9 +13,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::ServeError;
 
-/// A document as it leaves the server: path, body, strong entity tag and every header.
+/// A document as it leaves the server: path, body, strong entity tag and every header. Clones share it: the last good
+/// one that a source keeps is the one that is served.
 #[derive(Clone, Debug)]
-pub struct Document {
+pub struct Document(Arc<Rendered>);
+
+#[derive(Debug)]
+struct Rendered {
     kind: DocumentName,
     path: Box<str>,
     body: Bytes,
@@ -33,33 +38,33 @@ impl Document {
     ) -> Result<Self, ServeError> {
         let cache_control = header(&path, &format!("public, max-age={}", max_age.as_secs()))?;
         let etag = header(&path, &entity_tag(&body))?;
-        Ok(Self {
+        Ok(Self(Arc::new(Rendered {
             kind,
             path: path.into(),
             body: Bytes::from(body),
             etag,
             cache_control,
-        })
+        })))
     }
 
     /// Which document it is.
-    pub const fn kind(&self) -> DocumentName {
-        self.kind
+    pub fn kind(&self) -> DocumentName {
+        self.0.kind
     }
 
     /// The URL path that serves it.
     pub fn path(&self) -> &str {
-        &self.path
+        &self.0.path
     }
 
     /// The bytes that are served.
-    pub const fn body(&self) -> &Bytes {
-        &self.body
+    pub fn body(&self) -> &Bytes {
+        &self.0.body
     }
 
     /// The strong entity tag, quotes included.
     pub fn etag(&self) -> &[u8] {
-        self.etag.as_bytes()
+        self.0.etag.as_bytes()
     }
 
     /// Every header of a 200 except those that the transport adds (length and date).
@@ -67,7 +72,7 @@ impl Document {
         let mut headers = self.cache_headers();
         headers.insert(
             CONTENT_TYPE,
-            HeaderValue::from_static(self.kind.content_type()),
+            HeaderValue::from_static(self.0.kind.content_type()),
         );
         headers
     }
@@ -75,8 +80,8 @@ impl Document {
     /// The headers of a 304: RFC 9110 wants those of the 200 that guide a cache, and none about the content.
     pub(super) fn cache_headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(HEADERS);
-        headers.insert(CACHE_CONTROL, self.cache_control.clone());
-        headers.insert(ETAG, self.etag.clone());
+        headers.insert(CACHE_CONTROL, self.0.cache_control.clone());
+        headers.insert(ETAG, self.0.etag.clone());
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers
