@@ -352,3 +352,18 @@ fn a_variable_of_the_container_is_what_it_stands_for() {
         assert!(!unknown.contains("expected an https URL"), "{unknown}");
     }
 }
+
+#[test]
+fn what_is_for_live_servers_is_refused_beside_files() {
+    let home = Home::new();
+    for (flag, value) in [
+        ("--server", "https://127.0.0.1:1"),
+        ("--kubeconfig", "k"),
+        ("--service-account", "a/b"),
+    ] {
+        let check = ["apiserver", "check", "kube-apiserver.yaml", flag, value];
+        let refused = home.irsa(&check).code(2).stderr;
+        let said = format!("{flag} is for --live");
+        assert!(refused.contains(&said), "{refused}");
+    }
+}

@@ -268,10 +268,25 @@ fn a_mistyped_withdrawal_is_warned_of() {
 }
 
 #[test]
-fn a_directory_has_no_region() {
+fn what_means_nothing_for_a_directory_is_refused() {
     let home = Home::new();
     home.key("a", "ES256");
-    let refused = publish(&home, &["--region", "eu-central-1", "a.pub"]).code(2);
-    let said = refused.stderr;
-    assert!(said.contains("a directory is not on AWS"), "{said}");
+    for (flag, value, why) in [
+        ("--region", "eu-central-1", "a directory is not on AWS"),
+        ("--max-age", "60s", "a directory has no Cache-Control"),
+        ("--ca-file", "a.pub", "a directory is not fetched from"),
+    ] {
+        let refused = publish(&home, &[flag, value, "a.pub"]).code(2);
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+    // A variable is for all commands.
+    let arguments = [
+        "publish",
+        "--issuer",
+        "https://h",
+        "--to",
+        "dir:public",
+        "a.pub",
+    ];
+    home.irsa(&arguments).env("IRSA_CA_FILE", "a.pub").ok();
 }

@@ -247,19 +247,23 @@ fn a_changed_max_age_is_followed_and_what_counts_at_a_start_is_named() {
         let issuers = "issuers:\n  - {issuer: https://h/a, keys: [keys]}\n";
         home.write("irsa.yaml", format!("{issuers}serve: {{{section}}}\n"));
     };
-    let max_age = |address: &str| {
-        let head = get(address, "/a/keys.json").0;
+    let max_age = |address: &str, path: &str| {
+        let head = get(address, path).0;
         let (_, age) = head.split_once("max-age=").expect("a max-age");
         age.lines().next().unwrap().to_owned()
     };
-    write("max_age: 60s");
-    let server = serve(&home, &["--config", "irsa.yaml"]);
-    assert_eq!(max_age(&server.address()), "60");
-    write("max_age: 90s, idle_timeout: 7s, max_connections: 9");
-    server.signal("HUP");
-    server.wait_for("max_connections idle_timeout");
-    server.wait_for("read again: the documents are the same");
-    assert_eq!(max_age(&server.address()), "90");
+    // Whether the file names the issuers, or flags name another: that one stays.
+    let flags = ["--issuer", "https://h/b", "--keys", "keys"];
+    for (flags, path) in [(&[][..], "/a/keys.json"), (&flags, "/b/keys.json")] {
+        write("max_age: 60s");
+        let server = serve(&home, &[&["--config", "irsa.yaml"], flags].concat());
+        assert_eq!(max_age(&server.address(), path), "60");
+        write("max_age: 90s, idle_timeout: 7s, max_connections: 9");
+        server.signal("HUP");
+        server.wait_for("max_connections idle_timeout");
+        server.wait_for("read again: the documents are the same");
+        assert_eq!(max_age(&server.address(), path), "90");
+    }
 }
 
 #[test]

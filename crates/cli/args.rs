@@ -92,7 +92,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub listen: ListenArgs,
     /// How long relying parties may keep a document [default: 300s]
-    #[arg(long, env = "IRSA_MAX_AGE", value_name = "DURATION", value_parser = duration, hide_env_values = true)]
+    #[arg(long, env = "IRSA_MAX_AGE", value_name = "DURATION", value_parser = cache_life, hide_env_values = true)]
     pub max_age: Option<Duration>,
     /// How often key files and configuration are looked at [default: 2s]
     #[arg(long, env = "IRSA_RELOAD_INTERVAL", value_name = "DURATION", value_parser = duration, hide_env_values = true)]
@@ -195,6 +195,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a `max-age` of `Cache-Control`, which counts whole seconds (RFC 9111, section 1.2.2): less would be none at all.
+pub fn cache_life(text: &str) -> Result<Duration, String> {
+    let life = duration(text)?;
+    if life.subsec_nanos() > 0 {
+        return Err("write whole seconds, like 300s: caches count no less".to_owned());
+    }
+    Ok(life)
+}
+
 /// Where to listen. Names are not looked up: what they stand for may change, and be reachable by more than was meant.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
@@ -222,6 +231,14 @@ mod tests {
         assert_eq!(duration("2d"), Ok(Duration::from_hours(48)));
         for bad in ["", "300", "-5s", "-1d", "1mo", "x", "0s"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn caches_count_whole_seconds() {
+        assert_eq!(cache_life("5m"), Ok(Duration::from_mins(5)));
+        for bad in ["1ms", "1500ms", "0.5s", "0s"] {
+            assert!(cache_life(bad).is_err(), "{bad}");
         }
     }
 }

@@ -94,6 +94,7 @@ pub struct ServeSection {
     /// Address of the admin port.
     pub admin_listen: Option<SocketAddr>,
     /// `Cache-Control: max-age`.
+    #[serde(default, deserialize_with = "cache_life")]
     pub max_age: Option<Seconds>,
     /// How often files are looked at.
     pub reload_interval: Option<Seconds>,
@@ -116,6 +117,14 @@ impl<'de> Deserialize<'de> for Seconds {
         let text = String::deserialize(deserializer)?;
         args::duration(&text).map(Self).map_err(D::Error::custom)
     }
+}
+
+/// Reads a `max-age`: see [`args::cache_life`].
+pub(crate) fn cache_life<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Seconds>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| args::cache_life(&text).map(Seconds))
+        .transpose()
+        .map_err(D::Error::custom)
 }
 
 impl serde::Serialize for Seconds {

@@ -48,6 +48,7 @@ fn a_value_of_the_wrong_form_is_told_with_its_key_and_the_right_one() {
 #[test]
 fn bad_values_and_repeated_keys_are_refused() {
     for text in [
+        "serve:\n  max_age: 1500ms\n",
         "serve:\n  max_age: 5\n",
         "serve: 5\n",
         "log: a\nlog: b\n",

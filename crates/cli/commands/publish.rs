@@ -99,9 +99,9 @@ pub struct S3Args {
     /// Write to a store that ignores If-None-Match and If-Match: only if nothing else ever writes there
     #[arg(long)]
     pub allow_unconditional_writes: bool,
-    /// Cache-Control of the documents: how long relying parties may keep them
-    #[arg(long, value_name = "DURATION", value_parser = args::duration, default_value = "5m")]
-    pub max_age: Duration,
+    /// Cache-Control of the documents: how long relying parties may keep them [default: 5m]
+    #[arg(long, value_name = "DURATION", value_parser = args::cache_life)]
+    pub max_age: Option<Duration>,
     /// Do not fetch the documents through the issuer URL
     #[arg(long)]
     pub no_read_back: bool,
@@ -142,7 +142,7 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let one = !keys.is_empty();
     match to {
         Target::Directory(root) => {
-            refuse_s3_options(&s3, &aws)?;
+            refuse_s3_options(&s3, &aws, context)?;
             let issuers = if one {
                 let (issuer, jwks_uri) = document.require(context)?;
                 let spec = IssuerSpec {
@@ -292,7 +292,7 @@ fn render(spec: &IssuerSpec) -> Result<IssuerDocuments, Failure> {
     Ok(documents)
 }
 
-fn refuse_s3_options(args: &S3Args, aws: &AwsArgs) -> Result<(), Failure> {
+fn refuse_s3_options(args: &S3Args, aws: &AwsArgs, context: &Context) -> Result<(), Failure> {
     let S3Args {
         create_bucket,
         access,
@@ -300,7 +300,7 @@ fn refuse_s3_options(args: &S3Args, aws: &AwsArgs) -> Result<(), Failure> {
         adopt_bucket,
         bucket_owner,
         allow_unconditional_writes,
-        max_age: _,
+        max_age,
         no_read_back: _,
         parallel: _,
     } = args;
@@ -313,6 +313,15 @@ fn refuse_s3_options(args: &S3Args, aws: &AwsArgs) -> Result<(), Failure> {
     if aws.given() {
         let help = "leave --region, --profile and --endpoint-url out, or write to s3://BUCKET";
         return Err(Failure::usage("a directory is not on AWS", help));
+    }
+    if max_age.is_some() {
+        let help = "leave --max-age out: the web server in front of the directory says how long documents may be kept";
+        return Err(Failure::usage("a directory has no Cache-Control", help));
+    }
+    // The variable is set for every command, and may stay.
+    if context.is_typed("ca_file") && context.variable("ca_file").is_none() {
+        let help = "leave --ca-file out, or write to s3://BUCKET, whose documents are read back through the issuer";
+        return Err(Failure::usage("a directory is not fetched from", help));
     }
     if given {
         let help = "leave the options under \"S3\" out, or write to s3://BUCKET";

@@ -287,7 +287,8 @@ impl Reloader {
             return;
         };
         let taken = file.read().and_then(|followed| {
-            let changes = self.source.replace(followed.specs, followed.max_age)?;
+            let specs = followed.specs.unwrap_or_else(|| self.source.specs());
+            let changes = self.source.replace(specs, followed.max_age)?;
             Ok((changes, followed.later))
         });
         match taken {

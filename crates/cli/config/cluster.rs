@@ -91,7 +91,7 @@ pub struct PublishSection {
     #[serde(default)]
     pub bucket_owner: Option<String>,
     /// How long relying parties may keep the documents.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::cache_life")]
     pub max_age: Option<Seconds>,
     /// Whether the documents are fetched through the issuer URL before AWS is told to trust it.
     #[serde(default)]

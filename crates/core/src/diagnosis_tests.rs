@@ -60,6 +60,26 @@ fn each_cause_is_named_and_nothing_else() {
     }
 }
 
+#[test]
+fn a_set_of_keys_that_verify_nothing_says_why_of_each() {
+    let mut facts = healthy();
+    let mut set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AA"}]});
+    let small: serde_json::Value = serde_json::from_slice(&jwks(SA).to_bytes()).unwrap();
+    let mut small = small["keys"][0].clone();
+    let cut: String = small["n"].as_str().unwrap().chars().take(171).collect();
+    let cut = cut + "_";
+    (small["n"], small["kid"]) = (cut.into(), "small".into());
+    set["keys"].as_array_mut().unwrap().push(small);
+    answer(facts.jwks.as_mut().unwrap()).body = set.to_string().into_bytes();
+    assert_eq!(named(&facts), [(Failure, "jwks")]);
+    let message = the(&facts, "jwks").message;
+    assert!(message.contains("key 0: its type \"OKP\""), "{message}");
+    assert!(
+        message.contains("\"small\": RSA 1032 bits, expected at least 2048"),
+        "{message}"
+    );
+}
+
 fn the(facts: &Facts, id: &str) -> Check {
     let mut found = diagnose(facts).into_iter().filter(|check| check.id == id);
     found.next().unwrap_or_else(|| panic!("no {id}"))

@@ -189,6 +189,14 @@ impl SiteSource {
         Ok(changes)
     }
 
+    /// The issuers in force.
+    pub fn specs(&self) -> Vec<IssuerSpec> {
+        self.entries
+            .iter()
+            .map(|entry| entry.spec.clone())
+            .collect()
+    }
+
     /// Looks at the files and loads what has changed and settled.
     pub fn poll(&mut self) -> Changes {
         let mut changes = Changes::default();

@@ -171,8 +171,12 @@ pub async fn associations(
     let source = &identities.sources.file;
     let mut last: Option<Vec<u8>> = None;
     loop {
+        let mut is_there = true;
         let read = match tokio::fs::read(&path).await {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                is_there = false;
+                Ok(Vec::new())
+            }
             read => read,
         };
         match read {
@@ -180,11 +184,16 @@ pub async fn associations(
             Ok(bytes) => {
                 match Associations::parse(&bytes) {
                     Ok(associations) => {
-                        tracing::info!(
-                            file = %path.display(),
-                            service_accounts = associations.len(),
-                            "container credentials file taken"
-                        );
+                        let file = path.display();
+                        if is_there {
+                            let service_accounts = associations.len();
+                            tracing::info!(%file, service_accounts, "container credentials file taken");
+                        } else {
+                            tracing::warn!(
+                                %file,
+                                "no such file: until there is one, no service account gets credentials from an agent"
+                            );
+                        }
                         identities.associations.store(Arc::new(associations));
                         source.synced();
                     }

@@ -143,6 +143,20 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     if live {
         return live::run(&cluster, &server, wanted.as_ref(), context);
     }
+    // clap does not insist on what another argument of this line forbids.
+    let of_live = [
+        "server",
+        "kubeconfig",
+        "context",
+        "tls_server_name",
+        "service_account",
+    ];
+    if let Some(given) = of_live.into_iter().find(|id| context.is_typed(id)) {
+        return Err(Failure::usage(
+            format!("--{} is for --live", given.replace('_', "-")),
+            "leave it out to check files, or give --live in place of the files",
+        ));
+    }
     let (mut looked, mut rows, mut found) = (Vec::new(), Vec::new(), Vec::new());
     for path in files {
         let text = super::patch::read(&path)?.unwrap_or_else(|| {

@@ -151,7 +151,10 @@ pub async fn store(reach: &Reach, root: &S3Location, args: &S3Args) -> Result<S3
         (None, None) => Some(aws::account(&reach.config).await?),
     };
     let client = s3::client(&reach.config, reach.endpoint.is_some());
-    let store = S3Store::new(client, root.clone(), owner).max_age(args.max_age);
+    let mut store = S3Store::new(client, root.clone(), owner);
+    if let Some(max_age) = args.max_age {
+        store = store.max_age(max_age);
+    }
     Ok(if reach.endpoint.is_some() {
         store.probed(args.allow_unconditional_writes)
     } else {

@@ -14,7 +14,7 @@ use irsa_issuer::state::keys::{AnyKeys, KeysAtRest};
 use irsa_issuer::state::s3::S3Ring;
 use irsa_issuer::state::secret::{SecretKeys, SecretRing};
 
-use crate::args::duration;
+use crate::args::cache_life;
 use crate::aws::{self, AwsArgs};
 use crate::commands::publish::account_id;
 use crate::commands::publish::s3::Reach;
@@ -151,7 +151,7 @@ pub struct BucketArgs {
     #[arg(long)]
     pub allow_unconditional_writes: bool,
     /// Cache-Control of the documents: how long relying parties may keep them
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    #[arg(long, value_name = "DURATION", value_parser = cache_life, default_value = "5m")]
     pub max_age: Duration,
 }
 

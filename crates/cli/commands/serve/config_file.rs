@@ -12,9 +12,11 @@ use crate::context::{Context, Origin};
 use crate::report::Failure;
 use crate::settings::{MAX_AGE, ServeSettings};
 
-/// The configuration file, when the issuers come from it.
+/// The configuration file: issuers and what goes for all of them.
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
+    /// Whether the issuers come from it. Else flags name them, and the file says how they are served.
+    has_issuers: bool,
     allow_trailing_slash: Option<bool>,
     /// The life in caches of a flag or a variable, which no file changes.
     max_age: Option<Duration>,
@@ -31,7 +33,8 @@ pub(super) struct ConfigFile {
 
 /// What the file says now.
 pub(super) struct Followed {
-    pub(super) specs: Vec<IssuerSpec>,
+    /// The issuers, when they come from it.
+    pub(super) specs: Option<Vec<IssuerSpec>>,
     pub(super) max_age: Duration,
     /// The settings in which it differs from what runs, and that only a new process takes.
     pub(super) later: Vec<&'static str>,
@@ -41,7 +44,8 @@ impl ConfigFile {
     pub(super) fn of(context: &Context, settings: &ServeSettings) -> Option<Self> {
         let path = context.global.config.clone()?;
         let from_flag = settings.allow_trailing_slash.origin < Origin::File;
-        (settings.issuers.origin == Origin::File).then(|| Self {
+        Some(Self {
+            has_issuers: settings.issuers.origin == Origin::File,
             loaded: Stamp::of(std::slice::from_ref(&path)),
             allow_trailing_slash: from_flag.then_some(settings.allow_trailing_slash.value),
             max_age: (settings.max_age.origin < Origin::File).then_some(settings.max_age.value),
@@ -94,7 +98,9 @@ impl ConfigFile {
             .allow_trailing_slash
             .or(config.allow_trailing_slash)
             .unwrap_or(false);
-        let specs = crate::settings::specs(&config.issuers, crate::settings::slash(allowed))?;
+        let slash = crate::settings::slash(allowed);
+        let specs = || crate::settings::specs(&config.issuers, slash);
+        let specs = self.has_issuers.then(specs).transpose()?;
         let in_file = config.serve.max_age.map(|Seconds(age)| age);
         Ok(Followed {
             specs,
@@ -160,6 +166,7 @@ mod tests {
     fn followed(path: &Path) -> ConfigFile {
         ConfigFile {
             path: path.to_owned(),
+            has_issuers: true,
             allow_trailing_slash: None,
             max_age: None,
             serve: ServeSection::default(),
@@ -192,7 +199,7 @@ mod tests {
         assert!(!file.has_changed());
         written(&path, NEW, 1);
         assert_eq!([file.has_changed(), file.has_changed()], [false, true]);
-        assert_eq!(file.read().unwrap().specs.len(), 1);
+        assert_eq!(file.read().unwrap().specs.unwrap().len(), 1);
         assert!(!file.has_changed());
     }
 
@@ -211,7 +218,7 @@ mod tests {
                 })
                 .collect();
             assert_eq!(looks, [false, false, false, false, false, true], "{round}");
-            assert_eq!(file.read().unwrap().specs.len(), 1);
+            assert_eq!(file.read().unwrap().specs.unwrap().len(), 1);
         }
     }
 

@@ -291,8 +291,16 @@ fn jwks(diagnosis: &mut Diagnosis<'_>, url: &str, answer: &Answer) {
         }
     };
     let (rsa, ec) = families(&set);
-    let check = if set.keys().is_empty() {
-        Check::failure("jwks", url, "has no key that Kubernetes signs with")
+    let usable = set.keys().iter().any(|jwk| jwk.key.publishable().is_ok());
+    let check = if !usable {
+        let message = match useless(&set, &[]).as_slice() {
+            [] => "has no key".to_owned(),
+            reasons => format!(
+                "has no key that verifies tokens of Kubernetes: {}",
+                reasons.join("; ")
+            ),
+        };
+        Check::failure("jwks", url, message)
             .help("publish the keys: irsa publish; irsa keys inspect FILE shows each kid")
             .sts(StsAnswer::VerificationKey)
     } else if rsa > MAX_KEYS || ec > MAX_KEYS {
@@ -306,10 +314,24 @@ fn jwks(diagnosis: &mut Diagnosis<'_>, url: &str, answer: &Answer) {
     };
     diagnosis.push(check);
     // Of a set without keys there is nothing more to say.
-    if !set.keys().is_empty() {
+    if usable {
         useless_keys(diagnosis, url, &set);
         diagnosis.keys = Some(set);
     }
+}
+
+/// Why entries verify nothing, but for those that are told elsewhere.
+fn useless(set: &JwkSet, told: &[&str]) -> Vec<String> {
+    let ignored = set
+        .ignored()
+        .iter()
+        .filter(|jwk| !jwk.kid.as_deref().is_some_and(|kid| told.contains(&kid)))
+        .map(|jwk| format!("key {}: {}", jwk.position, jwk.reason));
+    let small = set.keys().iter().filter_map(|jwk| {
+        let error = jwk.key.publishable().err()?;
+        Some(format!("\"{}\": {error}", jwk.kid))
+    });
+    ignored.chain(small).collect()
 }
 
 /// Entries that verify nothing. One that the token names is told there.
@@ -321,13 +343,7 @@ fn useless_keys(diagnosis: &mut Diagnosis<'_>, url: &str, set: &JwkSet) {
         .filter_map(|seen| seen.token.as_ref().ok()?.kid())
         .collect();
     let empty = set.keys().iter().filter(|jwk| jwk.kid.is_empty()).count();
-    let ignored: Vec<String> = set
-        .ignored()
-        .iter()
-        .filter(|jwk| !jwk.kid.as_deref().is_some_and(|kid| wanted.contains(&kid)))
-        .map(|jwk| format!("key {}: {}", jwk.position, jwk.reason))
-        .collect();
-    let mut faults = ignored;
+    let mut faults = useless(set, &wanted);
     if empty > 0 {
         faults.push(format!(
             "{empty} without kid, which tokens of Kubernetes before 1.16 needed"
