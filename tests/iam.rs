@@ -257,6 +257,37 @@ fn what_iam_would_refuse_is_refused_before_anybody_is_asked() {
 }
 
 /// A proxy that writes down what it is asked for, and answers that it does not do it.
+#[test]
+fn a_role_is_written_onto_accounts_of_one_cluster_and_only_when_told() {
+    let home = Home::new();
+    let role = ["iam", "role", "apply", "r", "--issuer", ISSUER];
+    let one = ["--annotate", "--service-account", "a/b"];
+    for (words, why) in [
+        (
+            &["--kubeconfig", "k"][..],
+            "without --annotate no cluster is asked",
+        ),
+        (&["--annotate"], "--service-account"),
+        (&["--reassign"], "--annotate"),
+        (
+            &[&one[..], &["--allow-wildcard"]].concat(),
+            "--allow-wildcard",
+        ),
+        (&[&one[..], &["--format", "terraform"]].concat(), "--format"),
+        (
+            &[&one[..], &["--issuer", "https://other"]].concat(),
+            "--annotate writes to one cluster, and 2 issuers are given",
+        ),
+        (
+            &["--annotate", "--service-account", "a/*"],
+            "service account \"a/*\" has a name",
+        ),
+    ] {
+        let refused = home.irsa(&[&role[..], words].concat()).code(2).stderr;
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
 fn proxy() -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -171,6 +171,14 @@ impl ProviderArn {
     pub fn partition(&self) -> &str {
         &self.partition
     }
+
+    /// The ARN that a role of this path and name has in the same account. The path begins and ends with a slash.
+    pub fn role_arn(&self, path: &str, name: &str) -> String {
+        let Self {
+            partition, account, ..
+        } = self;
+        format!("arn:{partition}:iam::{account}:role{path}{name}")
+    }
 }
 
 impl fmt::Display for ProviderArn {

@@ -7,12 +7,14 @@
 //!   API server ──► watch, live ──► identities (accounts)                          what is known of service accounts
 //!                  certificate ──► serve, and the caBundle of the registration
 //!   manifest ──► install                audit, probe ── what pods have, looked at from outside
+//!   annotate ──► a service account gets its role
 //! ```
 //!
 //! [`review`] reads an admission review, [`decision`] says which role the pod gets, [`injection`] builds the patch;
 //! [`watch`] keeps what they need to know, and [`live`] asks for what is not known yet.
 
 pub mod accounts;
+pub mod annotate;
 pub mod association;
 pub mod audit;
 pub mod certificate;

@@ -37,6 +37,7 @@ def live(checks, work, scene):
         annotate(plane, account, {ANNOTATION: ROLE, "iam.amazonaws.com/role": "old"})
         checks.equal("an annotation of kube2iam", [("warning", "annotations")], bad(doctor()[1]))
         annotate(plane, account, {ANNOTATION: ROLE})
+        annotated(checks, plane, scene)
         plane.kubectl("delete", "mutatingwebhookconfiguration", "pod-identity-webhook")
         checks.equal("no webhook", [("warning", "webhook")], bad(doctor()[1]))
 
@@ -47,6 +48,68 @@ def live(checks, work, scene):
         checks.equal("an API server that signs with a slash", [("failure", "apiserver-issuer")], bad(report))
         said = next(check["message"] for check in report["checks"] if check["id"] == "sts")
         checks.contains("and what STS says to its tokens", said, "No OpenIDConnect provider found")
+
+
+def annotated(checks, plane, scene):
+    """`irsa iam role apply --annotate`: role, service account and annotation by one command."""
+
+    def apply(role, account, *more):
+        words = (
+            "iam", "role", "apply", role, "--issuer", scene.issuer, "--service-account", account, "--annotate", "--kubeconfig",
+            plane.kubeconfig, *more, "-o", "json",
+        )  # fmt: skip
+        return irsa.run(*words, environment=scene.environment)
+
+    def written(account):
+        namespace, name = account.split("/")
+        found = plane.kubectl("-n", namespace, "get", "serviceaccount", name, "-o", "json", "--ignore-not-found")
+        return json.loads(found)["metadata"].get("annotations", {}) if found.strip() else None
+
+    def has_role(role):
+        try:
+            scene.iam.get_role(RoleName=role)
+        except scene.iam.exceptions.NoSuchEntityException:
+            return False
+        return True
+
+    arn = ROLE.replace("demo-app", "annotated")
+    for words, code in [(("--dry-run",), 0), (("--check",), 3)]:
+        checks.equal(f"apply --annotate {words[0]}: the code", code, apply("annotated", "demo/new", *words).code)
+        checks.equal("it makes no role", False, has_role("annotated"))
+        checks.equal("and no service account", None, written("demo/new"))
+    ended = apply("annotated", "absent/new")
+    checks.contains("a namespace that is not there", ended.errors(), "kubectl create namespace absent")
+    checks.equal("leaves no role behind", (1, False), (ended.code, has_role("annotated")))
+    ended = apply("annotated", "demo/app")
+    checks.contains("an account of another role is named", ended.errors(), "--reassign")
+    checks.equal("and keeps it, and no role is made", ({ANNOTATION: ROLE}, False), (written("demo/app"), has_role("annotated")))
+
+    ended = apply("annotated", "demo/new")
+    checks.equal("apply --annotate makes all", (0, True), (ended.code, json.loads(ended.text())["applied"]))
+    checks.equal("with the ARN of the role", {ANNOTATION: arn}, written("demo/new"))
+    checks.equal("as IAM has it", arn, scene.iam.get_role(RoleName="annotated")["Role"]["Arn"])
+    again = json.loads(apply("annotated", "demo/new").text())
+    checks.equal("a second run changes nothing", (False, []), (again["applied"], again["changes"]))
+    checks.equal("as --check says", 0, apply("annotated", "demo/new", "--check").code)
+    checks.equal("an account is reassigned when told", 0, apply("annotated", "demo/app", "--reassign").code)
+    checks.equal("whoever wrote it before", {ANNOTATION: arn}, written("demo/app"))
+    other = {**scene.environment, "IRSA_ISSUER": "https://another.example"}
+    words = (
+        "iam",
+        "role",
+        "apply",
+        "annotated",
+        "--service-account",
+        "demo/new",
+        "--annotate",
+        "--dry-run",
+        "--kubeconfig",
+        plane.kubeconfig,
+    )
+    ended = irsa.run(*words, environment=other)
+    checks.contains("a cluster of another issuer is warned of", ended.errors(), f'signs for "{scene.issuer}"')
+    scene.iam.delete_role(RoleName="annotated")
+    plane.kubectl("-n", "demo", "annotate", "--overwrite", "serviceaccount", "app", f"{ANNOTATION}={ROLE}")
 
 
 def key_flags(work):

@@ -1,5 +1,6 @@
 //! `irsa iam role`.
 
+mod annotate;
 pub mod apply;
 pub mod lint;
 

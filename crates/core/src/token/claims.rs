@@ -1,5 +1,7 @@
 //! The claims of a service account token, as kube-apiserver makes them.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -65,6 +67,12 @@ impl ServiceAccount {
     /// The `sub` claim.
     pub fn subject(&self) -> String {
         format!("{}{}:{}", Self::SUBJECT_PREFIX, self.namespace, self.name)
+    }
+}
+
+impl fmt::Display for ServiceAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
     }
 }
 

@@ -12,6 +12,7 @@ use irsa_issuer::keyfile;
 use serde::Serialize;
 
 use super::GrantArgs;
+use super::annotate::{AnnotateArgs, Annotations};
 use crate::args::{FetchArgs, duration};
 use crate::aws::AwsArgs;
 use crate::commands::iam::{PlanArgs, PlanFormat, tag, tags, told};
@@ -23,7 +24,7 @@ use crate::report::Failure;
 /// Make a role for service accounts, or let more of them into an existing one.
 ///
 /// The trust policy has both conditions, sub and aud. Statements that are there stay, policies that are attached stay;
-/// a second run changes nothing. Then annotate the service account with eks.amazonaws.com/role-arn.
+/// a second run changes nothing. Pods get the role when their service account names it: --annotate writes that too.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The role
@@ -49,6 +50,9 @@ pub struct Args {
     /// A tag of a role that is made, besides irsa:managed (several: repeat it)
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
     pub tag: Vec<(String, String)>,
+    /// The cluster.
+    #[command(flatten)]
+    pub annotate: AnnotateArgs,
     /// Show, compare, or print for another tool.
     #[command(flatten)]
     pub plan: PlanArgs,
@@ -80,6 +84,7 @@ impl Render for Applied {
 /// Makes the role as it shall be, or shows what that takes.
 pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     let (plan, aws, fetch) = (args.plan, args.aws.clone(), args.fetch.clone());
+    let annotate = args.annotate.checked(&args.grant)?;
     context.block_on(async {
         let config = aws.load(fetch.ca_file.as_deref()).await?;
         let wanted = wanted(args, &config, context).await?;
@@ -96,35 +101,55 @@ pub fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
             output::line(format::role_commands(&wanted.name, &changes).as_bytes())?;
             return Ok(Exit::Done);
         }
-        let applied = !plan.dry_run && !plan.check;
-        let mut arn = state.map(|state| state.arn);
-        if applied {
-            for change in &changes {
-                iam::apply(&client, &wanted.name, change).await?;
-                let text = change.to_string();
-                tracing::info!(
-                    role = wanted.name,
-                    "{}",
-                    text.lines().next().unwrap_or_default()
-                );
-            }
-            if matches!(changes.first(), Some(RoleChange::Create { .. })) {
-                arn = iam::observe(&client, &wanted.name)
-                    .await?
-                    .map(|state| state.arn);
-            }
+        let arn = state.map(|state| state.arn);
+        let mut annotations = Annotations::default();
+        if let Some(annotate) = annotate {
+            annotations = annotate.plan(&wanted, arn.as_deref()).await?;
         }
+        let mut told: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        told.extend(annotations.told());
+        if plan.check || plan.dry_run {
+            if plan.dry_run {
+                annotations.rehearse().await?;
+            }
+            let differs = !told.is_empty();
+            context.print(&Applied {
+                role: arn.unwrap_or(wanted.name),
+                applied: false,
+                changes: told,
+            })?;
+            return Ok(if plan.check && differs {
+                Exit::Differences
+            } else {
+                Exit::Done
+            });
+        }
+        // What the cluster would refuse shall not leave a role behind.
+        annotations.rehearse().await?;
+        apply(&client, &wanted.name, &changes).await?;
+        annotations.apply().await?;
+        let arn = match arn {
+            Some(arn) => Some(arn),
+            None => iam::observe(&client, &wanted.name)
+                .await?
+                .map(|state| state.arn),
+        };
         context.print(&Applied {
             role: arn.unwrap_or(wanted.name),
-            applied: applied && !changes.is_empty(),
-            changes: changes.iter().map(ToString::to_string).collect(),
+            applied: !told.is_empty(),
+            changes: told,
         })?;
-        Ok(if plan.check && !changes.is_empty() {
-            Exit::Differences
-        } else {
-            Exit::Done
-        })
+        Ok(Exit::Done)
     })
+}
+
+async fn apply(client: &Client, name: &str, changes: &[RoleChange]) -> Result<(), Failure> {
+    for change in changes {
+        iam::apply(client, name, change).await?;
+        let text = change.to_string();
+        tracing::info!(role = name, "{}", text.lines().next().unwrap_or_default());
+    }
+    Ok(())
 }
 
 async fn wanted(
