@@ -22,7 +22,7 @@ pub(super) fn check(diagnosis: &mut Diagnosis<'_>) {
 
 fn account(diagnosis: &mut Diagnosis<'_>, seen: &AccountSeen) {
     let id = "service-account";
-    let name = format!("{}/{}", seen.account.namespace(), seen.account.name());
+    let name = seen.account.to_string();
     let (namespace, account) = (seen.account.namespace(), seen.account.name());
     let Some(annotations) = &seen.annotations else {
         diagnosis.push(
