@@ -63,14 +63,16 @@ fn comments(text: &str) -> Vec<&str> {
     comments
 }
 
-/// Whether a line that looks like a comment is one: a quoted value over several lines may hold such a line, and loses it with the flag
-/// that it belongs to.
-fn is_comment(text: &str, comment: &str) -> bool {
-    let lines = text
-        .split_inclusive('\n')
-        .filter(|line| line.trim() != comment);
-    let (with, without) = (yaml::parse(text), yaml::parse(&lines.collect::<String>()));
-    matches!((with, without), (Ok(with), Ok(without)) if with == without)
+/// Whether a line that looks like a comment is one, in at least one of its places: without a comment the text means the same.
+/// A quoted value over several lines may hold such a line too, and loses it with the flag that it belongs to.
+fn is_comment(text: &str, line: &str) -> bool {
+    let meaning = yaml::parse(text).expect("it was read");
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut places = (0..lines.len()).filter(|place| lines[*place].trim() == line);
+    places.any(|place| {
+        let without = [&lines[..place], &lines[place + 1..]].concat().concat();
+        yaml::parse(&without).is_ok_and(|it| it == meaning)
+    })
 }
 
 /// Brings a text into a phase, if that can be, and holds the result to what every result must keep.
